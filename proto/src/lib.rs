@@ -1,1 +1,6 @@
-//! Aimslog.
+//! The Aimslog protocol: what both ends must agree on.
+//!
+//! Pure functions over bytes: no I/O, no clock, no randomness. Salts, keys and times are passed in.
+#![warn(missing_docs)]
+
+pub mod reason;

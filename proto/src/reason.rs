@@ -1,0 +1,319 @@
+//! Why something was refused: stable reasons, and the violations that carry them.
+//!
+//! A [`Reason`] is part of the protocol: it travels as `google.rpc.ErrorInfo.reason` and in the
+//! outcome of a command, so its text never changes once released. New reasons may be added.
+
+use std::fmt;
+
+/// A stable reason for a refusal; [`Reason::as_str`] is its text on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The bytes are not one well-formed CBOR item.
+    CborMalformed,
+    /// Well-formed CBOR that is not in the one form we accept (head too long, order, tag, float).
+    CborNotCanonical,
+    /// The bytes are not one well-formed JSON value.
+    JsonMalformed,
+    /// JSON outside the strict profile (white space, float, other escape, duplicate key).
+    JsonNotCanonical,
+    /// The outermost CBOR tag is not 18, `COSE_Sign1`.
+    WrongTag,
+    /// The payload of a statement is missing from it.
+    DetachedPayload,
+    /// The signature algorithm is not one that the ledger accepts.
+    UnknownAlgorithm,
+    /// A header label, header parameter or claim that is not defined for this profile.
+    UnknownHeader,
+    /// A header parameter or claim that must be there is not.
+    MissingHeader,
+    /// A header parameter or claim has the wrong type, length or value.
+    InvalidHeader,
+    /// The signature does not verify.
+    WrongSignature,
+    /// The public key is not a valid key for its algorithm.
+    InvalidKey,
+    /// No such key is registered for the issuer.
+    UnknownKey,
+    /// The key was registered but is not valid any more.
+    RevokedKey,
+    /// The signer may not sign this kind of statement.
+    NotPermitted,
+    /// The issuer or the subject does not belong to the organisation of the key.
+    WrongIssuer,
+    /// The statement is addressed to another ledger.
+    WrongAudience,
+    /// `exp` had passed when the statement was to be registered.
+    Expired,
+    /// The claimed signing time lies too far ahead.
+    IssuedInFuture,
+    /// No such kind of record.
+    UnknownKind,
+    /// The kind exists, this version of it does not.
+    UnknownVersion,
+    /// A field name that the frozen list of the kind does not contain.
+    UnknownField,
+    /// A field of the frozen list that is not there.
+    MissingField,
+    /// A field that is there twice.
+    DuplicateField,
+    /// A field that stands at the index of another one.
+    SwappedField,
+    /// The value of a field breaks a rule of its kind.
+    InvalidField,
+    /// The header and a disclosure say different things.
+    HeaderMismatch,
+    /// A salt is malformed, too short or too long.
+    InvalidSalt,
+    /// Two disclosures of one record have the same salt.
+    DuplicateSalt,
+    /// The disclosures do not hash to the commitment of the statement.
+    CommitmentMismatch,
+    /// A proof does not lead to the root that it was checked against.
+    InvalidProof,
+    /// A control id that its catalogue does not contain.
+    UnknownControl,
+    /// A catalogue, or a version of one, that the rule bundle does not contain.
+    UnknownCatalogue,
+    /// The entry that a link names is not in the log.
+    MissingLinkTarget,
+    /// `previous` is not the newest version of the entity.
+    VersionConflict,
+    /// A state change that the life cycle of the kind does not allow.
+    InvalidTransition,
+    /// The statement was made under rules that are not accepted any more.
+    RulesOutdated,
+    /// The statement is larger than the limit.
+    StatementTooLarge,
+    /// A disclosure is larger than the limit.
+    DisclosureTooLarge,
+    /// The disclosures of a record together are larger than the limit.
+    RecordTooLarge,
+    /// More statements or bytes in one call than the limit.
+    BatchTooLarge,
+    /// More results asked for in one call than the limit.
+    PageTooLarge,
+    /// The attachment is larger than the limit.
+    BlobTooLarge,
+    /// The attachment does not have the digest that it was announced with.
+    BlobMismatch,
+    /// The request itself is malformed (an identifier, a range, a missing part).
+    InvalidRequest,
+    /// The same record is in the log already; the answer names the entry.
+    AlreadyLogged,
+    /// The unique id of the statement was used before with other bytes.
+    IdConflict,
+    /// A proof was asked for at an index or a size that no published head covers.
+    BeyondTree,
+    /// There is no such thing.
+    NotFound,
+    /// The caller has shown no valid identity.
+    Unauthenticated,
+    /// The node does not lead; the metadata names the leader where it is known.
+    NotLeader,
+    /// The node cannot reach a majority.
+    NoQuorum,
+    /// The node has not heard from a leader lately, so it does not know who may read.
+    StaleRegistry,
+    /// The outcome is not known in time: send the same bytes again.
+    OutcomeUnknown,
+    /// The queue of the node is full; try again later.
+    Overloaded,
+    /// The disk of the node is full; nothing was stored.
+    DiskFull,
+    /// The node must not take part: its memory of its own votes and signatures is incomplete.
+    Amnesia,
+    /// Two answers that contradict each other were seen; the metadata names them.
+    Fork,
+    /// The data of the node contradict what it must hold.
+    Corrupt,
+    /// The request is not possible in the present state of the cluster.
+    FailedPrecondition,
+    /// The node is shutting down.
+    ShuttingDown,
+    /// An error of ours; the log of the node has the cause.
+    Internal,
+}
+
+impl Reason {
+    /// The text on the wire, for example `VERSION_CONFLICT`.
+    pub const fn as_str(self) -> &'static str {
+        TABLE[self as usize].1
+    }
+
+    /// Every reason, in the order of their declaration.
+    pub fn all() -> impl Iterator<Item = Self> {
+        TABLE.iter().map(|(reason, _)| *reason)
+    }
+
+    /// The reason with this text on the wire.
+    pub fn from_text(text: &str) -> Option<Self> {
+        TABLE
+            .iter()
+            .find(|(_, name)| *name == text)
+            .map(|(reason, _)| *reason)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One broken rule: which field, which rule, what was found and what would have been near it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}: {field}: {rule}{}{}", tail(" (found ", found.as_deref()), tail(" (nearest ", nearest.as_deref()))]
+pub struct Violation {
+    /// The stable reason.
+    pub reason: Reason,
+    /// Path of the field, for example `header.15.iss` or `justification`.
+    pub field: String,
+    /// The rule in words.
+    pub rule: String,
+    /// What was found instead, shortened by [`Violation::found`].
+    pub found: Option<String>,
+    /// The nearest valid value, where there is one.
+    pub nearest: Option<String>,
+}
+
+/// Longest text that [`Violation::found`] keeps, in characters.
+const FOUND_CHARS_MAX: usize = 120;
+
+impl Violation {
+    /// A violation without `found` and `nearest`.
+    pub fn new(reason: Reason, field: impl Into<String>, rule: impl Into<String>) -> Self {
+        Self {
+            reason,
+            field: field.into(),
+            rule: rule.into(),
+            found: None,
+            nearest: None,
+        }
+    }
+
+    /// The same, with what was found: control characters escaped, long text cut.
+    #[must_use]
+    pub fn found(mut self, found: impl fmt::Display) -> Self {
+        let text = found.to_string();
+        let mut kept: String = text
+            .chars()
+            .take(FOUND_CHARS_MAX)
+            .flat_map(char::escape_debug)
+            .collect();
+        if text.chars().nth(FOUND_CHARS_MAX).is_some() {
+            kept.push_str("...");
+        }
+        self.found = Some(kept);
+        self
+    }
+
+    /// The same, with the nearest valid value.
+    #[must_use]
+    pub fn nearest(mut self, nearest: impl Into<String>) -> Self {
+        self.nearest = Some(nearest.into());
+        self
+    }
+}
+
+fn tail(before: &str, text: Option<&str>) -> String {
+    text.map(|text| format!("{before}{text})"))
+        .unwrap_or_default()
+}
+
+/// Every reason with its text, in the order of declaration: `as_str` indexes it.
+const TABLE: [(Reason, &str); 62] = [
+    (Reason::CborMalformed, "CBOR_MALFORMED"),
+    (Reason::CborNotCanonical, "CBOR_NOT_CANONICAL"),
+    (Reason::JsonMalformed, "JSON_MALFORMED"),
+    (Reason::JsonNotCanonical, "JSON_NOT_CANONICAL"),
+    (Reason::WrongTag, "WRONG_TAG"),
+    (Reason::DetachedPayload, "DETACHED_PAYLOAD"),
+    (Reason::UnknownAlgorithm, "UNKNOWN_ALGORITHM"),
+    (Reason::UnknownHeader, "UNKNOWN_HEADER"),
+    (Reason::MissingHeader, "MISSING_HEADER"),
+    (Reason::InvalidHeader, "INVALID_HEADER"),
+    (Reason::WrongSignature, "WRONG_SIGNATURE"),
+    (Reason::InvalidKey, "INVALID_KEY"),
+    (Reason::UnknownKey, "UNKNOWN_KEY"),
+    (Reason::RevokedKey, "REVOKED_KEY"),
+    (Reason::NotPermitted, "NOT_PERMITTED"),
+    (Reason::WrongIssuer, "WRONG_ISSUER"),
+    (Reason::WrongAudience, "WRONG_AUDIENCE"),
+    (Reason::Expired, "EXPIRED"),
+    (Reason::IssuedInFuture, "ISSUED_IN_FUTURE"),
+    (Reason::UnknownKind, "UNKNOWN_KIND"),
+    (Reason::UnknownVersion, "UNKNOWN_VERSION"),
+    (Reason::UnknownField, "UNKNOWN_FIELD"),
+    (Reason::MissingField, "MISSING_FIELD"),
+    (Reason::DuplicateField, "DUPLICATE_FIELD"),
+    (Reason::SwappedField, "SWAPPED_FIELD"),
+    (Reason::InvalidField, "INVALID_FIELD"),
+    (Reason::HeaderMismatch, "HEADER_MISMATCH"),
+    (Reason::InvalidSalt, "INVALID_SALT"),
+    (Reason::DuplicateSalt, "DUPLICATE_SALT"),
+    (Reason::CommitmentMismatch, "COMMITMENT_MISMATCH"),
+    (Reason::InvalidProof, "INVALID_PROOF"),
+    (Reason::UnknownControl, "UNKNOWN_CONTROL"),
+    (Reason::UnknownCatalogue, "UNKNOWN_CATALOGUE"),
+    (Reason::MissingLinkTarget, "MISSING_LINK_TARGET"),
+    (Reason::VersionConflict, "VERSION_CONFLICT"),
+    (Reason::InvalidTransition, "INVALID_TRANSITION"),
+    (Reason::RulesOutdated, "RULES_OUTDATED"),
+    (Reason::StatementTooLarge, "STATEMENT_TOO_LARGE"),
+    (Reason::DisclosureTooLarge, "DISCLOSURE_TOO_LARGE"),
+    (Reason::RecordTooLarge, "RECORD_TOO_LARGE"),
+    (Reason::BatchTooLarge, "BATCH_TOO_LARGE"),
+    (Reason::PageTooLarge, "PAGE_TOO_LARGE"),
+    (Reason::BlobTooLarge, "BLOB_TOO_LARGE"),
+    (Reason::BlobMismatch, "BLOB_MISMATCH"),
+    (Reason::InvalidRequest, "INVALID_REQUEST"),
+    (Reason::AlreadyLogged, "ALREADY_LOGGED"),
+    (Reason::IdConflict, "ID_CONFLICT"),
+    (Reason::BeyondTree, "BEYOND_TREE"),
+    (Reason::NotFound, "NOT_FOUND"),
+    (Reason::Unauthenticated, "UNAUTHENTICATED"),
+    (Reason::NotLeader, "NOT_LEADER"),
+    (Reason::NoQuorum, "NO_QUORUM"),
+    (Reason::StaleRegistry, "STALE_REGISTRY"),
+    (Reason::OutcomeUnknown, "OUTCOME_UNKNOWN"),
+    (Reason::Overloaded, "OVERLOADED"),
+    (Reason::DiskFull, "DISK_FULL"),
+    (Reason::Amnesia, "AMNESIA"),
+    (Reason::Fork, "FORK"),
+    (Reason::Corrupt, "CORRUPT"),
+    (Reason::FailedPrecondition, "FAILED_PRECONDITION"),
+    (Reason::ShuttingDown, "SHUTTING_DOWN"),
+    (Reason::Internal, "INTERNAL"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_is_in_declaration_order_and_reads_back() {
+        for (position, reason) in Reason::all().enumerate() {
+            assert_eq!(reason as usize, position, "{reason}");
+            assert_eq!(Reason::from_text(reason.as_str()), Some(reason));
+            let upper = |c: char| c.is_ascii_uppercase() || c == '_';
+            assert!(reason.as_str().chars().all(upper), "{reason}");
+        }
+        assert_eq!(Reason::all().count(), Reason::Internal as usize + 1);
+        assert_eq!(Reason::from_text("OUTCOME"), None);
+    }
+
+    #[test]
+    fn violation_prints_all_it_knows_and_cuts_hostile_text() {
+        let violation = Violation::new(Reason::UnknownField, "justificaton", "not in the list")
+            .found("a\nb".repeat(400))
+            .nearest("justification");
+        let text = violation.to_string();
+        assert!(
+            text.starts_with("UNKNOWN_FIELD: justificaton: not in the list (found a\\nb"),
+            "{text}"
+        );
+        assert!(text.ends_with("...) (nearest justification)"), "{text}");
+        assert!(text.chars().count() < 400);
+    }
+}
