@@ -4,3 +4,5 @@
 #![warn(missing_docs)]
 
 pub mod reason;
+pub mod statement;
+pub mod time;

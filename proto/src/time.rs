@@ -1,0 +1,37 @@
+//! Points in time of the protocol. Nothing here reads a clock.
+
+use std::fmt;
+
+/// Whole seconds since 1970-01-01T00:00:00Z, without leap seconds: claims, heads, cosignatures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixSeconds(pub u64);
+
+/// Milliseconds since 1970-01-01T00:00:00Z, without leap seconds: the registration time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixMillis(pub u64);
+
+impl UnixMillis {
+    /// The whole seconds, rounded down.
+    pub const fn to_seconds(self) -> UnixSeconds {
+        UnixSeconds(self.0 / 1000)
+    }
+}
+
+impl UnixSeconds {
+    /// The same point in time, or `None` if it does not fit.
+    pub fn to_millis(self) -> Option<UnixMillis> {
+        self.0.checked_mul(1000).map(UnixMillis)
+    }
+}
+
+impl fmt::Display for UnixSeconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl fmt::Display for UnixMillis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
