@@ -1,0 +1,278 @@
+//! What is wrong with this node, in words, and what it may still do.
+//!
+//! Alarms are raised where they are found and stand until the process ends, except CLOCK, which
+//! follows the clock. Whoever votes, acknowledges, leads, signs or serves asks the [`Standing`].
+
+use std::path::PathBuf;
+
+use aimslog_proto::tlog::{RootHash, TreeSize};
+use thiserror::Error;
+use tokio::sync::watch;
+
+use super::guard::Amnesia;
+use super::guard_record::GuardRecord;
+
+/// Two signed answers that contradict each other.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "node {peer} answers with root {theirs} at size {size}, this node has {own}; both signed answers are in {}",
+    evidence.display()
+)]
+pub struct Fork {
+    /// Who answered.
+    pub peer: u64,
+    /// Size asked about.
+    pub size: TreeSize,
+    /// Root of this node's own tree.
+    pub own: RootHash,
+    /// The peer's signed answer.
+    pub theirs: RootHash,
+    /// The file that holds both answers.
+    pub evidence: PathBuf,
+}
+
+/// This node's own tree is not the published one.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Corrupt {
+    /// A quorum published another root.
+    #[error("the published head of size {size} has root {published}, this node computed {own}")]
+    PublishedHead {
+        /// Size of the head.
+        size: TreeSize,
+        /// Root of this node's own tree.
+        own: RootHash,
+        /// Root that the quorum signed.
+        published: RootHash,
+    },
+    /// The tree no longer has the root that this node signed.
+    #[error("this node signed root {signed} at size {size}, its tree now gives {}", root_text(own.as_ref()))]
+    SignedHead {
+        /// Size of the head.
+        size: TreeSize,
+        /// What the tree gives now; `None` when it is shorter.
+        own: Option<RootHash>,
+        /// What was signed.
+        signed: RootHash,
+    },
+    /// A stored entry does not verify.
+    #[error("the entry at index {index} does not verify: {found}")]
+    Entry {
+        /// Index of the leaf.
+        index: u64,
+        /// What is wrong with it.
+        found: String,
+    },
+}
+
+fn root_text(root: Option<&RootHash>) -> String {
+    root.map_or_else(|| "no root there".to_owned(), ToString::to_string)
+}
+
+/// The node's clock is not that of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the clock is {offset_ms} ms off the median of the voters")]
+pub struct ClockOff {
+    /// Own clock minus the median, milliseconds.
+    pub offset_ms: i64,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Alarm {
+    /// The node has forgotten something it promised.
+    #[error("AMNESIA: {0}; replace this node by a new one (cluster replace)")]
+    Amnesia(#[source] Amnesia),
+    /// Two nodes hold different trees; it is not known which is right.
+    #[error("FORK: {0}; nothing is released until the nodes agree")]
+    Fork(#[source] Fork),
+    /// This node's tree is wrong.
+    #[error("CORRUPT: {0}; keep the files of this node and replace it by a new one")]
+    Corrupt(#[source] Corrupt),
+    /// The clock is off.
+    #[error("CLOCK: {0}; this node does not campaign until its clock is right")]
+    Clock(#[source] ClockOff),
+}
+
+impl Alarm {
+    /// Stable name for metrics and status.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Amnesia(_) => "AMNESIA",
+            Self::Fork(_) => "FORK",
+            Self::Corrupt(_) => "CORRUPT",
+            Self::Clock(_) => "CLOCK",
+        }
+    }
+}
+
+/// Whether the node has yet been told by its peers that they remember no more of it than it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probation {
+    /// Not yet: it neither votes nor signs.
+    Waiting,
+    /// Enough of them answered, or it has promised things before and none of them objected in time.
+    Passed,
+}
+
+/// All that is wrong with a node right now, and what follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether the peers have been asked.
+    pub probation: Probation,
+    /// The first amnesia found.
+    pub amnesia: Option<Amnesia>,
+    /// The newest fork seen.
+    pub fork: Option<Fork>,
+    /// The first corruption found.
+    pub corrupt: Option<Corrupt>,
+    /// The clock, if it is off.
+    pub clock: Option<ClockOff>,
+}
+
+impl Standing {
+    /// Nothing wrong.
+    pub fn good(probation: Probation) -> Self {
+        Self { probation, amnesia: None, fork: None, corrupt: None, clock: None }
+    }
+
+    /// Everything that is wrong, worst first.
+    pub fn alarms(&self) -> Vec<Alarm> {
+        let amnesia = self.amnesia.clone().map(Alarm::Amnesia);
+        let corrupt = self.corrupt.clone().map(Alarm::Corrupt);
+        let fork = self.fork.clone().map(Alarm::Fork);
+        let clock = self.clock.map(Alarm::Clock);
+        [amnesia, corrupt, fork, clock].into_iter().flatten().collect()
+    }
+
+    /// Whether the node may grant votes and acknowledge raft entries.
+    pub fn may_vote(&self) -> bool {
+        self.amnesia.is_none() && self.probation == Probation::Passed
+    }
+
+    /// Whether it may stand for election or stay leader.
+    pub fn may_lead(&self) -> bool {
+        self.may_vote() && self.corrupt.is_none()
+    }
+
+    /// Whether it may start an election.
+    pub fn may_campaign(&self) -> bool {
+        self.may_lead() && self.clock.is_none()
+    }
+
+    /// Whether it may cosign. A fork bars only the head about which the nodes disagree, and that
+    /// the cosigner decides at each cut.
+    pub fn may_sign(&self) -> bool {
+        self.may_vote() && self.corrupt.is_none()
+    }
+
+    /// Whether it may answer clients.
+    pub fn may_serve(&self) -> bool {
+        self.amnesia.is_none() && self.corrupt.is_none()
+    }
+}
+
+/// Where alarms are raised, and watched.
+#[derive(Debug, Clone)]
+pub struct Alarms {
+    standing: watch::Sender<Standing>,
+}
+
+impl Alarms {
+    /// A node with nothing wrong so far.
+    pub fn new(probation: Probation) -> Self {
+        Self { standing: watch::Sender::new(Standing::good(probation)) }
+    }
+
+    /// A node that opened with its memory gone.
+    pub fn amnesiac(amnesia: Amnesia) -> Self {
+        let alarms = Self::new(Probation::Waiting);
+        alarms.raise(Alarm::Amnesia(amnesia));
+        alarms
+    }
+
+    /// The standing now.
+    pub fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
+    /// Notifies of every change.
+    pub fn subscribe(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    /// Raises an alarm. Of amnesia and corruption the first one found is kept.
+    pub fn raise(&self, alarm: Alarm) {
+        let changed = self.standing.send_if_modified(|standing| match &alarm {
+            Alarm::Amnesia(found) => keep_first(&mut standing.amnesia, found),
+            Alarm::Corrupt(found) => keep_first(&mut standing.corrupt, found),
+            Alarm::Fork(found) => keep_newest(&mut standing.fork, found),
+            Alarm::Clock(found) => keep_newest(&mut standing.clock, found),
+        });
+        if changed {
+            match &alarm {
+                Alarm::Clock(_) => tracing::warn!(alarm = alarm.name(), "{alarm}"),
+                Alarm::Amnesia(_) | Alarm::Corrupt(_) | Alarm::Fork(_) => {
+                    tracing::error!(alarm = alarm.name(), "{alarm}");
+                }
+            }
+        }
+    }
+
+    /// The clock is right again.
+    pub fn clock_is_right(&self) {
+        if self.standing.send_if_modified(|standing| standing.clock.take().is_some()) {
+            tracing::info!("clock agrees with the voters again");
+        }
+    }
+
+    /// The peers have been asked.
+    pub fn pass_probation(&self) {
+        let passed = self.standing.send_if_modified(|standing| {
+            std::mem::replace(&mut standing.probation, Probation::Passed) != Probation::Passed
+        });
+        if passed {
+            tracing::info!("peers remember no more of this node than it does");
+        }
+    }
+}
+
+fn keep_first<T: Clone>(kept: &mut Option<T>, found: &T) -> bool {
+    let first = kept.is_none();
+    kept.get_or_insert_with(|| found.clone());
+    first
+}
+
+fn keep_newest<T: Clone + PartialEq>(kept: &mut Option<T>, found: &T) -> bool {
+    let changed = kept.as_ref() != Some(found);
+    *kept = Some(found.clone());
+    changed
+}
+
+/// Offset at which a clock counts as off, milliseconds.
+pub const CLOCK_OFF_MS: i64 = 2_000;
+
+/// How far `own_ms` is from the median of the voters' clocks, own included, if that is
+/// [`CLOCK_OFF_MS`] or more. With an even number of clocks the nearer of the two middle ones
+/// counts, so that two nodes alone never both declare themselves wrong.
+pub fn clock_off(own_ms: i64, peers_ms: &[i64]) -> Option<ClockOff> {
+    let mut clocks: Vec<i64> = peers_ms.iter().copied().chain([own_ms]).collect();
+    clocks.sort_unstable();
+    let low = clocks.get((clocks.len() - 1) / 2).copied()?;
+    let high = clocks.get(clocks.len() / 2).copied()?;
+    let offset_ms = [low, high]
+        .map(|median| own_ms.saturating_sub(median))
+        .into_iter()
+        .min_by_key(|offset| offset.unsigned_abs())?;
+    (offset_ms.unsigned_abs() >= CLOCK_OFF_MS.unsigned_abs()).then_some(ClockOff { offset_ms })
+}
+
+/// The two ways in which a node starts to wait for its peers' word: a node that never promised
+/// anything may have lost its whole machine, so it waits for a majority; one with an intact guard
+/// need only give them the chance to object.
+pub fn answers_needed(record: &GuardRecord, nodes: usize) -> usize {
+    if record.has_promised() { 0 } else { nodes / 2 }
+}
+
+#[cfg(test)]
+mod tests;
