@@ -133,7 +133,13 @@ pub struct Standing {
 impl Standing {
     /// Nothing wrong.
     pub fn good(probation: Probation) -> Self {
-        Self { probation, amnesia: None, fork: None, corrupt: None, clock: None }
+        Self {
+            probation,
+            amnesia: None,
+            fork: None,
+            corrupt: None,
+            clock: None,
+        }
     }
 
     /// Everything that is wrong, worst first.
@@ -142,7 +148,10 @@ impl Standing {
         let corrupt = self.corrupt.clone().map(Alarm::Corrupt);
         let fork = self.fork.clone().map(Alarm::Fork);
         let clock = self.clock.map(Alarm::Clock);
-        [amnesia, corrupt, fork, clock].into_iter().flatten().collect()
+        [amnesia, corrupt, fork, clock]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// Whether the node may grant votes and acknowledge raft entries.
@@ -181,13 +190,15 @@ pub struct Alarms {
 impl Alarms {
     /// A node with nothing wrong so far.
     pub fn new(probation: Probation) -> Self {
-        Self { standing: watch::Sender::new(Standing::good(probation)) }
+        Self {
+            standing: watch::Sender::new(Standing::good(probation)),
+        }
     }
 
     /// A node that opened with its memory gone.
     pub fn amnesiac(amnesia: Amnesia) -> Self {
         let alarms = Self::new(Probation::Waiting);
-        alarms.raise(Alarm::Amnesia(amnesia));
+        alarms.raise(&Alarm::Amnesia(amnesia));
         alarms
     }
 
@@ -202,15 +213,15 @@ impl Alarms {
     }
 
     /// Raises an alarm. Of amnesia and corruption the first one found is kept.
-    pub fn raise(&self, alarm: Alarm) {
-        let changed = self.standing.send_if_modified(|standing| match &alarm {
+    pub fn raise(&self, alarm: &Alarm) {
+        let changed = self.standing.send_if_modified(|standing| match alarm {
             Alarm::Amnesia(found) => keep_first(&mut standing.amnesia, found),
             Alarm::Corrupt(found) => keep_first(&mut standing.corrupt, found),
             Alarm::Fork(found) => keep_newest(&mut standing.fork, found),
             Alarm::Clock(found) => keep_newest(&mut standing.clock, found),
         });
         if changed {
-            match &alarm {
+            match alarm {
                 Alarm::Clock(_) => tracing::warn!(alarm = alarm.name(), "{alarm}"),
                 Alarm::Amnesia(_) | Alarm::Corrupt(_) | Alarm::Fork(_) => {
                     tracing::error!(alarm = alarm.name(), "{alarm}");
@@ -221,7 +232,10 @@ impl Alarms {
 
     /// The clock is right again.
     pub fn clock_is_right(&self) {
-        if self.standing.send_if_modified(|standing| standing.clock.take().is_some()) {
+        if self
+            .standing
+            .send_if_modified(|standing| standing.clock.take().is_some())
+        {
             tracing::info!("clock agrees with the voters again");
         }
     }

@@ -12,9 +12,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 use tokio::sync::watch;
 
+use super::cut::covers;
 use super::guard_file::{DiskSlots, GuardFile, GuardFileError, SlotStore};
 use super::guard_record::{GuardRecord, GuardedVote, Identity, SignRefusal, VoteRefusal};
-use super::head::{CutPoint, covers};
+use super::progress::CutNote;
 use crate::raft::{Position, Vote};
 
 /// What the guard directory holds, as read.
@@ -102,7 +103,9 @@ pub enum Amnesia {
         own: u64,
     },
     /// A peer has seen a larger head signed by this node.
-    #[error("node {peer} remembers a head of {remembered} leaves signed by this node, which knows only {own}")]
+    #[error(
+        "node {peer} remembers a head of {remembered} leaves signed by this node, which knows only {own}"
+    )]
     PeerRemembersHead {
         /// Who remembers.
         peer: u64,
@@ -122,7 +125,9 @@ pub enum Amnesia {
         own: u64,
     },
     /// A peer has seen a later cut cosigned by this node.
-    #[error("node {peer} remembers a cut at raft index {remembered} cosigned by this node, which knows only {own}")]
+    #[error(
+        "node {peer} remembers a cut at raft index {remembered} cosigned by this node, which knows only {own}"
+    )]
     PeerRemembersCut {
         /// Who remembers.
         peer: u64,
@@ -132,7 +137,9 @@ pub enum Amnesia {
         own: u64,
     },
     /// A peer has seen more of this node's raft log on its disk than is there.
-    #[error("node {peer} remembers raft index {remembered} synced on this node, whose log ends at {own}")]
+    #[error(
+        "node {peer} remembers raft index {remembered} synced on this node, whose log ends at {own}"
+    )]
     PeerRemembersLog {
         /// Who remembers.
         peer: u64,
@@ -198,18 +205,31 @@ fn forgotten(expected: Identity, guard: &GuardState, data: &DataState) -> Option
         GuardState::Present(record) => record,
     };
     if record.identity != expected {
-        return Some(Amnesia::GuardOfAnother { found: record.identity, expected });
+        return Some(Amnesia::GuardOfAnother {
+            found: record.identity,
+            expected,
+        });
     }
     if !data.present() && record.has_promised() {
         return Some(Amnesia::DataMissing);
     }
-    let stored = data.vote.as_ref().map(GuardedVote::from).unwrap_or_default();
+    let stored = data
+        .vote
+        .as_ref()
+        .map(GuardedVote::from)
+        .unwrap_or_default();
     if stored < record.vote {
-        return Some(Amnesia::VoteBehindGuard { stored, guarded: record.vote });
+        return Some(Amnesia::VoteBehindGuard {
+            stored,
+            guarded: record.vote,
+        });
     }
     let cosigned = record.signed_position()?;
     let held = data.log_end.is_some_and(|end| covers(end, cosigned));
-    (!held).then_some(Amnesia::LogBehindGuard { end: data.log_end, cosigned })
+    (!held).then_some(Amnesia::LogBehindGuard {
+        end: data.log_end,
+        cosigned,
+    })
 }
 
 /// What a node knows of itself, or a peer remembers of it.
@@ -318,7 +338,11 @@ impl Guard {
     ///
     /// A node without data and promises gets its guard file here: before anything else of it is
     /// written.
-    pub fn open(dir: &Path, expected: Identity, data: &DataState) -> Result<Opened, GuardFileError> {
+    pub fn open(
+        dir: &Path,
+        expected: Identity,
+        data: &DataState,
+    ) -> Result<Opened, GuardFileError> {
         let (state, file) = match DiskSlots::open(dir)? {
             None => (GuardState::Missing, None),
             Some(store) => match GuardFile::open(store) {
@@ -344,7 +368,10 @@ impl<S: SlotStore> Guard<S> {
     pub fn start(mut file: GuardFile<S>) -> Result<Self, GuardFileError> {
         let record = file.record().started();
         file.write(record)?;
-        Ok(Self { file: Mutex::new(file), record: watch::Sender::new(record) })
+        Ok(Self {
+            file: Mutex::new(file),
+            record: watch::Sender::new(record),
+        })
     }
 
     /// The newest record on the disk.
@@ -368,7 +395,7 @@ impl<S: SlotStore> Guard<S> {
     }
 
     /// Records that `cut` is about to be cosigned; only after `Ok` may the signature be made.
-    pub fn cosigning(&self, cut: &CutPoint) -> Result<(), GuardRefused> {
+    pub fn cosigning(&self, cut: &CutNote) -> Result<(), GuardRefused> {
         let mut file = self.lock();
         let next = file.record().cosigning(cut)?;
         self.write(&mut file, next)
@@ -388,7 +415,10 @@ impl<S: SlotStore> Guard<S> {
 
 impl From<&Vote> for GuardedVote {
     fn from(vote: &Vote) -> Self {
-        Self { term: vote.term, voted_for: Some(vote.node).filter(|node| *node != 0) }
+        Self {
+            term: vote.term,
+            voted_for: Some(vote.node).filter(|node| *node != 0),
+        }
     }
 }
 

@@ -41,7 +41,11 @@ pub enum SlotNumber {
 impl SlotNumber {
     /// The slot in which the write with this sequence number belongs.
     pub fn of(sequence: u64) -> Self {
-        if sequence.is_multiple_of(2) { Self::First } else { Self::Second }
+        if sequence.is_multiple_of(2) {
+            Self::First
+        } else {
+            Self::Second
+        }
     }
 
     fn offset(self) -> u64 {
@@ -102,7 +106,11 @@ pub fn newest_slot(slots: &[Vec<u8>; 2]) -> Result<Slot, GuardFileError> {
 
 fn decode_in_place(bytes: &[u8], place: SlotNumber) -> Result<Slot, SlotError> {
     let slot = Slot::decode(bytes)?;
-    if SlotNumber::of(slot.sequence) == place { Ok(slot) } else { Err(SlotError::Impossible) }
+    if SlotNumber::of(slot.sequence) == place {
+        Ok(slot)
+    } else {
+        Err(SlotError::Impossible)
+    }
 }
 
 /// An open guard file: the newest record, and the only way to write the next.
@@ -121,7 +129,11 @@ impl<S: SlotStore> GuardFile<S> {
             source,
         })?;
         let newest = newest_slot(&slots)?;
-        Ok(Self { store, newest, poisoned: false })
+        Ok(Self {
+            store,
+            newest,
+            poisoned: false,
+        })
     }
 
     /// The newest record on the disk.
@@ -141,14 +153,20 @@ impl<S: SlotStore> GuardFile<S> {
             return Err(GuardFileError::Poisoned);
         };
         let next = Slot { sequence, record };
-        match self.store.write_slot(SlotNumber::of(sequence), &next.encode()) {
+        match self
+            .store
+            .write_slot(SlotNumber::of(sequence), &next.encode())
+        {
             Ok(()) => {
                 self.newest = next;
                 Ok(())
             }
             Err(source) => {
                 self.poisoned = true;
-                Err(GuardFileError::Io { path: PathBuf::from(GUARD_FILE), source })
+                Err(GuardFileError::Io {
+                    path: PathBuf::from(GUARD_FILE),
+                    source,
+                })
             }
         }
     }
@@ -190,7 +208,14 @@ impl DiskSlots {
             .mode(0o600)
             .open(&staged)?;
         file.set_len(FILE_LEN)?;
-        file.write_all_at(&Slot { sequence: 0, record }.encode(), 0)?;
+        file.write_all_at(
+            &Slot {
+                sequence: 0,
+                record,
+            }
+            .encode(),
+            0,
+        )?;
         file.sync_all()?;
         // A hard link refuses to replace an existing file, a rename would.
         std::fs::hard_link(&staged, path)?;

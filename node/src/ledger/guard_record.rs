@@ -22,10 +22,11 @@
 
 use std::fmt;
 
-use aimslog_proto::tlog::{RootHash, TreeSize};
+use aimslog_proto::tlog::{Hash, RootHash, TreeHead, TreeSize};
 use thiserror::Error;
 
-use super::head::{CutPoint, Head, covers};
+use super::cut::covers;
+use super::progress::CutNote;
 use crate::raft::Position;
 
 /// Length of an encoded slot.
@@ -47,7 +48,10 @@ pub struct Identity {
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "node {} of cluster ", self.node)?;
-        self.cluster.iter().take(8).try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.cluster
+            .iter()
+            .take(8)
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -66,7 +70,7 @@ pub struct SignedCut {
     /// Where the cut stands in the raft log.
     pub position: Position,
     /// What was signed.
-    pub head: Head,
+    pub head: TreeHead,
 }
 
 /// Everything a node must not forget, whatever happens to its data.
@@ -126,7 +130,12 @@ pub struct VoteRefusal {
 impl GuardRecord {
     /// The record of a node that has never started.
     pub fn fresh(identity: Identity) -> Self {
-        Self { identity, incarnation: 0, vote: GuardedVote::default(), signed: None }
+        Self {
+            identity,
+            incarnation: 0,
+            vote: GuardedVote::default(),
+            signed: None,
+        }
     }
 
     /// Whether the node may have promised anything to anybody: every acknowledgement of a raft
@@ -145,7 +154,10 @@ impl GuardRecord {
     /// The record after `vote`; refuses to go back.
     pub fn voted(mut self, vote: GuardedVote) -> Result<Self, VoteRefusal> {
         if vote < self.vote {
-            return Err(VoteRefusal { held: self.vote, offered: vote });
+            return Err(VoteRefusal {
+                held: self.vote,
+                offered: vote,
+            });
         }
         self.vote = vote;
         Ok(self)
@@ -155,19 +167,19 @@ impl GuardRecord {
     ///
     /// Signing the same head again is allowed (it renews the time), never a smaller one, another
     /// root at the same size, or an earlier cut.
-    pub fn cosigning(mut self, cut: &CutPoint) -> Result<Self, SignRefusal> {
+    pub fn cosigning(mut self, cut: &CutNote) -> Result<Self, SignRefusal> {
         if let Some(signed) = self.signed {
-            if cut.head.size < signed.head.size {
+            if cut.tree.size < signed.head.size {
                 return Err(SignRefusal::Smaller {
                     signed: signed.head.size,
-                    offered: cut.head.size,
+                    offered: cut.tree.size,
                 });
             }
-            if cut.head.size == signed.head.size && cut.head.root != signed.head.root {
+            if cut.tree.size == signed.head.size && cut.tree.root != signed.head.root {
                 return Err(SignRefusal::OtherRoot {
-                    size: cut.head.size,
+                    size: cut.tree.size,
                     signed: signed.head.root,
-                    offered: cut.head.root,
+                    offered: cut.tree.root,
                 });
             }
             if !covers(cut.position, signed.position) {
@@ -177,13 +189,16 @@ impl GuardRecord {
                 });
             }
         }
-        self.signed = Some(SignedCut { position: cut.position, head: cut.head });
+        self.signed = Some(SignedCut {
+            position: cut.position,
+            head: cut.tree,
+        });
         Ok(self)
     }
 
     /// Size of the largest head signed, 0 if none.
     pub fn signed_size(&self) -> u64 {
-        self.signed.map_or(0, |signed| signed.head.size.get())
+        self.signed.map_or(0, |signed| signed.head.size.0)
     }
 
     /// Where the newest cosigned cut stands, if there is one.
@@ -254,7 +269,7 @@ impl Slot {
                 out.extend_from_slice(&signed.position.term.to_be_bytes());
                 out.extend_from_slice(&signed.position.leader.to_be_bytes());
                 out.extend_from_slice(&signed.position.index.to_be_bytes());
-                out.extend_from_slice(&signed.head.size.get().to_be_bytes());
+                out.extend_from_slice(&signed.head.size.0.to_be_bytes());
                 out.extend_from_slice(signed.head.root.as_bytes());
                 out.push(1);
             }
@@ -268,8 +283,9 @@ impl Slot {
 
     /// Reads the bytes of a slot back. Accepts only what [`Slot::encode`] gives.
     pub fn decode(bytes: &[u8]) -> Result<Self, SlotError> {
-        let bytes: &[u8; SLOT_LEN] =
-            bytes.try_into().map_err(|_short| SlotError::Length { found: bytes.len() })?;
+        let bytes: &[u8; SLOT_LEN] = bytes
+            .try_into()
+            .map_err(|_short| SlotError::Length { found: bytes.len() })?;
         if bytes.iter().all(|byte| *byte == 0) {
             return Err(SlotError::Blank);
         }
@@ -289,7 +305,11 @@ impl Slot {
         }
         let slot = fields.slot();
         // One form per record: a slot that would be written otherwise was not written by us.
-        if slot.encode() == *bytes { Ok(slot) } else { Err(SlotError::Impossible) }
+        if slot.encode() == *bytes {
+            Ok(slot)
+        } else {
+            Err(SlotError::Impossible)
+        }
     }
 }
 
@@ -311,17 +331,34 @@ impl Fields<'_> {
 
     fn slot(&mut self) -> Slot {
         let sequence = self.u64();
-        let identity = Identity { cluster: self.take(), node: self.u64() };
+        let identity = Identity {
+            cluster: self.take(),
+            node: self.u64(),
+        };
         let incarnation = self.u64();
         let term = self.u64();
         let voted_for = Some(self.u64()).filter(|node| *node != 0);
-        let position = Position { term: self.u64(), leader: self.u64(), index: self.u64() };
-        let size = TreeSize::new(self.u64());
-        let root = RootHash::from_bytes(self.take());
-        let signed = (self.take::<1>() == [1])
-            .then_some(SignedCut { position, head: Head { size, root } });
+        let position = Position {
+            term: self.u64(),
+            leader: self.u64(),
+            index: self.u64(),
+        };
+        let size = TreeSize(self.u64());
+        let root = RootHash::from_hash(Hash::from_bytes(self.take()));
+        let signed = (self.take::<1>() == [1]).then_some(SignedCut {
+            position,
+            head: TreeHead { size, root },
+        });
         let vote = GuardedVote { term, voted_for };
-        Slot { sequence, record: GuardRecord { identity, incarnation, vote, signed } }
+        Slot {
+            sequence,
+            record: GuardRecord {
+                identity,
+                incarnation,
+                vote,
+                signed,
+            },
+        }
     }
 }
 

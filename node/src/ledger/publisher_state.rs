@@ -1,0 +1,384 @@
+//! When the leader cuts, and when it publishes: the decisions, without clock, disk or network.
+//!
+//! One cut at a time: propose it, wait until it is applied here, collect cosignatures over this
+//! node's own head at the cut until the policy is satisfied, commit the head, begin again. A cut
+//! for which nothing has happened for a second is superseded by a new one.
+
+use std::collections::BTreeMap;
+
+use aimslog_proto::tlog::{TreeHead, TreeSize};
+use thiserror::Error;
+
+use super::progress::CutNote;
+
+/// Shortest time between two cuts, milliseconds.
+pub const CUT_GAP_MS_MIN: u64 = 20;
+
+/// Time without progress after which a cut is superseded, milliseconds.
+pub const CUT_STALL_MS_MAX: u64 = 1_000;
+
+/// Longest cosignature line taken, bytes; an Ed25519 line has less than 400.
+pub const COSIGNATURE_LEN_MAX: usize = 1_024;
+
+/// How many cosignatures that came before their cut are held, one per node.
+const EARLY_MAX: usize = 64;
+
+/// Checks cosignatures against the policies in force at a cut.
+pub trait HeadRules {
+    /// The name of the cosigner whose signature over `head` the line holds. It must be the
+    /// cosigner of the node `from` that sent it.
+    fn check(&self, from: u64, head: &TreeHead, line: &str) -> Result<String, CosignatureRefusal>;
+
+    /// Whether these checked lines, by cosigner, are enough to publish the head.
+    fn satisfied(&self, head: &TreeHead, lines: &BTreeMap<String, String>) -> bool;
+}
+
+/// Why the leader did not take a cosignature.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CosignatureRefusal {
+    /// Not a C2SP signature line, or far too long.
+    #[error("the cosignature is not a signature line")]
+    Malformed,
+    /// A foreign cosigner.
+    #[error("the cosigner {name} is in no policy in force")]
+    UnknownCosigner {
+        /// As the line says.
+        name: String,
+    },
+    /// The key of another node than the sender.
+    #[error("node {from} sent the cosignature of {name}")]
+    OtherNode {
+        /// Who sent it.
+        from: u64,
+        /// Whose it is.
+        name: String,
+    },
+    /// The signature does not verify.
+    #[error("the cosignature of {name} does not verify")]
+    WrongSignature {
+        /// As the line says.
+        name: String,
+    },
+    /// The sender has another tree.
+    #[error("node {from} cosigned {theirs}, this node has {own}")]
+    OtherRoot {
+        /// Who sent it.
+        from: u64,
+        /// The head of the current cut.
+        own: TreeHead,
+        /// The head cosigned.
+        theirs: TreeHead,
+    },
+    /// For a head that is not collected for any more.
+    #[error("the cosignature is for a tree of {offered}, signatures are collected for {current}")]
+    Stale {
+        /// Size of the head cosigned.
+        offered: TreeSize,
+        /// Size of the head in progress, or else of the newest published one.
+        current: TreeSize,
+    },
+    /// This node does not lead.
+    #[error("this node does not lead")]
+    NotLeader,
+}
+
+/// What became of a cosignature that was not refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It counts.
+    Counted,
+    /// It came before this node applied its cut, and is checked then.
+    Held,
+    /// Its head has been published already, or is just being.
+    Late,
+}
+
+/// What happened, at a time in milliseconds of a clock that never goes back.
+#[derive(Debug, Clone)]
+pub enum Event<R> {
+    /// Time has passed.
+    Tick,
+    /// This node leads in a term, or does not.
+    Lead(Option<u64>),
+    /// The own tree has so many leaves.
+    Applied(TreeSize),
+    /// A head was published (applied), by whomever.
+    Published(TreeHead),
+    /// Somebody waits for a published head of at least this size.
+    Wanted(TreeSize),
+    /// A cut was applied; the rules are those in force there.
+    Cut {
+        /// As noted at apply.
+        cut: CutNote,
+        /// The policies that its head must satisfy.
+        rules: R,
+    },
+    /// The proposed cut was not committed, or it is not known.
+    CutFailed,
+    /// The proposal to publish was answered, whatever the answer.
+    PublishDone,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Propose a cut.
+    ProposeCut,
+    /// Add the log and receipt signatures and propose to publish.
+    ProposePublish {
+        /// The cut whose head is published.
+        cut: CutNote,
+        /// Checked cosignature lines by cosigner name.
+        cosignatures: BTreeMap<String, String>,
+    },
+    /// Say that a held cosignature turned out wrong.
+    Refused {
+        /// Who sent it.
+        from: u64,
+        /// What is wrong with it.
+        refusal: CosignatureRefusal,
+    },
+}
+
+#[derive(Debug, Clone)]
+enum Phase<R> {
+    Idle,
+    Cutting,
+    Collecting {
+        cut: CutNote,
+        rules: R,
+        lines: BTreeMap<String, String>,
+        progress_ms: u64,
+    },
+    Publishing {
+        cut: CutNote,
+    },
+}
+
+/// Everything the decisions depend on.
+#[derive(Debug, Clone)]
+pub struct PublishState<R> {
+    interval_ms: u64,
+    term: Option<u64>,
+    applied: TreeSize,
+    published: Option<TreeHead>,
+    wanted: TreeSize,
+    cut_ms: Option<u64>,
+    phase: Phase<R>,
+    /// Cosignatures for cuts that this node has not applied yet, the newest of each sender.
+    early: BTreeMap<u64, (TreeHead, String)>,
+}
+
+impl<R: HeadRules> PublishState<R> {
+    /// A node that does not lead yet and cuts at this interval.
+    pub fn new(interval_ms: u64) -> Self {
+        Self {
+            interval_ms: interval_ms.max(CUT_GAP_MS_MIN),
+            term: None,
+            applied: TreeSize(0),
+            published: None,
+            wanted: TreeSize(0),
+            cut_ms: None,
+            phase: Phase::Idle,
+            early: BTreeMap::new(),
+        }
+    }
+
+    /// Takes one event in and says what follows.
+    pub fn step(&mut self, event: Event<R>, now_ms: u64) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Tick => {}
+            Event::Lead(term) => self.lead(term),
+            Event::Applied(size) => self.applied = size,
+            Event::Published(head) => self.head_published(head),
+            Event::Wanted(size) => self.wanted = self.wanted.max(size),
+            Event::Cut { cut, rules } => actions.extend(self.cut(cut, rules, now_ms)),
+            Event::CutFailed => {
+                if matches!(self.phase, Phase::Cutting) {
+                    self.phase = Phase::Idle;
+                }
+            }
+            Event::PublishDone => {
+                if matches!(self.phase, Phase::Publishing { .. }) {
+                    self.phase = Phase::Idle;
+                }
+            }
+        }
+        actions.extend(self.cut_if_due(now_ms));
+        actions
+    }
+
+    /// Takes a cosignature from the node `from` in: what became of it, and what follows.
+    pub fn cosignature(
+        &mut self,
+        from: u64,
+        head: TreeHead,
+        line: &str,
+        now_ms: u64,
+    ) -> (Result<Taken, CosignatureRefusal>, Vec<Action>) {
+        match self.take(from, head, line, now_ms) {
+            Ok(taken) => (Ok(taken), self.publish_if_satisfied().into_iter().collect()),
+            Err(refusal) => (Err(refusal), Vec::new()),
+        }
+    }
+
+    /// When the next [`Event::Tick`] matters; `None` while only other events do.
+    pub fn wake_at_ms(&self) -> Option<u64> {
+        self.term?;
+        match &self.phase {
+            Phase::Idle => self.due_ms(),
+            Phase::Collecting { progress_ms, .. } => Some(progress_ms + CUT_STALL_MS_MAX),
+            Phase::Cutting | Phase::Publishing { .. } => None,
+        }
+    }
+
+    fn lead(&mut self, term: Option<u64>) {
+        if term != self.term {
+            self.term = term;
+            self.phase = Phase::Idle;
+            self.early.clear();
+        }
+    }
+
+    fn head_published(&mut self, head: TreeHead) {
+        if self
+            .published
+            .is_none_or(|published| published.size < head.size)
+        {
+            self.published = Some(head);
+        }
+    }
+
+    fn published_size(&self) -> TreeSize {
+        self.published.map_or(TreeSize(0), |head| head.size)
+    }
+
+    /// When the next cut is due, if there is something new to put under a head.
+    fn due_ms(&self) -> Option<u64> {
+        if self.applied <= self.published_size() {
+            return None;
+        }
+        let hurry = self.wanted > self.published_size() && self.wanted <= self.applied;
+        let gap_ms = if hurry {
+            CUT_GAP_MS_MIN
+        } else {
+            self.interval_ms
+        };
+        Some(
+            self.cut_ms
+                .map_or(0, |cut_ms| cut_ms.saturating_add(gap_ms)),
+        )
+    }
+
+    fn cut_if_due(&mut self, now_ms: u64) -> Option<Action> {
+        let wake_ms = self.wake_at_ms()?;
+        if now_ms < wake_ms {
+            return None;
+        }
+        // A stalled cut is superseded even if nothing is new: its command, or a cosigner's answer,
+        // may have been lost.
+        self.phase = Phase::Cutting;
+        self.cut_ms = Some(now_ms);
+        Some(Action::ProposeCut)
+    }
+
+    fn cut(&mut self, cut: CutNote, rules: R, now_ms: u64) -> Vec<Action> {
+        let own = self.term == Some(cut.position.term);
+        if !own || matches!(self.phase, Phase::Publishing { .. }) {
+            return Vec::new();
+        }
+        self.phase = Phase::Collecting {
+            cut,
+            rules,
+            lines: BTreeMap::new(),
+            progress_ms: now_ms,
+        };
+        let mut actions = Vec::new();
+        for (from, (head, line)) in std::mem::take(&mut self.early) {
+            if let Err(refusal) = self.take(from, head, &line, now_ms) {
+                actions.push(Action::Refused { from, refusal });
+            }
+        }
+        actions.extend(self.publish_if_satisfied());
+        actions
+    }
+
+    fn take(
+        &mut self,
+        from: u64,
+        head: TreeHead,
+        line: &str,
+        now_ms: u64,
+    ) -> Result<Taken, CosignatureRefusal> {
+        if self.term.is_none() {
+            return Err(CosignatureRefusal::NotLeader);
+        }
+        if line.len() > COSIGNATURE_LEN_MAX {
+            return Err(CosignatureRefusal::Malformed);
+        }
+        let done = match &self.phase {
+            Phase::Publishing { cut } => Some(cut.tree),
+            Phase::Idle | Phase::Cutting | Phase::Collecting { .. } => self.published,
+        };
+        if done == Some(head) {
+            return Ok(Taken::Late);
+        }
+        if let Phase::Collecting {
+            cut,
+            rules,
+            lines,
+            progress_ms,
+        } = &mut self.phase
+            && head.size <= cut.tree.size
+        {
+            if head.size < cut.tree.size {
+                return Err(CosignatureRefusal::Stale {
+                    offered: head.size,
+                    current: cut.tree.size,
+                });
+            }
+            // The signature is checked first, so that nobody is accused by a forged one.
+            let name = rules.check(from, &head, line)?;
+            if head.root != cut.tree.root {
+                return Err(CosignatureRefusal::OtherRoot {
+                    from,
+                    own: cut.tree,
+                    theirs: head,
+                });
+            }
+            lines.insert(name, line.to_owned());
+            *progress_ms = now_ms;
+            return Ok(Taken::Counted);
+        }
+        if head.size <= self.published_size() {
+            let current = self.published_size();
+            return Err(CosignatureRefusal::Stale {
+                offered: head.size,
+                current,
+            });
+        }
+        if self.early.len() < EARLY_MAX || self.early.contains_key(&from) {
+            self.early.insert(from, (head, line.to_owned()));
+        }
+        Ok(Taken::Held)
+    }
+
+    fn publish_if_satisfied(&mut self) -> Option<Action> {
+        let Phase::Collecting {
+            cut, rules, lines, ..
+        } = &mut self.phase
+        else {
+            return None;
+        };
+        if !rules.satisfied(&cut.tree, lines) {
+            return None;
+        }
+        let (cut, cosignatures) = (*cut, std::mem::take(lines));
+        self.phase = Phase::Publishing { cut };
+        Some(Action::ProposePublish { cut, cosignatures })
+    }
+}
+
+#[cfg(test)]
+mod tests;
