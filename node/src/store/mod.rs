@@ -1,0 +1,3 @@
+//! The two RocksDB databases of a node, and nothing that decides.
+
+pub mod fatal;
