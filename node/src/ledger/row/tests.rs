@@ -1,0 +1,132 @@
+//! The rows of the first release, byte for byte: a change here is a change of the disk format.
+
+use std::fmt::Debug;
+
+use aimslog_proto::tlog::LeafHash;
+
+use super::*;
+use crate::ledger::testing::hex;
+
+fn frontier(leaves: u8) -> Frontier {
+    let mut frontier = Frontier::EMPTY;
+    for leaf in 0..leaves {
+        frontier.push(LeafHash::of(&[leaf])).unwrap();
+    }
+    frontier
+}
+
+#[track_caller]
+fn golden<V: Value + Debug + PartialEq>(value: &V, bytes: &str) {
+    let encoded = value.encode();
+    assert_eq!(hex(&encoded), bytes.replace(' ', ""));
+    assert_eq!(V::decode(&encoded).as_ref(), Ok(value));
+    for cut in 0..encoded.len() {
+        assert!(V::decode(&encoded[..cut]).is_err(), "cut at {cut}");
+    }
+    assert!(V::decode(&[&encoded[..], &[0]].concat()).is_err());
+    let mut newer = encoded;
+    newer[0] = 2;
+    assert!(V::decode(&newer).is_err());
+}
+
+#[test]
+fn core_and_registers() {
+    let core = Core {
+        level: 1,
+        time_ms: 2,
+        time_term: (3, 4),
+        cluster: [0xc1; 32],
+        origin: "l/a".to_owned(),
+        rules: [0xd1; 32],
+        frontier: Frontier::EMPTY,
+        next_head: 5,
+        trusted_head: None,
+        thin_from: 6,
+    };
+    let text = format!(
+        "01 00000001 0000000000000002 0000000000000003 0000000000000004 {} 00000003 6c2f61 {} \
+         00000008 0000000000000000 0000000000000005 00 0000000000000006",
+        "c1".repeat(32),
+        "d1".repeat(32),
+    );
+    golden(&core, &text);
+
+    let register = RegisterRow { entities: 7, frontier: frontier(3) };
+    let peaks: String = register.frontier.peaks().iter().map(|peak| peak.to_hex()).collect();
+    golden(&register, &format!("01 0000000000000007 00000048 0000000000000003 {peaks}"));
+}
+
+#[test]
+fn entries_and_entities() {
+    let entry = EntryRow {
+        statement: Bytes::from_static(b"st"),
+        time_ms: 1,
+        number: 2,
+        version: 3,
+        leaf_hash: [0xaa; 32],
+    };
+    let text = format!(
+        "01 00000002 7374 0000000000000001 0000000000000002 00000003 {}",
+        "aa".repeat(32)
+    );
+    golden(&entry, &text);
+
+    let entity = EntityRow {
+        organization: "o".to_owned(),
+        kind: "k".to_owned(),
+        number: 1,
+        versions: 2,
+        newest: [0xbb; 32],
+        newest_index: 3,
+        state: "open".to_owned(),
+        retracted: true,
+    };
+    let text = format!(
+        "01 00000001 6f 00000001 6b 0000000000000001 00000002 {} 0000000000000003 \
+         00000004 6f70656e 01",
+        "bb".repeat(32)
+    );
+    golden(&entity, &text);
+}
+
+#[test]
+fn heads_cuts_and_policies() {
+    let head = HeadRow {
+        number: 1,
+        size: 2,
+        root: [0xaa; 32],
+        time_ms: 3,
+        note: Bytes::from_static(b"n"),
+        receipt_iat: 4,
+        receipt_signature: [0x55; 64],
+        trusted: true,
+        pinned: false,
+    };
+    let text = format!(
+        "01 0000000000000001 0000000000000002 {} 0000000000000003 00000001 6e \
+         0000000000000004 {} 01 00",
+        "aa".repeat(32),
+        "55".repeat(64)
+    );
+    golden(&head, &text);
+
+    let cut = CutRow { term: 1, leader: 2, raft_index: 3, time_ms: 4, root: [0xaa; 32] };
+    let text = format!(
+        "01 0000000000000001 0000000000000002 0000000000000003 0000000000000004 {}",
+        "aa".repeat(32)
+    );
+    golden(&cut, &text);
+
+    let policy = PolicyRow { publish: "p".to_owned(), trust: "t".to_owned() };
+    golden(&policy, "01 00000001 70 00000001 74");
+
+    let corrupt = CorruptRow { size: 1, own: [0xaa; 32], published: [0xbb; 32] };
+    golden(&corrupt, &format!("01 0000000000000001 {} {}", "aa".repeat(32), "bb".repeat(32)));
+}
+
+#[test]
+fn attachments() {
+    let blob =
+        BlobRow { total: 1, received: 2, complete: true, references: 3, expires_ms: 4 };
+    golden(&blob, "01 0000000000000001 0000000000000002 01 0000000000000003 0000000000000004");
+}

@@ -1,0 +1,574 @@
+//! The order of statements: gathers what arrives into commands and hands them to Raft.
+//!
+//! While a command is being replicated, the next one grows, so an idle ledger answers at once and
+//! a busy one writes large batches: there is no timer to tune. A few commands are in flight at a
+//! time, and Raft takes them in the order in which they are handed over. The queue is bounded in
+//! bytes; what does not fit is refused before it costs anything.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use sha2::{Digest, Sha256};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, timeout},
+};
+
+use super::{
+    command::{BATCH_ITEMS_MAX, Batch, BlobChunk, COMMAND_BYTES_MAX, Command, Genesis, Item, Publish},
+    outcome::{ItemOutcome, Outcome},
+    progress::LedgerProgress,
+};
+use crate::{
+    clock::Clock,
+    raft::{Committed, ProposeError},
+};
+
+/// Where commands go. Implemented by Raft, and by the tests.
+pub trait Propose: Send + Sync + 'static {
+    /// Hands over a command. Commands enter the Raft log in the order of these calls; the answer
+    /// comes once the command is committed and applied here, or cannot be.
+    fn propose(&self, command: Bytes) -> BoxFuture<'static, Result<Committed, ProposeError>>;
+
+    /// The term that this node leads, if it leads.
+    fn leading_term(&self) -> Option<u64>;
+}
+
+/// How the sequencer works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SequencerConfig {
+    /// Statement and payload bytes that may wait or be in flight.
+    pub queue_bytes_max: usize,
+    /// Commands in flight.
+    pub window: usize,
+    /// With commands in flight, the next one goes once it is this large.
+    pub batch_bytes_goal: usize,
+    /// How long a command may take before its outcome is reported as unknown.
+    pub commit_timeout: Duration,
+    /// In silence the leader moves the registration time on this often.
+    pub tick: Duration,
+}
+
+impl Default for SequencerConfig {
+    fn default() -> Self {
+        Self {
+            queue_bytes_max: 64 << 20,
+            window: 4,
+            batch_bytes_goal: 128 << 10,
+            commit_timeout: Duration::from_secs(10),
+            tick: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Registration time moves by at most this much from one command to the next, milliseconds.
+pub const TIME_STEP_MS_MAX: u64 = 60_000;
+/// How often a command is handed over again with a later time.
+const TIME_RETRIES_MAX: u32 = 8;
+/// Steps that the registration time catches up at once after the process was suspended.
+const CATCH_UP_STEPS_MAX: u32 = 64;
+/// Requests on their way into the loop; their bytes are bounded by the configuration.
+const REQUESTS_MAX: usize = 16 << 10;
+
+/// Why a submission has no outcome.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// Another node leads; nothing was proposed here, though an earlier attempt may still commit.
+    #[error("this node does not lead")]
+    NotLeader {
+        /// The leader, where it is known.
+        leader: Option<u64>,
+    },
+    /// A majority cannot be reached.
+    #[error("the leader does not reach a majority")]
+    NoQuorum,
+    /// It may be logged, now or later. Sending the same bytes again is safe and tells.
+    #[error("the outcome is not known; send the same bytes again")]
+    OutcomeUnknown,
+    /// Too much is waiting; nothing of this was taken.
+    #[error("{waiting} bytes are waiting, the limit is {limit}")]
+    Overloaded {
+        /// Bytes that wait or are in flight.
+        waiting: usize,
+        /// How many may.
+        limit: usize,
+    },
+    /// The statement does not fit into any command.
+    #[error("an item of {bytes} bytes does not fit into a command")]
+    TooLarge {
+        /// Its size in a command.
+        bytes: usize,
+    },
+    /// The node is shutting down.
+    #[error("the node is shutting down")]
+    Stopped,
+}
+
+/// Commands that are not statements. The registration time is added here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Control {
+    /// Founds the ledger; the time in it is replaced.
+    Genesis(Genesis),
+    /// Every node notes its size and root.
+    Cut,
+    /// A cosigned head.
+    Publish(Publish),
+    /// A chunk of an attachment; the time in it is replaced.
+    Blob(BlobChunk),
+    /// A new level.
+    Level(u32),
+}
+
+/// The way to the sequencer of this node. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Sequencer {
+    requests: mpsc::Sender<Request>,
+    load: Arc<Load>,
+}
+
+/// Bytes that were taken and not answered.
+#[derive(Debug)]
+struct Load {
+    bytes: AtomicUsize,
+    limit: watch::Receiver<usize>,
+    limit_max: usize,
+}
+
+/// Gives its bytes back when the submission is answered, or given up.
+#[derive(Debug)]
+struct Permit {
+    load: Arc<Load>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+enum Request {
+    Item { item: Item, permit: Permit, answer: oneshot::Sender<Result<ItemOutcome, SubmitError>> },
+    Control { control: Control, answer: oneshot::Sender<Result<Outcome, SubmitError>> },
+}
+
+impl Sequencer {
+    /// The handle, and the loop behind it, which runs until all handles are gone or `shutdown`
+    /// resolves.
+    ///
+    /// `limit` is the brake: whoever sees that verification lags lowers the bytes that may wait.
+    pub fn new<P: Propose>(
+        parts: SequencerParts<P>,
+        config: SequencerConfig,
+    ) -> (Self, SequencerLoop<P>) {
+        let (requests, incoming) = mpsc::channel(REQUESTS_MAX);
+        let load = Arc::new(Load {
+            bytes: AtomicUsize::new(0),
+            limit: parts.limit.clone(),
+            limit_max: config.queue_bytes_max,
+        });
+        (Self { requests, load }, SequencerLoop::new(parts, config, incoming))
+    }
+
+    /// Proposes one admitted statement and returns what became of it.
+    ///
+    /// Equal statements that are under way at the same time are proposed once. Dropping the future
+    /// does not take the statement back.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; after `OutcomeUnknown` and `NotLeader` the statement may be logged.
+    pub async fn submit(&self, item: Item) -> Result<ItemOutcome, SubmitError> {
+        let bytes = item.encoded_len();
+        if bytes + Batch::OVERHEAD > COMMAND_BYTES_MAX {
+            return Err(SubmitError::TooLarge { bytes });
+        }
+        let permit = self.load.take(bytes)?;
+        let (answer, outcome) = oneshot::channel();
+        self.send(Request::Item { item, permit, answer })?;
+        outcome.await.unwrap_or(Err(SubmitError::OutcomeUnknown))
+    }
+
+    /// Proposes a command that is not a statement.
+    ///
+    /// # Errors
+    /// As [`Sequencer::submit`].
+    pub async fn control(&self, control: Control) -> Result<Outcome, SubmitError> {
+        let (answer, outcome) = oneshot::channel();
+        self.send(Request::Control { control, answer })?;
+        outcome.await.unwrap_or(Err(SubmitError::OutcomeUnknown))
+    }
+
+    /// Bytes that were taken and not answered.
+    pub fn load_bytes(&self) -> usize {
+        self.load.bytes.load(Ordering::Relaxed)
+    }
+
+    fn send(&self, request: Request) -> Result<(), SubmitError> {
+        self.requests.try_send(request).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => SubmitError::Overloaded {
+                waiting: self.load_bytes(),
+                limit: self.load.limit(),
+            },
+            mpsc::error::TrySendError::Closed(_) => SubmitError::Stopped,
+        })
+    }
+}
+
+impl Load {
+    fn limit(&self) -> usize {
+        self.limit_max.min(*self.limit.borrow())
+    }
+
+    fn take(self: &Arc<Self>, bytes: usize) -> Result<Permit, SubmitError> {
+        let limit = self.limit();
+        let waiting = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let permit = Permit { load: Arc::clone(self), bytes };
+        // One submission always goes through, so that no limit can stop the ledger for good.
+        if waiting > 0 && waiting.saturating_add(bytes) > limit {
+            drop(permit);
+            return Err(SubmitError::Overloaded { waiting, limit });
+        }
+        Ok(permit)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.load.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// What the loop works with.
+#[derive(Debug)]
+pub struct SequencerParts<P> {
+    /// Where commands go.
+    pub propose: P,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// What is applied here.
+    pub progress: watch::Receiver<LedgerProgress>,
+    /// Bytes that may wait; the smaller of this and the configuration counts.
+    pub limit: watch::Receiver<usize>,
+}
+
+/// The loop of the sequencer: one per node, owned by whoever started the node.
+#[derive(Debug)]
+pub struct SequencerLoop<P> {
+    parts: SequencerParts<P>,
+    config: SequencerConfig,
+    incoming: mpsc::Receiver<Request>,
+    queue: VecDeque<Job>,
+    queued_bytes: usize,
+    /// Who waits for the statement with this digest, whether it is queued or in flight.
+    waiters: BTreeMap<[u8; 32], Vec<Waiter>>,
+    /// The time of the newest command handed over, and the term in which that was.
+    last: Stamp,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Stamp {
+    time_ms: u64,
+    term: Option<u64>,
+}
+
+#[derive(Debug)]
+enum Job {
+    Item { item: Item, id: [u8; 32], retries: u32 },
+    Control { control: Control, answer: oneshot::Sender<Result<Outcome, SubmitError>>, retries: u32 },
+}
+
+#[derive(Debug)]
+struct Waiter {
+    answer: oneshot::Sender<Result<ItemOutcome, SubmitError>>,
+    /// Held until the answer is on its way.
+    _permit: Permit,
+}
+
+/// One command in flight, with the jobs that it holds.
+type Flight = BoxFuture<'static, (Vec<Job>, Result<Outcome, SubmitError>)>;
+
+impl<P: Propose> SequencerLoop<P> {
+    fn new(
+        parts: SequencerParts<P>,
+        config: SequencerConfig,
+        incoming: mpsc::Receiver<Request>,
+    ) -> Self {
+        Self {
+            parts,
+            config,
+            incoming,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            waiters: BTreeMap::new(),
+            last: Stamp::default(),
+        }
+    }
+
+    /// Runs until `shutdown` resolves or every handle is gone. What is in flight then is reported
+    /// as unknown to its waiters.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
+        let mut flights: FuturesUnordered<Flight> = FuturesUnordered::new();
+        let mut tick = Instant::now() + self.config.tick;
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            if self.depart(&mut flights) {
+                tick = Instant::now() + self.config.tick;
+            }
+            tokio::select! {
+                biased;
+                () = &mut shutdown => return,
+                Some((jobs, result)) = flights.next(), if !flights.is_empty() => {
+                    self.land(jobs, result);
+                }
+                request = self.incoming.recv() => match request {
+                    Some(request) => self.take(request),
+                    None if flights.is_empty() => return,
+                    None => {
+                        let Some((jobs, result)) = flights.next().await else { return };
+                        self.land(jobs, result);
+                    }
+                },
+                () = tokio::time::sleep_until(tick) => {
+                    tick = Instant::now() + self.config.tick;
+                    self.tick(&mut flights);
+                }
+            }
+        }
+    }
+
+    /// Takes a request, and all others that are already there: they share a command.
+    fn take(&mut self, request: Request) {
+        self.enqueue(request);
+        while let Ok(request) = self.incoming.try_recv() {
+            self.enqueue(request);
+        }
+    }
+
+    fn enqueue(&mut self, request: Request) {
+        match request {
+            Request::Item { item, permit, answer } => {
+                let id = Sha256::digest(&item.statement).into();
+                let waiter = Waiter { answer, _permit: permit };
+                let waiters = self.waiters.entry(id).or_default();
+                waiters.push(waiter);
+                if waiters.len() == 1 {
+                    self.queued_bytes += item.encoded_len();
+                    self.queue.push_back(Job::Item { item, id, retries: 0 });
+                }
+            }
+            Request::Control { control, answer } => {
+                self.queue.push_back(Job::Control { control, answer, retries: 0 });
+            }
+        }
+    }
+
+    /// Hands over as many commands as may go now; true if any did.
+    fn depart(&mut self, flights: &mut FuturesUnordered<Flight>) -> bool {
+        let mut departed = false;
+        while flights.len() < self.config.window && self.may_depart(flights.len()) {
+            let now = self.stamp(flights);
+            let jobs = self.next_jobs();
+            let command = assemble(&jobs, now);
+            flights.push(self.fly(command, jobs));
+            departed = true;
+        }
+        departed
+    }
+
+    fn may_depart(&self, in_flight: usize) -> bool {
+        match self.queue.front() {
+            None => false,
+            // Cuts and heads are what others wait for; they never wait for a batch to fill.
+            Some(Job::Control { .. }) => true,
+            Some(Job::Item { .. }) => {
+                in_flight == 0 || self.queued_bytes >= self.config.batch_bytes_goal
+            }
+        }
+    }
+
+    /// The jobs of the next command: one control command, or as many statements as fit.
+    fn next_jobs(&mut self) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        let mut bytes = Batch::OVERHEAD;
+        while let Some(job) = self.queue.pop_front() {
+            match &job {
+                Job::Control { .. } if jobs.is_empty() => {
+                    jobs.push(job);
+                    break;
+                }
+                Job::Item { item, .. }
+                    if jobs.len() < BATCH_ITEMS_MAX
+                        && bytes + item.encoded_len() <= COMMAND_BYTES_MAX =>
+                {
+                    bytes += item.encoded_len();
+                    self.queued_bytes = self.queued_bytes.saturating_sub(item.encoded_len());
+                    jobs.push(job);
+                }
+                Job::Control { .. } | Job::Item { .. } => {
+                    self.queue.push_front(job);
+                    break;
+                }
+            }
+        }
+        jobs
+    }
+
+    /// The registration time of the next command: the clock's, never before the newest known and,
+    /// within a term, never further from it than apply accepts. After a long pause of the process
+    /// the distance is made up in ticks.
+    fn stamp(&mut self, flights: &FuturesUnordered<Flight>) -> u64 {
+        let applied = self.parts.progress.borrow().clone();
+        let term = self.parts.propose.leading_term();
+        let now = self.parts.clock.unix_millis();
+        let last_ms = self.last.time_ms.max(applied.time.0);
+        let first_of_term = term != self.last.term && term != applied.time_term;
+        let mut time_ms = now.max(last_ms);
+        if applied.founded && !first_of_term {
+            let mut reached = last_ms;
+            for _ in 0..CATCH_UP_STEPS_MAX {
+                if time_ms - reached <= TIME_STEP_MS_MAX {
+                    break;
+                }
+                reached += TIME_STEP_MS_MAX;
+                let tick = Command::Tick { time_ms: reached };
+                flights.push(self.fly(tick, Vec::new()));
+            }
+            time_ms = time_ms.min(reached + TIME_STEP_MS_MAX);
+        }
+        self.last = Stamp { time_ms, term };
+        time_ms
+    }
+
+    /// Proposes now, and waits for the outcome in the returned future.
+    fn fly(&self, command: Command, jobs: Vec<Job>) -> Flight {
+        let pending = self.parts.propose.propose(command.encode());
+        let limit = self.config.commit_timeout;
+        async move {
+            let result = match timeout(limit, pending).await {
+                Ok(Ok(committed)) => Outcome::decode(&committed.outcome).map_err(|error| {
+                    tracing::error!(%error, "an outcome of our own cannot be read");
+                    SubmitError::OutcomeUnknown
+                }),
+                Ok(Err(error)) => Err(error.into()),
+                Err(_elapsed) => Err(SubmitError::OutcomeUnknown),
+            };
+            (jobs, result)
+        }
+        .boxed()
+    }
+
+    fn tick(&mut self, flights: &mut FuturesUnordered<Flight>) {
+        let founded = self.parts.progress.borrow().founded;
+        if founded && self.parts.propose.leading_term().is_some() && flights.is_empty() {
+            let time_ms = self.stamp(flights);
+            flights.push(self.fly(Command::Tick { time_ms }, Vec::new()));
+        }
+    }
+
+    /// Answers everybody who waited for this command, or queues its jobs again where only its time
+    /// was refused: another leader had taken a later one.
+    fn land(&mut self, jobs: Vec<Job>, result: Result<Outcome, SubmitError>) {
+        let result = match result {
+            Ok(Outcome::TimeRefused { last_ms }) => {
+                self.last.time_ms = self.last.time_ms.max(last_ms);
+                return self.again(jobs);
+            }
+            other => other,
+        };
+        let mut items = match &result {
+            Ok(Outcome::Batch(items)) => items.clone(),
+            _ => Vec::new(),
+        }
+        .into_iter();
+        for job in jobs {
+            match job {
+                Job::Control { answer, .. } => reply(answer, result.clone()),
+                Job::Item { id, .. } => {
+                    let outcome = match &result {
+                        Ok(Outcome::Refused(violations)) => {
+                            Ok(ItemOutcome::Refused(violations.clone()))
+                        }
+                        Ok(_) => items.next().ok_or(SubmitError::OutcomeUnknown),
+                        Err(error) => Err(error.clone()),
+                    };
+                    self.answer(id, &outcome);
+                }
+            }
+        }
+    }
+
+    fn again(&mut self, jobs: Vec<Job>) {
+        for job in jobs.into_iter().rev() {
+            match job {
+                Job::Item { item, id, retries } if retries < TIME_RETRIES_MAX => {
+                    self.queued_bytes += item.encoded_len();
+                    self.queue.push_front(Job::Item { item, id, retries: retries + 1 });
+                }
+                Job::Control { control, answer, retries } if retries < TIME_RETRIES_MAX => {
+                    self.queue.push_front(Job::Control { control, answer, retries: retries + 1 });
+                }
+                Job::Item { id, .. } => self.answer(id, &Err(SubmitError::OutcomeUnknown)),
+                Job::Control { answer, .. } => reply(answer, Err(SubmitError::OutcomeUnknown)),
+            }
+        }
+    }
+
+    /// The first who waits gets the outcome; the others sent the same bytes again.
+    fn answer(&mut self, id: [u8; 32], outcome: &Result<ItemOutcome, SubmitError>) {
+        let repeated = match outcome {
+            Ok(ItemOutcome::Logged(logged)) => Ok(ItemOutcome::AlreadyLogged(*logged)),
+            other => other.clone(),
+        };
+        let waiters = self.waiters.remove(&id).unwrap_or_default();
+        for (place, waiter) in waiters.into_iter().enumerate() {
+            let outcome = if place == 0 { outcome.clone() } else { repeated.clone() };
+            reply(waiter.answer, outcome);
+        }
+    }
+}
+
+/// Sends an answer; who stopped waiting does not need it.
+fn reply<T>(answer: oneshot::Sender<T>, value: T) {
+    if answer.send(value).is_err() {
+        tracing::trace!("nobody waits for this outcome any more");
+    }
+}
+
+/// The command of one departure.
+fn assemble(jobs: &[Job], time_ms: u64) -> Command {
+    if let [Job::Control { control, .. }] = jobs {
+        return match control.clone() {
+            Control::Genesis(genesis) => Command::Genesis(Genesis { time_ms, ..genesis }),
+            Control::Cut => Command::Cut { time_ms },
+            Control::Publish(publish) => Command::Publish(publish),
+            Control::Blob(chunk) => Command::Blob(BlobChunk { time_ms, ..chunk }),
+            Control::Level(level) => Command::Level(level),
+        };
+    }
+    let items = jobs
+        .iter()
+        .filter_map(|job| match job {
+            Job::Item { item, .. } => Some(item.clone()),
+            Job::Control { .. } => None,
+        })
+        .collect();
+    Command::Batch(Batch { time_ms, items })
+}
+
+impl From<ProposeError> for SubmitError {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::NotLeader { leader } => Self::NotLeader { leader },
+            ProposeError::NoQuorum => Self::NoQuorum,
+            ProposeError::Unknown => Self::OutcomeUnknown,
+            ProposeError::Stopped => Self::Stopped,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
