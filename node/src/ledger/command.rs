@@ -172,7 +172,11 @@ impl Command {
     pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
         let max = COMMAND_BYTES_MAX;
         if bytes.len() > max {
-            return Err(DecodeError::OverLimit { what: "command", found: bytes.len(), max });
+            return Err(DecodeError::OverLimit {
+                what: "command",
+                found: bytes.len(),
+                max,
+            });
         }
         let mut reader = Reader::new(bytes);
         reader.version("command version", VERSION)?;
@@ -183,13 +187,17 @@ impl Command {
                 keys: bytes.slice_ref(reader.bytes("keys", max)?),
             }),
             2 => Self::Batch(decode_batch(&mut reader, bytes)?),
-            3 => Self::Cut { time_ms: reader.u64("time")? },
+            3 => Self::Cut {
+                time_ms: reader.u64("time")?,
+            },
             4 => Self::Publish(Publish {
                 note: bytes.slice_ref(reader.bytes("note", max)?),
                 receipt_iat: reader.u64("receipt iat")?,
                 receipt_signature: reader.array("receipt signature")?,
             }),
-            5 => Self::Tick { time_ms: reader.u64("time")? },
+            5 => Self::Tick {
+                time_ms: reader.u64("time")?,
+            },
             6 => Self::Blob(BlobChunk {
                 time_ms: reader.u64("time")?,
                 organization: reader.text("organization", 255)?.to_owned(),
@@ -199,7 +207,12 @@ impl Command {
                 bytes: bytes.slice_ref(reader.bytes("chunk", CHUNK_BYTES_MAX)?),
             }),
             7 => Self::Level(reader.u32("level")?),
-            found => return Err(DecodeError::Unknown { what: "command tag", found: found.into() }),
+            found => {
+                return Err(DecodeError::Unknown {
+                    what: "command tag",
+                    found: found.into(),
+                });
+            }
         };
         reader.finish()?;
         Ok(command)
@@ -231,7 +244,10 @@ fn decode_batch(reader: &mut Reader<'_>, bytes: &Bytes) -> Result<Batch, DecodeE
     let mut items = Vec::new();
     for _ in 0..count {
         let statement = bytes.slice_ref(reader.bytes("statement", COMMAND_BYTES_MAX)?);
-        items.push(Item { statement, ..Item::default() });
+        items.push(Item {
+            statement,
+            ..Item::default()
+        });
     }
     for item in &mut items {
         if reader.flag("payload")? {
@@ -260,7 +276,10 @@ mod tests {
             genesis: Bytes::from_static(b"g"),
             keys: Bytes::from_static(b"kk"),
         };
-        let batch = Batch { time_ms: 2, items: vec![item(b"s", Some(b"p")), item(b"t", None)] };
+        let batch = Batch {
+            time_ms: 2,
+            items: vec![item(b"s", Some(b"p")), item(b"t", None)],
+        };
         let publish = Publish {
             note: Bytes::from_static(b"n"),
             receipt_iat: 3,
@@ -275,7 +294,10 @@ mod tests {
             bytes: Bytes::from_static(b"x"),
         };
         vec![
-            (Command::Genesis(genesis), "010100000000000000010000000167000000026b6b"),
+            (
+                Command::Genesis(genesis),
+                "010100000000000000010000000167000000026b6b",
+            ),
             (
                 Command::Batch(batch),
                 "01020000000000000002000000020000000173000000017401000000017000000000000000000000",
@@ -294,7 +316,14 @@ mod tests {
             let bytes = command.encode();
             let text = hex(&bytes);
             let whole = !matches!(command, Command::Publish(_) | Command::Blob(_));
-            assert!(if whole { text == golden } else { text.starts_with(golden) }, "{text}");
+            assert!(
+                if whole {
+                    text == golden
+                } else {
+                    text.starts_with(golden)
+                },
+                "{text}"
+            );
             assert_eq!(Command::decode(&bytes), Ok(command));
         }
     }
@@ -306,7 +335,10 @@ mod tests {
             let tail = match command {
                 Command::Publish(_) => "51".repeat(64),
                 Command::Blob(_) => {
-                    format!("{}000000000000000500000000000000060000000178", "dd".repeat(32))
+                    format!(
+                        "{}000000000000000500000000000000060000000178",
+                        "dd".repeat(32)
+                    )
                 }
                 _ => continue,
             };
@@ -319,7 +351,10 @@ mod tests {
         for (command, _) in samples() {
             let bytes = command.encode();
             for cut in 0..bytes.len() {
-                assert!(Command::decode(&bytes.slice(..cut)).is_err(), "{command:?} at {cut}");
+                assert!(
+                    Command::decode(&bytes.slice(..cut)).is_err(),
+                    "{command:?} at {cut}"
+                );
             }
             let longer = Bytes::from([&bytes[..], &[0]].concat());
             assert!(Command::decode(&longer).is_err(), "{command:?}");
@@ -351,7 +386,10 @@ mod tests {
             attachments: vec![[1; 32], [2; 32]],
         };
         let len = Batch::OVERHEAD + item.encoded_len();
-        let command = Command::Batch(Batch { time_ms: 0, items: vec![item] });
+        let command = Command::Batch(Batch {
+            time_ms: 0,
+            items: vec![item],
+        });
         assert_eq!(command.encode().len(), len);
     }
 

@@ -113,16 +113,28 @@ impl Outcome {
                 }
                 Self::Batch(items)
             }
-            2 => Self::Cut { size: reader.u64("size")?, root: reader.array("root")? },
-            3 => Self::Published { number: reader.u64("number")? },
+            2 => Self::Cut {
+                size: reader.u64("size")?,
+                root: reader.array("root")?,
+            },
+            3 => Self::Published {
+                number: reader.u64("number")?,
+            },
             4 => Self::Done,
             5 => Self::Blob {
                 received: reader.u64("received")?,
                 complete: reader.flag("complete")?,
             },
             6 => Self::Refused(decode_violations(&mut reader)?),
-            7 => Self::TimeRefused { last_ms: reader.u64("time")? },
-            found => return Err(DecodeError::Unknown { what: "outcome tag", found: found.into() }),
+            7 => Self::TimeRefused {
+                last_ms: reader.u64("time")?,
+            },
+            found => {
+                return Err(DecodeError::Unknown {
+                    what: "outcome tag",
+                    found: found.into(),
+                });
+            }
         };
         reader.finish()?;
         Ok(outcome)
@@ -147,12 +159,21 @@ fn decode_item(reader: &mut Reader<'_>) -> Result<ItemOutcome, DecodeError> {
         1 => ItemOutcome::Logged(decode_logged(reader)?),
         2 => ItemOutcome::AlreadyLogged(decode_logged(reader)?),
         3 => ItemOutcome::Refused(decode_violations(reader)?),
-        found => return Err(DecodeError::Unknown { what: "item outcome", found: found.into() }),
+        found => {
+            return Err(DecodeError::Unknown {
+                what: "item outcome",
+                found: found.into(),
+            });
+        }
     })
 }
 
 fn encode_logged(writer: Writer, logged: &Logged) -> Writer {
-    writer.u64(logged.index).raw(&logged.leaf_hash).u64(logged.time_ms).u64(logged.number)
+    writer
+        .u64(logged.index)
+        .raw(&logged.leaf_hash)
+        .u64(logged.time_ms)
+        .u64(logged.number)
 }
 
 fn decode_logged(reader: &mut Reader<'_>) -> Result<Logged, DecodeError> {
@@ -166,17 +187,27 @@ fn decode_logged(reader: &mut Reader<'_>) -> Result<Logged, DecodeError> {
 
 fn encode_violations(writer: Writer, violations: &[Violation]) -> Writer {
     let count = u32::try_from(violations.len()).unwrap_or(u32::MAX);
-    violations.iter().fold(writer.u32(count), |writer, violation| {
-        let Violation { reason, field, rule, found, nearest } = violation;
-        let writer = writer
-            .bytes(reason.as_str().as_bytes())
-            .bytes(field.as_bytes())
-            .bytes(rule.as_bytes());
-        [found, nearest].into_iter().fold(writer, |writer, text| match text {
-            Some(text) => writer.u8(1).bytes(text.as_bytes()),
-            None => writer.u8(0),
+    violations
+        .iter()
+        .fold(writer.u32(count), |writer, violation| {
+            let Violation {
+                reason,
+                field,
+                rule,
+                found,
+                nearest,
+            } = violation;
+            let writer = writer
+                .bytes(reason.as_str().as_bytes())
+                .bytes(field.as_bytes())
+                .bytes(rule.as_bytes());
+            [found, nearest]
+                .into_iter()
+                .fold(writer, |writer, text| match text {
+                    Some(text) => writer.u8(1).bytes(text.as_bytes()),
+                    None => writer.u8(0),
+                })
         })
-    })
 }
 
 fn decode_violations(reader: &mut Reader<'_>) -> Result<Vec<Violation>, DecodeError> {
@@ -184,8 +215,10 @@ fn decode_violations(reader: &mut Reader<'_>) -> Result<Vec<Violation>, DecodeEr
     let mut violations = Vec::new();
     for _ in 0..count {
         let text = reader.text("reason", TEXT_BYTES_MAX)?;
-        let reason = Reason::from_text(text)
-            .ok_or(DecodeError::Unknown { what: "reason", found: text.len() as u64 })?;
+        let reason = Reason::from_text(text).ok_or(DecodeError::Unknown {
+            what: "reason",
+            found: text.len() as u64,
+        })?;
         let field = reader.text("field", TEXT_BYTES_MAX)?;
         let rule = reader.text("rule", TEXT_BYTES_MAX)?;
         let mut violation = Violation::new(reason, field, rule);
@@ -205,27 +238,54 @@ mod tests {
     use super::*;
     use crate::ledger::testing::hex;
 
-    const LOGGED: Logged = Logged { index: 1, leaf_hash: [0xaa; 32], time_ms: 2, number: 3 };
+    const LOGGED: Logged = Logged {
+        index: 1,
+        leaf_hash: [0xaa; 32],
+        time_ms: 2,
+        number: 3,
+    };
 
     #[test]
     fn outcomes_have_their_golden_bytes_and_read_back() {
         let a = "aa".repeat(32);
-        let refusal =
-            Violation::new(Reason::Expired, "header.15.exp", "r").found("f").nearest("n");
+        let refusal = Violation::new(Reason::Expired, "header.15.exp", "r")
+            .found("f")
+            .nearest("n");
         let table = [
             (
-                Outcome::Batch(vec![ItemOutcome::Logged(LOGGED), ItemOutcome::AlreadyLogged(LOGGED)]),
+                Outcome::Batch(vec![
+                    ItemOutcome::Logged(LOGGED),
+                    ItemOutcome::AlreadyLogged(LOGGED),
+                ]),
                 format!(
                     "010100000002{0}{1}",
                     format_args!("010000000000000001{a}00000000000000020000000000000003"),
                     format_args!("020000000000000001{a}00000000000000020000000000000003"),
                 ),
             ),
-            (Outcome::Cut { size: 5, root: [0xaa; 32] }, format!("01020000000000000005{a}")),
-            (Outcome::Published { number: 6 }, "01030000000000000006".to_owned()),
+            (
+                Outcome::Cut {
+                    size: 5,
+                    root: [0xaa; 32],
+                },
+                format!("01020000000000000005{a}"),
+            ),
+            (
+                Outcome::Published { number: 6 },
+                "01030000000000000006".to_owned(),
+            ),
             (Outcome::Done, "0104".to_owned()),
-            (Outcome::TimeRefused { last_ms: 9 }, "01070000000000000009".to_owned()),
-            (Outcome::Blob { received: 7, complete: true }, "0105000000000000000701".to_owned()),
+            (
+                Outcome::TimeRefused { last_ms: 9 },
+                "01070000000000000009".to_owned(),
+            ),
+            (
+                Outcome::Blob {
+                    received: 7,
+                    complete: true,
+                },
+                "0105000000000000000701".to_owned(),
+            ),
             (
                 Outcome::refused(refusal),
                 "0106000000010000000745585049524544\

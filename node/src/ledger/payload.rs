@@ -31,7 +31,9 @@ pub fn encode(disclosures: &[impl AsRef<[u8]>]) -> Bytes {
     let writer = Writer::new().u8(VERSION).u32(count);
     disclosures
         .iter()
-        .fold(writer, |writer, disclosure| writer.bytes(disclosure.as_ref()))
+        .fold(writer, |writer, disclosure| {
+            writer.bytes(disclosure.as_ref())
+        })
         .finish()
         .into()
 }
@@ -70,9 +72,14 @@ impl PayloadRow {
         let mut reader = Reader::new(row);
         match reader.u8("payload status")? {
             0 => reader.finish().map(|()| Self::Sealed),
-            1 => Ok(Self::Present(Bytes::copy_from_slice(row.get(1..).unwrap_or_default()))),
+            1 => Ok(Self::Present(Bytes::copy_from_slice(
+                row.get(1..).unwrap_or_default(),
+            ))),
             2 => reader.finish().map(|()| Self::Erased),
-            found => Err(DecodeError::Unknown { what: "payload status", found: found.into() }),
+            found => Err(DecodeError::Unknown {
+                what: "payload status",
+                found: found.into(),
+            }),
         }
     }
 }
@@ -95,8 +102,11 @@ mod tests {
 
     #[test]
     fn rows_read_back_and_unknown_status_is_an_error() {
-        for row in [PayloadRow::Sealed, PayloadRow::Present(Bytes::from_static(b"p")), PayloadRow::Erased]
-        {
+        for row in [
+            PayloadRow::Sealed,
+            PayloadRow::Present(Bytes::from_static(b"p")),
+            PayloadRow::Erased,
+        ] {
             assert_eq!(PayloadRow::decode(&row.encode()), Ok(row));
         }
         assert!(PayloadRow::decode(&[3]).is_err());

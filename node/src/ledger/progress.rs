@@ -76,7 +76,10 @@ impl From<&HeadRow> for HeadNote {
 
 /// Size and root as stored.
 pub fn tree_head(size: u64, root: [u8; 32]) -> TreeHead {
-    TreeHead { size: TreeSize(size), root: RootHash::from_hash(Hash::from_bytes(root)) }
+    TreeHead {
+        size: TreeSize(size),
+        root: RootHash::from_hash(Hash::from_bytes(root)),
+    }
 }
 
 impl LedgerProgress {
@@ -87,7 +90,11 @@ impl LedgerProgress {
     pub fn read(rows: &impl Rows, applied: Option<Position>) -> Result<Self, StateError> {
         let corrupt = rows.value(&codec::single(Single::Corrupt))?;
         let Some(core) = rows.core()? else {
-            return Ok(Self { applied, corrupt, ..Self::unfounded() });
+            return Ok(Self {
+                applied,
+                corrupt,
+                ..Self::unfounded()
+            });
         };
         let trusted_head = match core.trusted_head {
             Some(number) => Some(HeadNote::from(&rows.expect_value(&codec::head(number))?)),
@@ -129,11 +136,16 @@ pub fn newest_cut(rows: &impl Rows) -> Result<Option<CutNote>, StateError> {
     let Some((key, value)) = newest(rows, &codec::cut(0))? else {
         return Ok(None);
     };
-    let size = codec::trailing_u64(&key)
-        .ok_or(StateError::Contradiction { what: "a cut's key ends with its size" })?;
+    let size = codec::trailing_u64(&key).ok_or(StateError::Contradiction {
+        what: "a cut's key ends with its size",
+    })?;
     let row = CutRow::decode(&value).map_err(StateError::row(CutRow::WHAT))?;
     Ok(Some(CutNote {
-        position: Position { term: row.term, leader: row.leader, index: row.raft_index },
+        position: Position {
+            term: row.term,
+            leader: row.leader,
+            index: row.raft_index,
+        },
         time: UnixMillis(row.time_ms),
         tree: tree_head(size, row.root),
     }))
@@ -144,7 +156,8 @@ pub fn newest_head(rows: &impl Rows) -> Result<Option<HeadRow>, StateError> {
     let Some((_, value)) = newest(rows, &codec::head_by_size(0, 0))? else {
         return Ok(None);
     };
-    rows.expect_value(&codec::head(read_index(&value)?)).map(Some)
+    rows.expect_value(&codec::head(read_index(&value)?))
+        .map(Some)
 }
 
 /// The last row of the table that `any` is a key of.

@@ -206,7 +206,8 @@ impl Value for Core {
             .raw(&self.cluster)
             .bytes(self.origin.as_bytes())
             .raw(&self.rules);
-        writer.bytes(&self.frontier.encode())
+        writer
+            .bytes(&self.frontier.encode())
             .u64(self.next_head)
             .option_u64(self.trusted_head)
             .u64(self.thin_from)
@@ -290,7 +291,10 @@ impl Value for RegisterRow {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { entities: reader.u64("entities")?, frontier: read_frontier(reader)? })
+        Ok(Self {
+            entities: reader.u64("entities")?,
+            frontier: read_frontier(reader)?,
+        })
     }
 }
 
@@ -373,7 +377,9 @@ impl Value for PolicyRow {
     const WHAT: &'static str = "policy";
 
     fn write(&self, writer: Writer) -> Writer {
-        writer.bytes(self.publish.as_bytes()).bytes(self.trust.as_bytes())
+        writer
+            .bytes(self.publish.as_bytes())
+            .bytes(self.trust.as_bytes())
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {

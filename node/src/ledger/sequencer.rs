@@ -23,7 +23,9 @@ use tokio::{
 };
 
 use super::{
-    command::{BATCH_ITEMS_MAX, Batch, BlobChunk, COMMAND_BYTES_MAX, Command, Genesis, Item, Publish},
+    command::{
+        BATCH_ITEMS_MAX, Batch, BlobChunk, COMMAND_BYTES_MAX, Command, Genesis, Item, Publish,
+    },
     outcome::{ItemOutcome, Outcome},
     progress::LedgerProgress,
 };
@@ -152,8 +154,15 @@ struct Permit {
 
 #[derive(Debug)]
 enum Request {
-    Item { item: Item, permit: Permit, answer: oneshot::Sender<Result<ItemOutcome, SubmitError>> },
-    Control { control: Control, answer: oneshot::Sender<Result<Outcome, SubmitError>> },
+    Item {
+        item: Item,
+        permit: Permit,
+        answer: oneshot::Sender<Result<ItemOutcome, SubmitError>>,
+    },
+    Control {
+        control: Control,
+        answer: oneshot::Sender<Result<Outcome, SubmitError>>,
+    },
 }
 
 impl Sequencer {
@@ -171,7 +180,10 @@ impl Sequencer {
             limit: parts.limit.clone(),
             limit_max: config.queue_bytes_max,
         });
-        (Self { requests, load }, SequencerLoop::new(parts, config, incoming))
+        (
+            Self { requests, load },
+            SequencerLoop::new(parts, config, incoming),
+        )
     }
 
     /// Proposes one admitted statement and returns what became of it.
@@ -188,7 +200,11 @@ impl Sequencer {
         }
         let permit = self.load.take(bytes)?;
         let (answer, outcome) = oneshot::channel();
-        self.send(Request::Item { item, permit, answer })?;
+        self.send(Request::Item {
+            item,
+            permit,
+            answer,
+        })?;
         outcome.await.unwrap_or(Err(SubmitError::OutcomeUnknown))
     }
 
@@ -208,13 +224,15 @@ impl Sequencer {
     }
 
     fn send(&self, request: Request) -> Result<(), SubmitError> {
-        self.requests.try_send(request).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => SubmitError::Overloaded {
-                waiting: self.load_bytes(),
-                limit: self.load.limit(),
-            },
-            mpsc::error::TrySendError::Closed(_) => SubmitError::Stopped,
-        })
+        self.requests
+            .try_send(request)
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => SubmitError::Overloaded {
+                    waiting: self.load_bytes(),
+                    limit: self.load.limit(),
+                },
+                mpsc::error::TrySendError::Closed(_) => SubmitError::Stopped,
+            })
     }
 }
 
@@ -226,7 +244,10 @@ impl Load {
     fn take(self: &Arc<Self>, bytes: usize) -> Result<Permit, SubmitError> {
         let limit = self.limit();
         let waiting = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let permit = Permit { load: Arc::clone(self), bytes };
+        let permit = Permit {
+            load: Arc::clone(self),
+            bytes,
+        };
         // One submission always goes through, so that no limit can stop the ledger for good.
         if waiting > 0 && waiting.saturating_add(bytes) > limit {
             drop(permit);
@@ -277,8 +298,16 @@ struct Stamp {
 
 #[derive(Debug)]
 enum Job {
-    Item { item: Item, id: [u8; 32], retries: u32 },
-    Control { control: Control, answer: oneshot::Sender<Result<Outcome, SubmitError>>, retries: u32 },
+    Item {
+        item: Item,
+        id: [u8; 32],
+        retries: u32,
+    },
+    Control {
+        control: Control,
+        answer: oneshot::Sender<Result<Outcome, SubmitError>>,
+        retries: u32,
+    },
 }
 
 #[derive(Debug)]
@@ -350,18 +379,33 @@ impl<P: Propose> SequencerLoop<P> {
 
     fn enqueue(&mut self, request: Request) {
         match request {
-            Request::Item { item, permit, answer } => {
+            Request::Item {
+                item,
+                permit,
+                answer,
+            } => {
                 let id = Sha256::digest(&item.statement).into();
-                let waiter = Waiter { answer, _permit: permit };
+                let waiter = Waiter {
+                    answer,
+                    _permit: permit,
+                };
                 let waiters = self.waiters.entry(id).or_default();
                 waiters.push(waiter);
                 if waiters.len() == 1 {
                     self.queued_bytes += item.encoded_len();
-                    self.queue.push_back(Job::Item { item, id, retries: 0 });
+                    self.queue.push_back(Job::Item {
+                        item,
+                        id,
+                        retries: 0,
+                    });
                 }
             }
             Request::Control { control, answer } => {
-                self.queue.push_back(Job::Control { control, answer, retries: 0 });
+                self.queue.push_back(Job::Control {
+                    control,
+                    answer,
+                    retries: 0,
+                });
             }
         }
     }
@@ -506,10 +550,22 @@ impl<P: Propose> SequencerLoop<P> {
             match job {
                 Job::Item { item, id, retries } if retries < TIME_RETRIES_MAX => {
                     self.queued_bytes += item.encoded_len();
-                    self.queue.push_front(Job::Item { item, id, retries: retries + 1 });
+                    self.queue.push_front(Job::Item {
+                        item,
+                        id,
+                        retries: retries + 1,
+                    });
                 }
-                Job::Control { control, answer, retries } if retries < TIME_RETRIES_MAX => {
-                    self.queue.push_front(Job::Control { control, answer, retries: retries + 1 });
+                Job::Control {
+                    control,
+                    answer,
+                    retries,
+                } if retries < TIME_RETRIES_MAX => {
+                    self.queue.push_front(Job::Control {
+                        control,
+                        answer,
+                        retries: retries + 1,
+                    });
                 }
                 Job::Item { id, .. } => self.answer(id, &Err(SubmitError::OutcomeUnknown)),
                 Job::Control { answer, .. } => reply(answer, Err(SubmitError::OutcomeUnknown)),
@@ -525,7 +581,11 @@ impl<P: Propose> SequencerLoop<P> {
         };
         let waiters = self.waiters.remove(&id).unwrap_or_default();
         for (place, waiter) in waiters.into_iter().enumerate() {
-            let outcome = if place == 0 { outcome.clone() } else { repeated.clone() };
+            let outcome = if place == 0 {
+                outcome.clone()
+            } else {
+                repeated.clone()
+            };
             reply(waiter.answer, outcome);
         }
     }

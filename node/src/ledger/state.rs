@@ -23,7 +23,8 @@ pub trait TypedRows: Rows {
 
     /// The value under `key`, which other rows say is there.
     fn expect_value<V: Value>(&self, key: &Key) -> Result<V, StateError> {
-        self.value(key)?.ok_or(StateError::Missing { what: V::WHAT })
+        self.value(key)?
+            .ok_or(StateError::Missing { what: V::WHAT })
     }
 
     /// What every command reads; `None` before genesis.
@@ -43,7 +44,9 @@ impl<R: Rows + ?Sized> TypedRows for R {}
 pub fn read_index(bytes: &[u8]) -> Result<u64, StateError> {
     match <[u8; 8]>::try_from(bytes) {
         Ok(bytes) => Ok(u64::from_be_bytes(bytes)),
-        Err(_) => Err(StateError::Contradiction { what: "an index row has eight bytes" }),
+        Err(_) => Err(StateError::Contradiction {
+            what: "an index row has eight bytes",
+        }),
     }
 }
 
@@ -57,7 +60,10 @@ pub struct Overlay<'a, R: ?Sized> {
 impl<'a, R: Rows + ?Sized> Overlay<'a, R> {
     /// No changes yet.
     pub fn new(base: &'a R) -> Self {
-        Self { base, writes: Writes::new() }
+        Self {
+            base,
+            writes: Writes::new(),
+        }
     }
 
     /// Puts bytes.
@@ -98,9 +104,14 @@ impl<R: Rows + ?Sized> Rows for Overlay<'_, R> {
         if range.from >= range.to {
             return Ok(Vec::new());
         }
-        let bound = |bytes: &Vec<u8>| Key { family: range.family, bytes: bytes.clone() };
-        let changes: Vec<_> =
-            self.writes.range(bound(&range.from)..bound(&range.to)).collect();
+        let bound = |bytes: &Vec<u8>| Key {
+            family: range.family,
+            bytes: bytes.clone(),
+        };
+        let changes: Vec<_> = self
+            .writes
+            .range(bound(&range.from)..bound(&range.to))
+            .collect();
         // Each change hides at most one row below, so this many are enough for `limit` that stay.
         let below = self.base.scan(range, limit.saturating_add(changes.len()))?;
         let mut rows: BTreeMap<Vec<u8>, Vec<u8>> = below.into_iter().collect();
@@ -155,7 +166,10 @@ impl Rows for MemoryRows {
         if range.from >= range.to {
             return Ok(Vec::new());
         }
-        let bound = |bytes: &Vec<u8>| Key { family: range.family, bytes: bytes.clone() };
+        let bound = |bytes: &Vec<u8>| Key {
+            family: range.family,
+            bytes: bytes.clone(),
+        };
         let rows = self.rows.range(bound(&range.from)..bound(&range.to));
         let pair = |(key, value): (&Key, &Vec<u8>)| (key.bytes.clone(), value.clone());
         Ok(if range.newest_first {
@@ -172,9 +186,16 @@ mod tests {
 
     #[test]
     fn a_layer_over_rows_reads_like_the_rows_it_becomes() {
-        let table = Key { family: codec::Family::Entries, bytes: vec![1] };
+        let table = Key {
+            family: codec::Family::Entries,
+            bytes: vec![1],
+        };
         let mut base = MemoryRows::default();
-        base.write((0..8).map(|i| (codec::entry(2 * i), Some(vec![0]))).collect());
+        base.write(
+            (0..8)
+                .map(|i| (codec::entry(2 * i), Some(vec![0])))
+                .collect(),
+        );
         for removed in 0..8 {
             for added in 0..16 {
                 let mut overlay = Overlay::new(&base);
@@ -186,10 +207,14 @@ mod tests {
                         Range::of(&table),
                         Range::of(&table).newest_first(),
                         Range::of(&table).starting_at(&codec::entry(3)),
-                        Range::of(&table).ending_before(&codec::entry(9)).newest_first(),
+                        Range::of(&table)
+                            .ending_before(&codec::entry(9))
+                            .newest_first(),
                     ];
-                    let before: Vec<_> =
-                        ranges.iter().map(|range| overlay.scan(range, limit).unwrap()).collect();
+                    let before: Vec<_> = ranges
+                        .iter()
+                        .map(|range| overlay.scan(range, limit).unwrap())
+                        .collect();
                     written.write(overlay.writes.clone());
                     for (range, before) in ranges.iter().zip(before) {
                         assert_eq!(before, written.scan(range, limit).unwrap());

@@ -29,8 +29,13 @@ pub enum Family {
 
 impl Family {
     /// All families, in the order of their first release.
-    pub const ALL: [Self; 5] =
-        [Self::Meta, Self::Entries, Self::Payloads, Self::Tiles, Self::Index];
+    pub const ALL: [Self; 5] = [
+        Self::Meta,
+        Self::Entries,
+        Self::Payloads,
+        Self::Tiles,
+        Self::Index,
+    ];
 
     /// The name of the column family on disk.
     pub const fn name(self) -> &'static str {
@@ -55,7 +60,10 @@ pub struct Key {
 
 impl Key {
     fn new(family: Family, table: u8) -> KeyWriter {
-        KeyWriter { family, writer: Writer::new().u8(table) }
+        KeyWriter {
+            family,
+            writer: Writer::new().u8(table),
+        }
     }
 }
 
@@ -68,28 +76,49 @@ struct KeyWriter {
 
 impl KeyWriter {
     fn u8(self, value: u8) -> Self {
-        Self { writer: self.writer.u8(value), ..self }
+        Self {
+            writer: self.writer.u8(value),
+            ..self
+        }
     }
     fn u32(self, value: u32) -> Self {
-        Self { writer: self.writer.u32(value), ..self }
+        Self {
+            writer: self.writer.u32(value),
+            ..self
+        }
     }
     fn u64(self, value: u64) -> Self {
-        Self { writer: self.writer.u64(value), ..self }
+        Self {
+            writer: self.writer.u64(value),
+            ..self
+        }
     }
     fn raw(self, value: &[u8]) -> Self {
-        Self { writer: self.writer.raw(value), ..self }
+        Self {
+            writer: self.writer.raw(value),
+            ..self
+        }
     }
     fn short(self, value: &str) -> Self {
-        Self { writer: self.writer.short(value), ..self }
+        Self {
+            writer: self.writer.short(value),
+            ..self
+        }
     }
     /// Texts that may exceed 255 bytes: two length bytes.
     fn long(self, value: &str) -> Self {
-        let cut = value.as_bytes().get(..usize::from(u16::MAX)).unwrap_or(value.as_bytes());
+        let cut = value
+            .as_bytes()
+            .get(..usize::from(u16::MAX))
+            .unwrap_or(value.as_bytes());
         let len = u16::try_from(cut.len()).unwrap_or(u16::MAX);
         self.raw(&len.to_be_bytes()).raw(cut)
     }
     fn done(self) -> Key {
-        Key { family: self.family, bytes: self.writer.finish() }
+        Key {
+            family: self.family,
+            bytes: self.writer.finish(),
+        }
     }
 }
 
@@ -162,17 +191,26 @@ pub fn head(number: u64) -> Key {
 
 /// A published head by tree size, then running number.
 pub fn head_by_size(size: u64, number: u64) -> Key {
-    Key::new(Family::Meta, HEAD_BY_SIZE).u64(size).u64(number).done()
+    Key::new(Family::Meta, HEAD_BY_SIZE)
+        .u64(size)
+        .u64(number)
+        .done()
 }
 
 /// A published head by registration time in milliseconds, then running number.
 pub fn head_by_time(time_ms: u64, number: u64) -> Key {
-    Key::new(Family::Meta, HEAD_BY_TIME).u64(time_ms).u64(number).done()
+    Key::new(Family::Meta, HEAD_BY_TIME)
+        .u64(time_ms)
+        .u64(number)
+        .done()
 }
 
 /// The register of one kind of one organisation.
 pub fn register(organization: &str, kind: &str) -> Key {
-    Key::new(Family::Meta, REGISTER).short(organization).short(kind).done()
+    Key::new(Family::Meta, REGISTER)
+        .short(organization)
+        .short(kind)
+        .done()
 }
 
 /// An entity by the entry id of its first version.
@@ -182,12 +220,19 @@ pub fn entity(id: &[u8; 32]) -> Key {
 
 /// The status of an attachment.
 pub fn blob(organization: &str, digest: &[u8; 32]) -> Key {
-    Key::new(Family::Meta, BLOB).short(organization).raw(digest).done()
+    Key::new(Family::Meta, BLOB)
+        .short(organization)
+        .raw(digest)
+        .done()
 }
 
 /// An unreferenced attachment under the registration time at which it expires.
 pub fn blob_expiry(time_ms: u64, organization: &str, digest: &[u8; 32]) -> Key {
-    Key::new(Family::Meta, BLOB_EXPIRY).u64(time_ms).short(organization).raw(digest).done()
+    Key::new(Family::Meta, BLOB_EXPIRY)
+        .u64(time_ms)
+        .short(organization)
+        .raw(digest)
+        .done()
 }
 
 /// Before every [`blob_expiry`] row at or after this time.
@@ -217,7 +262,11 @@ pub fn payload(index: u64) -> Key {
 
 /// One chunk of an attachment by its byte offset.
 pub fn chunk(organization: &str, digest: &[u8; 32], offset: u64) -> Key {
-    Key::new(Family::Payloads, CHUNK).short(organization).raw(digest).u64(offset).done()
+    Key::new(Family::Payloads, CHUNK)
+        .short(organization)
+        .raw(digest)
+        .u64(offset)
+        .done()
 }
 
 /// A full tile.
@@ -228,7 +277,10 @@ pub fn tile(level: u8, number: u64) -> Key {
 /// The root of the full tile `number` of the level below `level`: one hash of the level's right
 /// edge, of which 256 make its next full tile.
 pub fn tile_root(level: u8, number: u64) -> Key {
-    Key::new(Family::Tiles, TILE_ROOT).u8(level).u64(number).done()
+    Key::new(Family::Tiles, TILE_ROOT)
+        .u8(level)
+        .u64(number)
+        .done()
 }
 
 /// An entry's index by the SHA-256 of its bytes.
@@ -238,7 +290,10 @@ pub fn by_id(id: &[u8; 32]) -> Key {
 
 /// An entry's index by (organisation, cti); the service's own statements have organisation "".
 pub fn by_cti(organization: &str, cti: &[u8; 16]) -> Key {
-    Key::new(Family::Index, BY_CTI).short(organization).raw(cti).done()
+    Key::new(Family::Index, BY_CTI)
+        .short(organization)
+        .raw(cti)
+        .done()
 }
 
 /// The place of one version in its register.
@@ -266,7 +321,11 @@ pub fn by_number(place: RegisterPlace<'_>) -> Key {
 
 /// An entry under its subject.
 pub fn by_subject(organization: &str, subject: &str, index: u64) -> Key {
-    Key::new(Family::Index, BY_SUBJECT).short(organization).long(subject).u64(index).done()
+    Key::new(Family::Index, BY_SUBJECT)
+        .short(organization)
+        .long(subject)
+        .u64(index)
+        .done()
 }
 
 /// A control of a catalogue.
@@ -290,22 +349,35 @@ pub fn by_control(organization: &str, control: Control<'_>, index: u64) -> Key {
 
 /// An entry under the key that signed it.
 pub fn by_signer(organization: &str, thumbprint: &[u8; 32], index: u64) -> Key {
-    Key::new(Family::Index, BY_SIGNER).short(organization).raw(thumbprint).u64(index).done()
+    Key::new(Family::Index, BY_SIGNER)
+        .short(organization)
+        .raw(thumbprint)
+        .u64(index)
+        .done()
 }
 
 /// An entry under its registration time in milliseconds.
 pub fn by_time(organization: &str, time_ms: u64, index: u64) -> Key {
-    Key::new(Family::Index, BY_TIME).short(organization).u64(time_ms).u64(index).done()
+    Key::new(Family::Index, BY_TIME)
+        .short(organization)
+        .u64(time_ms)
+        .u64(index)
+        .done()
 }
 
 /// An entry under an entry that it links to.
 pub fn by_link(target: u64, relation: &str, index: u64) -> Key {
-    Key::new(Family::Index, BY_LINK).u64(target).short(relation).u64(index).done()
+    Key::new(Family::Index, BY_LINK)
+        .u64(target)
+        .short(relation)
+        .u64(index)
+        .done()
 }
 
 /// The last eight bytes of a key as an integer: the index or number that most keys end with.
 pub fn trailing_u64(key: &[u8]) -> Option<u64> {
-    key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
+    key.last_chunk::<8>()
+        .map(|bytes| u64::from_be_bytes(*bytes))
 }
 
 #[cfg(test)]

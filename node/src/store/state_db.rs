@@ -17,8 +17,7 @@ use std::{
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode,
-    Options, ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteOptions,
-    checkpoint::Checkpoint,
+    Options, ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteOptions, checkpoint::Checkpoint,
 };
 
 use super::{
@@ -37,7 +36,10 @@ pub struct StateOptions {
 
 impl Default for StateOptions {
     fn default() -> Self {
-        Self { cache_bytes: 64 << 20, write_buffer_bytes: 64 << 20 }
+        Self {
+            cache_bytes: 64 << 20,
+            write_buffer_bytes: 64 << 20,
+        }
     }
 }
 
@@ -138,25 +140,39 @@ impl Range {
                 break;
             }
         }
-        Self { family: prefix.family, from: prefix.bytes.clone(), to, newest_first: false }
+        Self {
+            family: prefix.family,
+            from: prefix.bytes.clone(),
+            to,
+            newest_first: false,
+        }
     }
 
     /// The same, without what lies before `key`.
     #[must_use]
     pub fn starting_at(self, key: &Key) -> Self {
-        Self { from: key.bytes.clone().max(self.from), ..self }
+        Self {
+            from: key.bytes.clone().max(self.from),
+            ..self
+        }
     }
 
     /// The same, without `key` and what lies behind it.
     #[must_use]
     pub fn ending_before(self, key: &Key) -> Self {
-        Self { to: key.bytes.clone().min(self.to), ..self }
+        Self {
+            to: key.bytes.clone().min(self.to),
+            ..self
+        }
     }
 
     /// The same, read from its end.
     #[must_use]
     pub fn newest_first(self) -> Self {
-        Self { newest_first: true, ..self }
+        Self {
+            newest_first: true,
+            ..self
+        }
     }
 }
 
@@ -199,11 +215,7 @@ impl StateDb {
     ///
     /// # Errors
     /// When the files are unreadable, of another format, or held by another process.
-    pub fn open(
-        data: &Path,
-        options: StateOptions,
-        fatal: FatalHook,
-    ) -> Result<Self, StateError> {
+    pub fn open(data: &Path, options: StateOptions, fatal: FatalHook) -> Result<Self, StateError> {
         let folder = data.join("state");
         finish_replacement(&folder)?;
         let db = open_folder(&folder, options)?;
@@ -228,7 +240,10 @@ impl StateDb {
     ) -> Result<R, E> {
         let guard = self.guard()?;
         let db = guard.as_ref().ok_or(StateError::Poisoned)?;
-        let view = StateView { snapshot: db.snapshot(), families: families(db)? };
+        let view = StateView {
+            snapshot: db.snapshot(),
+            families: families(db)?,
+        };
         read(&view)
     }
 
@@ -280,7 +295,10 @@ impl StateDb {
         Checkpoint::new(db)
             .and_then(|checkpoint| checkpoint.create_checkpoint(folder))
             .map_err(database("make a checkpoint"))?;
-        read(&StateView { snapshot: db.snapshot(), families: families(db)? })
+        read(&StateView {
+            snapshot: db.snapshot(),
+            families: families(db)?,
+        })
     }
 
     /// Replaces the whole state by the copy in `folder` once `check` has accepted it.
@@ -298,7 +316,10 @@ impl StateDb {
     ) -> Result<R, E> {
         let accepted = {
             let copy = open_folder(folder, self.options)?;
-            let view = StateView { snapshot: copy.snapshot(), families: families(&copy)? };
+            let view = StateView {
+                snapshot: copy.snapshot(),
+                families: families(&copy)?,
+            };
             check(&view)?
         };
         let _writing = self.writing();
@@ -318,7 +339,8 @@ impl StateDb {
             Err(error) => {
                 self.poisoned.store(true, Ordering::Release);
                 drop(guard);
-                self.fatal.fire(&FatalError::new("replacing the state", error));
+                self.fatal
+                    .fire(&FatalError::new("replacing the state", error));
                 Err(StateError::Poisoned.into())
             }
         }
@@ -360,7 +382,8 @@ impl StateDb {
     ) -> Result<(), StateError> {
         result.map_err(|source| {
             self.poisoned.store(true, Ordering::Release);
-            self.fatal.fire(&FatalError::new("writing the state", source.clone()));
+            self.fatal
+                .fire(&FatalError::new("writing the state", source.clone()));
             StateError::Database { what, source }
         })
     }
@@ -368,7 +391,9 @@ impl StateDb {
 
 impl fmt::Debug for StateDb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StateDb").field("folder", &self.folder).finish_non_exhaustive()
+        f.debug_struct("StateDb")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
     }
 }
 
@@ -412,7 +437,9 @@ impl fmt::Debug for StateView<'_> {
 
 fn families(db: &DB) -> Result<[&ColumnFamily; 5], StateError> {
     let family = |family: Family| {
-        db.cf_handle(family.name()).ok_or(StateError::Missing { what: family.name() })
+        db.cf_handle(family.name()).ok_or(StateError::Missing {
+            what: family.name(),
+        })
     };
     Ok([
         family(Family::Meta)?,
@@ -451,12 +478,19 @@ fn open_folder(folder: &Path, sizes: StateOptions) -> Result<DB, StateError> {
 fn check_format(db: &DB) -> Result<(), StateError> {
     let key = codec::single(Single::Format);
     let [meta, ..] = families(db)?;
-    match db.get_cf(meta, &key.bytes).map_err(database("read its format"))? {
+    match db
+        .get_cf(meta, &key.bytes)
+        .map_err(database("read its format"))?
+    {
         Some(bytes) => {
             let found = codec::bytes::Reader::new(&bytes)
                 .u32("format")
                 .map_err(StateError::row("state format"))?;
-            if found == STATE_FORMAT { Ok(()) } else { Err(StateError::Format { found }) }
+            if found == STATE_FORMAT {
+                Ok(())
+            } else {
+                Err(StateError::Format { found })
+            }
         }
         None => db
             .put_cf(meta, &key.bytes, STATE_FORMAT.to_be_bytes())

@@ -51,9 +51,20 @@ fn core_and_registers() {
     );
     golden(&core, &text);
 
-    let register = RegisterRow { entities: 7, frontier: frontier(3) };
-    let peaks: String = register.frontier.peaks().iter().map(|peak| peak.to_hex()).collect();
-    golden(&register, &format!("01 0000000000000007 00000048 0000000000000003 {peaks}"));
+    let register = RegisterRow {
+        entities: 7,
+        frontier: frontier(3),
+    };
+    let peaks: String = register
+        .frontier
+        .peaks()
+        .iter()
+        .map(|peak| peak.to_hex())
+        .collect();
+    golden(
+        &register,
+        &format!("01 0000000000000007 00000048 0000000000000003 {peaks}"),
+    );
 }
 
 #[test]
@@ -110,23 +121,51 @@ fn heads_cuts_and_policies() {
     );
     golden(&head, &text);
 
-    let cut = CutRow { term: 1, leader: 2, raft_index: 3, time_ms: 4, root: [0xaa; 32] };
+    let cut = CutRow {
+        term: 1,
+        leader: 2,
+        raft_index: 3,
+        time_ms: 4,
+        root: [0xaa; 32],
+    };
     let text = format!(
         "01 0000000000000001 0000000000000002 0000000000000003 0000000000000004 {}",
         "aa".repeat(32)
     );
     golden(&cut, &text);
 
-    let policy = PolicyRow { publish: "p".to_owned(), trust: "t".to_owned() };
+    let policy = PolicyRow {
+        publish: "p".to_owned(),
+        trust: "t".to_owned(),
+    };
     golden(&policy, "01 00000001 70 00000001 74");
 
-    let corrupt = CorruptRow { size: 1, own: [0xaa; 32], published: [0xbb; 32] };
-    golden(&corrupt, &format!("01 0000000000000001 {} {}", "aa".repeat(32), "bb".repeat(32)));
+    let corrupt = CorruptRow {
+        size: 1,
+        own: [0xaa; 32],
+        published: [0xbb; 32],
+    };
+    golden(
+        &corrupt,
+        &format!(
+            "01 0000000000000001 {} {}",
+            "aa".repeat(32),
+            "bb".repeat(32)
+        ),
+    );
 }
 
 #[test]
 fn attachments() {
-    let blob =
-        BlobRow { total: 1, received: 2, complete: true, references: 3, expires_ms: 4 };
-    golden(&blob, "01 0000000000000001 0000000000000002 01 0000000000000003 0000000000000004");
+    let blob = BlobRow {
+        total: 1,
+        received: 2,
+        complete: true,
+        references: 3,
+        expires_ms: 4,
+    };
+    golden(
+        &blob,
+        "01 0000000000000001 0000000000000002 01 0000000000000003 0000000000000004",
+    );
 }

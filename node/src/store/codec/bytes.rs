@@ -113,7 +113,10 @@ impl Writer {
     /// agree in 255 bytes do not occur: the limits of identifiers lie below.
     #[must_use]
     pub fn short(self, value: &str) -> Self {
-        let cut = value.as_bytes().get(..usize::from(u8::MAX)).unwrap_or(value.as_bytes());
+        let cut = value
+            .as_bytes()
+            .get(..usize::from(u8::MAX))
+            .unwrap_or(value.as_bytes());
         self.u8(u8::try_from(cut.len()).unwrap_or(u8::MAX)).raw(cut)
     }
 
@@ -133,7 +136,10 @@ impl Writer {
 }
 
 /// A length as it stands in front of bytes.
-#[expect(clippy::expect_used, reason = "no value in memory here reaches 4 GiB; see Writer::bytes")]
+#[expect(
+    clippy::expect_used,
+    reason = "no value in memory here reaches 4 GiB; see Writer::bytes"
+)]
 fn length(len: usize) -> u32 {
     u32::try_from(len).expect("a value of the ledger is at most a few MiB")
 }
@@ -152,11 +158,14 @@ impl<'a> Reader<'a> {
 
     /// The next `len` bytes.
     pub fn take(&mut self, what: &'static str, len: usize) -> Result<&'a [u8], DecodeError> {
-        let (head, rest) = self.rest.split_at_checked(len).ok_or(DecodeError::Truncated {
-            what,
-            wanted: len,
-            left: self.rest.len(),
-        })?;
+        let (head, rest) = self
+            .rest
+            .split_at_checked(len)
+            .ok_or(DecodeError::Truncated {
+                what,
+                wanted: len,
+                left: self.rest.len(),
+            })?;
         self.rest = rest;
         Ok(head)
     }
@@ -167,7 +176,11 @@ impl<'a> Reader<'a> {
         let (head, rest) = self
             .rest
             .split_first_chunk::<N>()
-            .ok_or(DecodeError::Truncated { what, wanted: N, left })?;
+            .ok_or(DecodeError::Truncated {
+                what,
+                wanted: N,
+                left,
+            })?;
         self.rest = rest;
         Ok(*head)
     }
@@ -197,7 +210,11 @@ impl<'a> Reader<'a> {
     pub fn count(&mut self, what: &'static str, max: usize) -> Result<usize, DecodeError> {
         let found = self.u32(what)?;
         let found = usize::try_from(found).unwrap_or(usize::MAX);
-        if found > max { Err(DecodeError::OverLimit { what, found, max }) } else { Ok(found) }
+        if found > max {
+            Err(DecodeError::OverLimit { what, found, max })
+        } else {
+            Ok(found)
+        }
     }
 
     /// A length of four bytes, then that much UTF-8.
@@ -210,19 +227,33 @@ impl<'a> Reader<'a> {
         match self.u8(what)? {
             0 => Ok(false),
             1 => Ok(true),
-            found => Err(DecodeError::Unknown { what, found: found.into() }),
+            found => Err(DecodeError::Unknown {
+                what,
+                found: found.into(),
+            }),
         }
     }
 
     /// What [`Writer::option_u64`] wrote.
     pub fn option_u64(&mut self, what: &'static str) -> Result<Option<u64>, DecodeError> {
-        if self.flag(what)? { self.u64(what).map(Some) } else { Ok(None) }
+        if self.flag(what)? {
+            self.u64(what).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// Checks that the format version in front is `known`.
     pub fn version(&mut self, what: &'static str, known: u8) -> Result<(), DecodeError> {
         let found = self.u8(what)?;
-        if found == known { Ok(()) } else { Err(DecodeError::Unknown { what, found: found.into() }) }
+        if found == known {
+            Ok(())
+        } else {
+            Err(DecodeError::Unknown {
+                what,
+                found: found.into(),
+            })
+        }
     }
 
     /// Ends the reading; bytes left over are an error.
@@ -267,28 +298,49 @@ mod tests {
     fn refuses_short_long_and_unknown_input() {
         assert_eq!(
             Reader::new(&[0, 0]).u32("x"),
-            Err(DecodeError::Truncated { what: "x", wanted: 4, left: 2 })
+            Err(DecodeError::Truncated {
+                what: "x",
+                wanted: 4,
+                left: 2
+            })
         );
         assert_eq!(
             Reader::new(&[0, 0, 0, 9, 1]).bytes("x", 8),
-            Err(DecodeError::OverLimit { what: "x", found: 9, max: 8 })
+            Err(DecodeError::OverLimit {
+                what: "x",
+                found: 9,
+                max: 8
+            })
         );
         assert_eq!(
             Reader::new(&[0, 0, 0, 2, 1]).bytes("x", 8),
-            Err(DecodeError::Truncated { what: "x", wanted: 2, left: 1 })
+            Err(DecodeError::Truncated {
+                what: "x",
+                wanted: 2,
+                left: 1
+            })
         );
         assert_eq!(
             Reader::new(&[2]).flag("x"),
-            Err(DecodeError::Unknown { what: "x", found: 2 })
+            Err(DecodeError::Unknown {
+                what: "x",
+                found: 2
+            })
         );
         assert_eq!(
             Reader::new(&[0, 0, 0, 1, 0xff]).text("x", 8),
             Err(DecodeError::NotUtf8 { what: "x" })
         );
-        assert_eq!(Reader::new(&[1]).finish(), Err(DecodeError::Trailing { count: 1 }));
+        assert_eq!(
+            Reader::new(&[1]).finish(),
+            Err(DecodeError::Trailing { count: 1 })
+        );
         assert_eq!(
             Reader::new(&[3]).version("format", 1),
-            Err(DecodeError::Unknown { what: "format", found: 3 })
+            Err(DecodeError::Unknown {
+                what: "format",
+                found: 3
+            })
         );
     }
 

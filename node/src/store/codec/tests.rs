@@ -14,8 +14,16 @@ fn hex(bytes: &[u8]) -> String {
 fn keys_have_their_golden_bytes() {
     let digest = [0xd1; 32];
     let d = "d1".repeat(32);
-    let place = RegisterPlace { organization: "o", kind: "k", number: 5, version: 2 };
-    let control = Control { scheme: "s", id: "A.1" };
+    let place = RegisterPlace {
+        organization: "o",
+        kind: "k",
+        number: 5,
+        version: 2,
+    };
+    let control = Control {
+        scheme: "s",
+        id: "A.1",
+    };
     let table = [
         (single(Single::Format), Family::Meta, "0100".to_owned()),
         (single(Single::Applied), Family::Meta, "0101".to_owned()),
@@ -24,28 +32,84 @@ fn keys_have_their_golden_bytes() {
         (single(Single::Corrupt), Family::Meta, "0104".to_owned()),
         (registry(b"xy"), Family::Meta, "027879".to_owned()),
         (head(1), Family::Meta, "030000000000000001".to_owned()),
-        (head_by_size(2, 1), Family::Meta, "0400000000000000020000000000000001".to_owned()),
-        (head_by_time(2, 1), Family::Meta, "0500000000000000020000000000000001".to_owned()),
+        (
+            head_by_size(2, 1),
+            Family::Meta,
+            "0400000000000000020000000000000001".to_owned(),
+        ),
+        (
+            head_by_time(2, 1),
+            Family::Meta,
+            "0500000000000000020000000000000001".to_owned(),
+        ),
         (register("o", "k"), Family::Meta, "06016f016b".to_owned()),
         (entity(&digest), Family::Meta, format!("07{d}")),
         (blob("o", &digest), Family::Meta, format!("08016f{d}")),
-        (blob_expiry(3, "o", &digest), Family::Meta, format!("090000000000000003016f{d}")),
-        (blob_expiry_from(3), Family::Meta, "090000000000000003".to_owned()),
+        (
+            blob_expiry(3, "o", &digest),
+            Family::Meta,
+            format!("090000000000000003016f{d}"),
+        ),
+        (
+            blob_expiry_from(3),
+            Family::Meta,
+            "090000000000000003".to_owned(),
+        ),
         (cut(4), Family::Meta, "0a0000000000000004".to_owned()),
         (policy(4), Family::Meta, "0b0000000000000004".to_owned()),
         (entry(258), Family::Entries, "010000000000000102".to_owned()),
-        (payload(258), Family::Payloads, "010000000000000102".to_owned()),
-        (chunk("o", &digest, 7), Family::Payloads, format!("02016f{d}0000000000000007")),
+        (
+            payload(258),
+            Family::Payloads,
+            "010000000000000102".to_owned(),
+        ),
+        (
+            chunk("o", &digest, 7),
+            Family::Payloads,
+            format!("02016f{d}0000000000000007"),
+        ),
         (tile(1, 2), Family::Tiles, "01010000000000000002".to_owned()),
-        (tile_root(1, 2), Family::Tiles, "02010000000000000002".to_owned()),
+        (
+            tile_root(1, 2),
+            Family::Tiles,
+            "02010000000000000002".to_owned(),
+        ),
         (by_id(&digest), Family::Index, format!("01{d}")),
-        (by_cti("", &[0xc0; 16]), Family::Index, format!("0200{}", "c0".repeat(16))),
-        (by_number(place), Family::Index, "03016f016b000000000000000500000002".to_owned()),
-        (by_subject("o", "urn:x", 1), Family::Index, "04016f000575726e3a780000000000000001".into()),
-        (by_control("o", control, 1), Family::Index, "05016f017303412e310000000000000001".into()),
-        (by_signer("o", &digest, 1), Family::Index, format!("06016f{d}0000000000000001")),
-        (by_time("o", 9, 1), Family::Index, "07016f00000000000000090000000000000001".into()),
-        (by_link(9, "r", 1), Family::Index, "08000000000000000901720000000000000001".into()),
+        (
+            by_cti("", &[0xc0; 16]),
+            Family::Index,
+            format!("0200{}", "c0".repeat(16)),
+        ),
+        (
+            by_number(place),
+            Family::Index,
+            "03016f016b000000000000000500000002".to_owned(),
+        ),
+        (
+            by_subject("o", "urn:x", 1),
+            Family::Index,
+            "04016f000575726e3a780000000000000001".into(),
+        ),
+        (
+            by_control("o", control, 1),
+            Family::Index,
+            "05016f017303412e310000000000000001".into(),
+        ),
+        (
+            by_signer("o", &digest, 1),
+            Family::Index,
+            format!("06016f{d}0000000000000001"),
+        ),
+        (
+            by_time("o", 9, 1),
+            Family::Index,
+            "07016f00000000000000090000000000000001".into(),
+        ),
+        (
+            by_link(9, "r", 1),
+            Family::Index,
+            "08000000000000000901720000000000000001".into(),
+        ),
     ];
     for (key, family, golden) in table {
         assert_eq!((key.family, hex(&key.bytes)), (family, golden));

@@ -9,7 +9,8 @@ fn open(data: &Path) -> StateDb {
 }
 
 fn put(db: &StateDb, key: &Key, value: &[u8]) {
-    db.write(&Writes::from([(key.clone(), Some(value.to_vec()))])).unwrap();
+    db.write(&Writes::from([(key.clone(), Some(value.to_vec()))]))
+        .unwrap();
 }
 
 fn read(db: &StateDb, key: &Key) -> Option<Vec<u8>> {
@@ -40,13 +41,18 @@ fn scans_a_range_in_both_directions_and_stops_at_its_ends() {
         .ending_before(&codec::entry(258));
     // `of` a whole key holds that row alone, so the table prefix is what a listing starts from.
     assert!(db.view(|view| view.scan(&range, 9)).unwrap().is_empty());
-    let table = Key { family: Family::Entries, bytes: vec![1] };
+    let table = Key {
+        family: Family::Entries,
+        bytes: vec![1],
+    };
     let range = Range::of(&table)
         .starting_at(&codec::entry(254))
         .ending_before(&codec::entry(258));
     let indices = |range: &Range, limit| -> Vec<u64> {
         let rows = db.view(|view| view.scan(range, limit)).unwrap();
-        rows.iter().filter_map(|(key, _)| codec::trailing_u64(key)).collect()
+        rows.iter()
+            .filter_map(|(key, _)| codec::trailing_u64(key))
+            .collect()
     };
     assert_eq!(indices(&range, 9), [254, 255, 256, 257]);
     assert_eq!(indices(&range, 2), [254, 255]);
@@ -80,16 +86,27 @@ fn a_checkpoint_replaces_the_state_of_another_node() {
     let found = db.checkpoint(&copy, |view| view.row(&key)).unwrap();
     assert_eq!(found.as_deref(), Some(b"copied".as_slice()));
     put(&db, &key, b"after the checkpoint");
-    assert!(fs::read_dir(&copy).unwrap().all(|file| file.unwrap().file_type().unwrap().is_file()));
+    assert!(
+        fs::read_dir(&copy)
+            .unwrap()
+            .all(|file| file.unwrap().file_type().unwrap().is_file())
+    );
 
-    let refused = target.replace(&copy, |_| Err::<(), _>(StateError::Missing { what: "test" }));
+    let refused = target.replace(&copy, |_| {
+        Err::<(), _>(StateError::Missing { what: "test" })
+    });
     assert!(matches!(refused, Err(StateError::Missing { what: "test" })));
     assert_eq!(read(&target, &key).as_deref(), Some(b"before".as_slice()));
 
-    target.replace(&copy, |view| view.row(&key).map(drop)).unwrap();
+    target
+        .replace(&copy, |view| view.row(&key).map(drop))
+        .unwrap();
     assert_eq!(read(&target, &key).as_deref(), Some(b"copied".as_slice()));
     drop(target);
-    assert_eq!(read(&open(other.path()), &key).as_deref(), Some(b"copied".as_slice()));
+    assert_eq!(
+        read(&open(other.path()), &key).as_deref(),
+        Some(b"copied".as_slice())
+    );
 }
 
 #[test]
@@ -140,6 +157,12 @@ fn a_failed_replacement_poisons_the_database() {
     });
     assert!(matches!(result, Err(StateError::Poisoned)));
     assert!(fired.load(Ordering::SeqCst));
-    assert!(matches!(db.write(&Writes::new()), Err(StateError::Poisoned)));
-    assert!(matches!(db.view(|_| Ok::<_, StateError>(())), Err(StateError::Poisoned)));
+    assert!(matches!(
+        db.write(&Writes::new()),
+        Err(StateError::Poisoned)
+    ));
+    assert!(matches!(
+        db.view(|_| Ok::<_, StateError>(())),
+        Err(StateError::Poisoned)
+    ));
 }
