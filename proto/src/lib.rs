@@ -3,6 +3,7 @@
 //! Pure functions over bytes: no I/O, no clock, no randomness. Salts, keys and times are passed in.
 #![warn(missing_docs)]
 
+pub mod pb;
 pub mod reason;
 pub mod statement;
 pub mod time;
