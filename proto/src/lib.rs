@@ -7,3 +7,4 @@ pub mod pb;
 pub mod reason;
 pub mod statement;
 pub mod time;
+pub mod tlog;
