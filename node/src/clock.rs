@@ -18,7 +18,10 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this module is the home of the wall clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this module is the home of the wall clock"
+    )]
     fn unix_millis(&self) -> u64 {
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)

@@ -27,7 +27,10 @@ pub struct Problem {
 impl Problem {
     /// A problem with the value of `key`.
     pub fn new(key: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { key: key.into(), problem: problem.into() }
+        Self {
+            key: key.into(),
+            problem: problem.into(),
+        }
     }
 }
 
@@ -84,7 +87,10 @@ impl HostPort {
         if port == 0 || host.is_empty() || host.len() > 253 || !(address || name) {
             return Err(HostPortError);
         }
-        Ok(Self { host: host.to_owned(), port })
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+        })
     }
 
     /// Name or address, without brackets.
@@ -103,7 +109,9 @@ impl FromStr for HostPort {
 
     fn from_str(text: &str) -> Result<Self, HostPortError> {
         let (host, port) = text.rsplit_once(':').ok_or(HostPortError)?;
-        let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let bracketed = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
         if bracketed.is_none() && host.contains(':') {
             return Err(HostPortError);
         }
@@ -152,11 +160,11 @@ pub enum LogFormat {
 /// Addresses to bind: `ip:port`; port 0 lets the system choose (tests).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
-    /// EvidenceService and LogService.
+    /// `EvidenceService` and `LogService`.
     pub client: SocketAddr,
     /// Raft, cosigning and forwarding between nodes.
     pub peer: SocketAddr,
-    /// ClusterService.
+    /// `ClusterService`.
     pub admin: SocketAddr,
 }
 
@@ -252,8 +260,10 @@ pub struct Config {
 impl Config {
     /// Reads and checks the file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         let folder = path.parent().unwrap_or_else(|| Path::new("."));
         Self::parse(&text, folder)
     }

@@ -55,26 +55,38 @@ pub enum SecretError {
 
 /// Refuses a secret that somebody else owns or may read.
 pub fn check_secret_file(path: &Path) -> Result<(), SecretError> {
-    let metadata = std::fs::metadata(path)
-        .map_err(|source| SecretError::Io { path: path.to_owned(), source })?;
+    let metadata = std::fs::metadata(path).map_err(|source| SecretError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
     check_metadata(path, &metadata)
 }
 
 fn check_metadata(path: &Path, metadata: &std::fs::Metadata) -> Result<(), SecretError> {
     let mode = metadata.mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(SecretError::Mode { path: path.to_owned(), mode });
+        return Err(SecretError::Mode {
+            path: path.to_owned(),
+            mode,
+        });
     }
     let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
     if owner != user {
-        return Err(SecretError::Owner { path: path.to_owned(), owner, user });
+        return Err(SecretError::Owner {
+            path: path.to_owned(),
+            owner,
+            user,
+        });
     }
     Ok(())
 }
 
 /// The key in a seed file, after its mode and owner were checked.
 pub fn read_seed(path: &Path) -> Result<SigningKey, SecretError> {
-    let io = |source| SecretError::Io { path: path.to_owned(), source };
+    let io = |source| SecretError::Io {
+        path: path.to_owned(),
+        source,
+    };
     let mut file = std::fs::File::open(path).map_err(io)?;
     check_metadata(path, &file.metadata().map_err(io)?)?;
     let mut text = Zeroizing::new(vec![0; SEED_FILE_BYTES + 1]);
@@ -87,7 +99,9 @@ pub fn read_seed(path: &Path) -> Result<SigningKey, SecretError> {
         }
     }
     let text = text.get(..length).unwrap_or_default();
-    parse_seed(text).ok_or_else(|| SecretError::Format { path: path.to_owned() })
+    parse_seed(text).ok_or_else(|| SecretError::Format {
+        path: path.to_owned(),
+    })
 }
 
 fn parse_seed(text: &[u8]) -> Option<SigningKey> {
@@ -118,7 +132,10 @@ pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), SecretError> {
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), SecretError> {
-    let io = |source| SecretError::Io { path: path.to_owned(), source };
+    let io = |source| SecretError::Io {
+        path: path.to_owned(),
+        source,
+    };
     let mut file = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -172,7 +189,10 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
         let golden = "aimslog-ed25519-seed/v1 BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n";
         assert_eq!(std::fs::read_to_string(&path).unwrap(), golden);
-        assert!(matches!(write_seed(&path, &key()), Err(SecretError::Io { .. })));
+        assert!(matches!(
+            write_seed(&path, &key()),
+            Err(SecretError::Io { .. })
+        ));
     }
 
     #[test]
@@ -182,7 +202,10 @@ mod tests {
         write_seed(&path, &key()).unwrap();
         for mode in [0o640, 0o604, 0o610, 0o622] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            assert!(matches!(read_seed(&path), Err(SecretError::Mode { .. })), "{mode:o}");
+            assert!(
+                matches!(read_seed(&path), Err(SecretError::Mode { .. })),
+                "{mode:o}"
+            );
         }
     }
 
@@ -197,13 +220,16 @@ mod tests {
             good.replace('=', ""),
             format!("{good}{good}"),
             format!("{good}\n"),
-            good.replace("\n", " \n"),
+            good.replace('\n', " \n"),
         ];
         for (position, text) in bad.iter().enumerate() {
             let path = folder.path().join(position.to_string());
             write_secret(&path, text.as_bytes()).unwrap();
             let result = read_seed(&path);
-            assert!(matches!(result, Err(SecretError::Format { .. })), "{text:?}: {result:?}");
+            assert!(
+                matches!(result, Err(SecretError::Format { .. })),
+                "{text:?}: {result:?}"
+            );
         }
     }
 

@@ -32,15 +32,15 @@ pub const HANDSHAKES_MAX: usize = 64;
 /// Deadline of a call whose caller set none.
 pub const CALL_DEADLINE_DEFAULT: Duration = Duration::from_secs(30);
 /// Longest deadline of a call that a caller may set, except for streams.
-pub const CALL_DEADLINE_MAX: Duration = Duration::from_secs(120);
+pub const CALL_DEADLINE_MAX: Duration = Duration::from_mins(2);
 /// Longest life of a `Watch` stream: a reader resumes from its index with a fresh token.
-pub const WATCH_LIFE_MAX: Duration = Duration::from_secs(3_600);
+pub const WATCH_LIFE_MAX: Duration = Duration::from_hours(1);
 
 /// A connection is asked to go away after this time, so that a certificate taken back or renewed
 /// takes effect.
-pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(3_600);
+pub const CONNECTION_AGE_MAX: Duration = Duration::from_hours(1);
 /// Time that an aged connection has to finish its calls.
-pub const CONNECTION_AGE_GRACE: Duration = Duration::from_secs(60);
+pub const CONNECTION_AGE_GRACE: Duration = Duration::from_mins(1);
 /// A silent connection is pinged after this time.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// A connection whose ping is not answered in this time is closed.

@@ -131,6 +131,18 @@ pub enum Reason {
     FailedPrecondition,
     /// The node is shutting down.
     ShuttingDown,
+    /// The record does not exist or is not for the caller: the two look alike.
+    NotVisible,
+    /// No published head of that size was kept.
+    HeadNotFound,
+    /// No head has been published yet.
+    NoHead,
+    /// The cluster has no genesis yet.
+    NotInitialized,
+    /// The cluster has a genesis already.
+    AlreadyInitialized,
+    /// The change would leave too few voters to go on.
+    WouldLoseQuorum,
     /// An error of ours; the log of the node has the cause.
     Internal,
 }
@@ -222,7 +234,7 @@ fn tail(before: &str, text: Option<&str>) -> String {
 }
 
 /// Every reason with its text, in the order of declaration: `as_str` indexes it.
-const TABLE: [(Reason, &str); 62] = [
+const TABLE: [(Reason, &str); 68] = [
     (Reason::CborMalformed, "CBOR_MALFORMED"),
     (Reason::CborNotCanonical, "CBOR_NOT_CANONICAL"),
     (Reason::JsonMalformed, "JSON_MALFORMED"),
@@ -284,6 +296,12 @@ const TABLE: [(Reason, &str); 62] = [
     (Reason::Corrupt, "CORRUPT"),
     (Reason::FailedPrecondition, "FAILED_PRECONDITION"),
     (Reason::ShuttingDown, "SHUTTING_DOWN"),
+    (Reason::NotVisible, "NOT_VISIBLE"),
+    (Reason::HeadNotFound, "HEAD_NOT_FOUND"),
+    (Reason::NoHead, "NO_HEAD"),
+    (Reason::NotInitialized, "NOT_INITIALIZED"),
+    (Reason::AlreadyInitialized, "ALREADY_INITIALIZED"),
+    (Reason::WouldLoseQuorum, "WOULD_LOSE_QUORUM"),
     (Reason::Internal, "INTERNAL"),
 ];
 

@@ -106,7 +106,9 @@ struct RawCosign {
 
 impl Default for RawCosign {
     fn default() -> Self {
-        Self { verify: "all".to_owned() }
+        Self {
+            verify: "all".to_owned(),
+        }
     }
 }
 
@@ -118,7 +120,9 @@ struct RawRead {
 
 impl Default for RawRead {
     fn default() -> Self {
-        Self { entries: "token".to_owned() }
+        Self {
+            entries: "token".to_owned(),
+        }
     }
 }
 
@@ -143,7 +147,10 @@ struct RawLog {
 
 impl Default for RawLog {
     fn default() -> Self {
-        Self { format: "text".to_owned(), filter: "info".to_owned() }
+        Self {
+            format: "text".to_owned(),
+            filter: "info".to_owned(),
+        }
     }
 }
 
@@ -158,7 +165,10 @@ impl Problems {
 
     fn listen(&mut self, key: &str, text: &str) -> SocketAddr {
         text.parse().unwrap_or_else(|_not_an_address| {
-            self.add(key, format!("must be ip:port, for example 0.0.0.0:7401, found {text:?}"));
+            self.add(
+                key,
+                format!("must be ip:port, for example 0.0.0.0:7401, found {text:?}"),
+            );
             SocketAddr::from(([0, 0, 0, 0], 0))
         })
     }
@@ -174,10 +184,16 @@ impl Problems {
     }
 
     fn choice<T: Copy>(&mut self, key: &str, text: &str, choices: &[(&str, T)]) -> Option<T> {
-        let found = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+        let found = choices
+            .iter()
+            .find(|(name, _)| *name == text)
+            .map(|(_, value)| *value);
         if found.is_none() {
             let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-            self.add(key, format!("must be one of {}, found {text:?}", names.join(", ")));
+            self.add(
+                key,
+                format!("must be one of {}, found {text:?}", names.join(", ")),
+            );
         }
         found
     }
@@ -201,7 +217,10 @@ impl Root {
         }
         let verify = [("all", CosignVerify::All), ("leader", CosignVerify::Leader)];
         let verify = problems.choice("cosign.verify", &self.cosign.verify, &verify);
-        let entries = [("token", EntryVisibility::Token), ("public", EntryVisibility::Public)];
+        let entries = [
+            ("token", EntryVisibility::Token),
+            ("public", EntryVisibility::Public),
+        ];
         let entries = problems.choice("read.entries", &self.read.entries, &entries);
         let format = [("text", LogFormat::Text), ("json", LogFormat::Json)];
         let format = problems.choice("log.format", &self.log.format, &format);
@@ -269,7 +288,10 @@ fn check_node(node: &RawNode, problems: &mut Problems) {
         let problem = format!("must be <origin>/node/{}, found {:?}", node.id, node.name);
         problems.add("node.name", problem);
     }
-    for (key, path) in [("node.data_dir", &node.data_dir), ("node.guard_dir", &node.guard_dir)] {
+    for (key, path) in [
+        ("node.data_dir", &node.data_dir),
+        ("node.guard_dir", &node.guard_dir),
+    ] {
         if path.as_os_str().is_empty() {
             problems.add(key, "must not be empty");
         }
@@ -308,18 +330,30 @@ fn check_peers(peers: &[RawPeer], node: &RawNode, problems: &mut Problems) -> Ve
     for (position, peer) in peers.iter().enumerate() {
         let key = |part: &str| format!("peers[{position}].{part}");
         if peer.id == 0 || !ids.insert(peer.id) {
-            let problem = format!("must be another id than every other node's, found {}", peer.id);
+            let problem = format!(
+                "must be another id than every other node's, found {}",
+                peer.id
+            );
             problems.add(key("id"), problem);
         }
         if !peer.name.ends_with(&format!("/node/{}", peer.id)) {
             let problem = format!("must be <origin>/node/{}, found {:?}", peer.id, peer.name);
             problems.add(key("name"), problem);
         }
-        let Some(address) = problems.host_port(&key("address"), &peer.address) else { continue };
+        let Some(address) = problems.host_port(&key("address"), &peer.address) else {
+            continue;
+        };
         if !addresses.insert(address.clone()) {
-            problems.add(key("address"), format!("{address} is another peer's already"));
+            problems.add(
+                key("address"),
+                format!("{address} is another peer's already"),
+            );
         }
-        checked.push(Peer { id: peer.id, name: peer.name.clone(), address });
+        checked.push(Peer {
+            id: peer.id,
+            name: peer.name.clone(),
+            address,
+        });
     }
     checked
 }

@@ -7,7 +7,12 @@ use std::path::Path;
 /// The whole file. Parsing it gives an equal configuration.
 pub(super) fn render(config: &Config) -> String {
     let mut text = String::with_capacity(6 << 10);
-    for section in [node(config), network(config), files(config), behaviour(config)] {
+    for section in [
+        node(config),
+        network(config),
+        files(config),
+        behaviour(config),
+    ] {
         text.push_str(&section);
     }
     text
@@ -75,7 +80,9 @@ peer = {advertise_peer}
         advertise_client = quoted(&config.advertise.client.to_string()),
         advertise_peer = quoted(&config.advertise.peer.to_string()),
     );
-    text.push_str("# The other nodes with which the cluster starts; later changes are made online.\n");
+    text.push_str(
+        "# The other nodes with which the cluster starts; later changes are made online.\n",
+    );
     for peer in &config.peers {
         // Writing to a String cannot fail.
         let _infallible = write!(

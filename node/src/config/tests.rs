@@ -54,7 +54,11 @@ fn parse(text: &str) -> Result<Config, ConfigError> {
 fn effective_configuration_reads_back_equal() {
     for (verify, entries, format) in [
         (CosignVerify::All, EntryVisibility::Token, LogFormat::Text),
-        (CosignVerify::Leader, EntryVisibility::Public, LogFormat::Json),
+        (
+            CosignVerify::Leader,
+            EntryVisibility::Public,
+            LogFormat::Json,
+        ),
     ] {
         let mut config = sample();
         config.cosign_verify = verify;
@@ -80,32 +84,132 @@ fn optional_sections_have_defaults() {
 
 /// (what is wrong, text to replace, replacement, key that the problem must name)
 const BAD: &[(&str, &str, &str, &str)] = &[
-    ("id 0", "id = 1\nname", "id = 0\nname", "node.id"),
+    ("id 0", "\nid = 1\n", "\nid = 0\n", "node.id"),
     ("other name", "/node/1\"", "/node/3\"", "node.name"),
-    ("guard in data", "\"/n1/guard\"", "\"/n1/data/guard\"", "node.guard_dir"),
-    ("data in guard", "\"/n1/data\"", "\"/n1/guard/data\"", "node.guard_dir"),
-    ("same folders", "\"/n1/guard\"", "\"/n1/data\"", "node.guard_dir"),
-    ("listen name", "\"127.0.0.1:7401\"", "\"localhost:7401\"", "listen.client"),
-    ("listen without port", "\"127.0.0.1:7400\"", "\"127.0.0.1\"", "listen.peer"),
-    ("port used twice", "\"127.0.0.1:7402\"", "\"127.0.0.1:7401\"", "listen.admin"),
-    ("advertise port 0", "n1.example.com:7401", "n1.example.com:0", "advertise.client"),
-    ("advertise host", "n1.example.com:7401", "n1 example:7401", "advertise.client"),
+    (
+        "guard in data",
+        "\"/n1/guard\"",
+        "\"/n1/data/guard\"",
+        "node.guard_dir",
+    ),
+    (
+        "data in guard",
+        "\"/n1/data\"",
+        "\"/n1/guard/data\"",
+        "node.guard_dir",
+    ),
+    (
+        "same folders",
+        "\"/n1/guard\"",
+        "\"/n1/data\"",
+        "node.guard_dir",
+    ),
+    (
+        "listen name",
+        "\"127.0.0.1:7401\"",
+        "\"localhost:7401\"",
+        "listen.client",
+    ),
+    (
+        "listen without port",
+        "\"127.0.0.1:7400\"",
+        "\"127.0.0.1\"",
+        "listen.peer",
+    ),
+    (
+        "port used twice",
+        "\"127.0.0.1:7402\"",
+        "\"127.0.0.1:7401\"",
+        "listen.admin",
+    ),
+    (
+        "advertise port 0",
+        "n1.example.com:7401",
+        "n1.example.com:0",
+        "advertise.client",
+    ),
+    (
+        "advertise host",
+        "n1.example.com:7401",
+        "n1 example:7401",
+        "advertise.client",
+    ),
     ("bare IPv6", "[::1]:7400", "::1:7400", "advertise.peer"),
     ("peer is self", "id = 2", "id = 1", "peers[0].id"),
     ("peer id 0", "id = 2", "id = 0", "peers[0].id"),
     ("peer name", "/node/2\"", "/node/4\"", "peers[0].name"),
-    ("peer address", "n2.example.com:7400", "n2.example.com", "peers[0].address"),
-    ("peer at own address", "n2.example.com:7400", "[::1]:7400", "advertise.peer"),
-    ("key file used twice", "/n1/keys/log.seed", "/n1/keys/cosigner.seed", "keys.log"),
-    ("key file is TLS key", "/n1/tls/peer.key", "/n1/keys/log.seed", "tls.peer_key"),
-    ("interval too short", "interval_ms = 1000", "interval_ms = 19", "checkpoint.interval_ms"),
-    ("interval too long", "interval_ms = 1000", "interval_ms = 60001", "checkpoint.interval_ms"),
-    ("reserve", "reserve_mib = 1024", "reserve_mib = 0", "disk.reserve_mib"),
-    ("reserve overflows", "reserve_mib = 1024", "reserve_mib = 9000000000000", "disk.reserve_mib"),
-    ("verify", "verify = \"all\"", "verify = \"none\"", "cosign.verify"),
-    ("entries", "entries = \"token\"", "entries = \"all\"", "read.entries"),
-    ("format", "format = \"text\"", "format = \"xml\"", "log.format"),
-    ("filter", "filter = \"info\"", "filter = \"info=no=such\"", "log.filter"),
+    (
+        "peer address",
+        "n2.example.com:7400",
+        "n2.example.com",
+        "peers[0].address",
+    ),
+    (
+        "peer at own address",
+        "n2.example.com:7400",
+        "[::1]:7400",
+        "advertise.peer",
+    ),
+    (
+        "key file used twice",
+        "/n1/keys/log.seed",
+        "/n1/keys/cosigner.seed",
+        "keys.log",
+    ),
+    (
+        "key file is TLS key",
+        "/n1/tls/peer.key",
+        "/n1/keys/log.seed",
+        "tls.peer_key",
+    ),
+    (
+        "interval too short",
+        "interval_ms = 1000",
+        "interval_ms = 19",
+        "checkpoint.interval_ms",
+    ),
+    (
+        "interval too long",
+        "interval_ms = 1000",
+        "interval_ms = 60001",
+        "checkpoint.interval_ms",
+    ),
+    (
+        "reserve",
+        "reserve_mib = 1024",
+        "reserve_mib = 0",
+        "disk.reserve_mib",
+    ),
+    (
+        "reserve overflows",
+        "reserve_mib = 1024",
+        "reserve_mib = 9000000000000",
+        "disk.reserve_mib",
+    ),
+    (
+        "verify",
+        "verify = \"all\"",
+        "verify = \"none\"",
+        "cosign.verify",
+    ),
+    (
+        "entries",
+        "entries = \"token\"",
+        "entries = \"all\"",
+        "read.entries",
+    ),
+    (
+        "format",
+        "format = \"text\"",
+        "format = \"xml\"",
+        "log.format",
+    ),
+    (
+        "filter",
+        "filter = \"info\"",
+        "filter = \"info=no=such\"",
+        "log.filter",
+    ),
 ];
 
 #[test]
@@ -116,7 +220,10 @@ fn each_bad_value_is_refused_by_its_key() {
         assert_ne!(bad, text, "{what}: the sample does not contain {from}");
         match parse(&bad) {
             Err(ConfigError::Values(problems)) => {
-                assert!(problems.iter().any(|p| p.key == *key), "{what}: {problems:?}");
+                assert!(
+                    problems.iter().any(|p| p.key == *key),
+                    "{what}: {problems:?}"
+                );
             }
             other => panic!("{what}: {other:?}"),
         }
@@ -127,9 +234,11 @@ fn each_bad_value_is_refused_by_its_key() {
 fn all_problems_come_at_once() {
     let text = sample()
         .effective()
-        .replace("id = 1\nname", "id = 0\nname")
+        .replace("\nid = 1\n", "\nid = 0\n")
         .replace("verify = \"all\"", "verify = \"none\"");
-    let Err(ConfigError::Values(problems)) = parse(&text) else { panic!("accepted") };
+    let Err(ConfigError::Values(problems)) = parse(&text) else {
+        panic!("accepted")
+    };
     let keys: Vec<&str> = problems.iter().map(|p| p.key.as_str()).collect();
     assert_eq!(keys, ["node.id", "node.name", "cosign.verify"]);
 }
@@ -145,8 +254,8 @@ fn unknown_missing_and_mistyped_keys_are_syntax_errors() {
     ];
     let broken = [
         text.replace("genesis = ", "# genesis = "),
-        text.replace("id = 1\nname", "id = \"1\"\nname"),
-        text.replace("id = 1\nname", "id = -1\nname"),
+        text.replace("\nid = 1\n", "\nid = \"1\"\n"),
+        text.replace("\nid = 1\n", "\nid = -1\n"),
         text.replace("[listen]", "[listen"),
     ];
     for bad in unknown.iter().chain(&broken) {
@@ -159,7 +268,9 @@ fn host_port_keeps_brackets_of_ipv6_only() {
     for text in ["a:1", "a.b-c_d:65535", "[::1]:7", "10.0.0.1:80"] {
         assert_eq!(text.parse::<HostPort>().unwrap().to_string(), text);
     }
-    for text in ["", ":1", "a:", "a:65536", "a b:1", "::1:7", "[]:7", "a:1:2", "a/b:1"] {
+    for text in [
+        "", ":1", "a:", "a:65536", "a b:1", "::1:7", "[]:7", "a:1:2", "a/b:1",
+    ] {
         assert_eq!(text.parse::<HostPort>(), Err(HostPortError), "{text}");
     }
 }

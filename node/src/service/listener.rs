@@ -102,7 +102,11 @@ pub struct Bound {
 impl Bound {
     /// Binds `address`; port 0 lets the system choose.
     pub async fn bind(name: &'static str, address: SocketAddr) -> Result<Self, BindError> {
-        let error = |source| BindError { name, address, source };
+        let error = |source| BindError {
+            name,
+            address,
+            source,
+        };
         let tcp = TcpListener::bind(address).await.map_err(error)?;
         let address = tcp.local_addr().map_err(error)?;
         Ok(Self { name, tcp, address })
@@ -121,7 +125,12 @@ impl Bound {
         stop: CancellationToken,
     ) -> ReceiverStream<io::Result<Connection>> {
         let (ready, connections) = mpsc::channel(HANDSHAKES_MAX);
-        tokio::spawn(accept_loop(self, TlsAcceptor::from(tls), connections_max, (ready, stop)));
+        tokio::spawn(accept_loop(
+            self,
+            TlsAcceptor::from(tls),
+            connections_max,
+            (ready, stop),
+        ));
         ReceiverStream::new(connections)
     }
 }
@@ -138,7 +147,9 @@ async fn accept_loop(
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     loop {
         // A handshake slot first: while all are taken, callers wait in the kernel's queue.
-        let Ok(handshake) = Arc::clone(&handshakes).acquire_owned().await else { return };
+        let Ok(handshake) = Arc::clone(&handshakes).acquire_owned().await else {
+            return;
+        };
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             accepted = bound.tcp.accept() => accepted,
@@ -162,7 +173,14 @@ async fn accept_loop(
             match result {
                 // The receiver is gone when the server stops; the connection is dropped then.
                 Ok(stream) => {
-                    drop(ready.send(Ok(Connection { stream, _slot: slot })).await);
+                    drop(
+                        ready
+                            .send(Ok(Connection {
+                                stream,
+                                _slot: slot,
+                            }))
+                            .await,
+                    );
                 }
                 Err(error) => {
                     tracing::debug!(listener = name, %caller, %error, "TLS handshake failed");

@@ -27,7 +27,10 @@ impl TlsDialer {
 
 impl PeerDialer for TlsDialer {
     fn dial(&self, id: u64, member: &Member) -> Result<Channel, DialError> {
-        let address = || DialError::Address { id, addr: member.addr.clone() };
+        let address = || DialError::Address {
+            id,
+            addr: member.addr.clone(),
+        };
         let transport = |source| DialError::Transport { id, source };
         // The name check of TLS demands the certificate of this very node, whatever the address.
         let tls = self.tls.clone().domain_name(node_dns(self.cluster, id));
@@ -65,7 +68,10 @@ impl TlsGate {
         let leaf = certificates.first().ok_or(GateError::NoCertificate)?;
         node_of(leaf, self.cluster).map_err(|error| {
             tracing::warn!(%error, "peer certificate refused");
-            GateError::OtherNode { proven: None, claimed: 0 }
+            GateError::OtherNode {
+                proven: None,
+                claimed: 0,
+            }
         })
     }
 }
@@ -74,8 +80,14 @@ impl PeerGate for TlsGate {
     fn check(&self, extensions: &Extensions, claimed: u64) -> Result<(), GateError> {
         match self.node(extensions) {
             Ok(proven) if proven == claimed => Ok(()),
-            Ok(proven) => Err(GateError::OtherNode { proven: Some(proven), claimed }),
-            Err(GateError::OtherNode { .. }) => Err(GateError::OtherNode { proven: None, claimed }),
+            Ok(proven) => Err(GateError::OtherNode {
+                proven: Some(proven),
+                claimed,
+            }),
+            Err(GateError::OtherNode { .. }) => Err(GateError::OtherNode {
+                proven: None,
+                claimed,
+            }),
             Err(error) => Err(error),
         }
     }

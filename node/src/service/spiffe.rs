@@ -100,15 +100,21 @@ pub fn node_of(der: &[u8], cluster: ClusterTag) -> Result<u64, PeerNameError> {
 }
 
 fn parse_uri(uri: &str, cluster: ClusterTag) -> Result<u64, PeerNameError> {
-    let not_a_node = || PeerNameError::NotANode { uri: uri.to_owned() };
-    let path = uri.strip_prefix("spiffe://aimslog/").ok_or_else(not_a_node)?;
+    let not_a_node = || PeerNameError::NotANode {
+        uri: uri.to_owned(),
+    };
+    let path = uri
+        .strip_prefix("spiffe://aimslog/")
+        .ok_or_else(not_a_node)?;
     let (tag, id) = path.split_once("/node/").ok_or_else(not_a_node)?;
     let node_id: u64 = id.parse().map_err(|_not_a_number| not_a_node())?;
     if node_id == 0 || node_id.to_string() != id {
         return Err(not_a_node());
     }
     if tag != cluster.to_string() {
-        return Err(PeerNameError::OtherCluster { uri: uri.to_owned() });
+        return Err(PeerNameError::OtherCluster {
+            uri: uri.to_owned(),
+        });
     }
     Ok(node_id)
 }
@@ -123,7 +129,9 @@ mod tests {
     fn certificate(uris: &[&str]) -> Vec<u8> {
         let mut params = CertificateParams::new(vec!["n1.example.com".to_owned()]).unwrap();
         for uri in uris {
-            params.subject_alt_names.push(SanType::URI((*uri).try_into().unwrap()));
+            params
+                .subject_alt_names
+                .push(SanType::URI((*uri).try_into().unwrap()));
         }
         let key = KeyPair::generate().unwrap();
         params.self_signed(&key).unwrap().der().to_vec()
@@ -156,7 +164,10 @@ mod tests {
             let result = node_of(&certificate(&uris), tag);
             assert!(result.is_err(), "{what}: {result:?}");
         }
-        assert_eq!(node_of(b"no certificate", tag), Err(PeerNameError::Malformed));
+        assert_eq!(
+            node_of(b"no certificate", tag),
+            Err(PeerNameError::Malformed)
+        );
         let mut longer = certificate(&[&own]);
         longer.push(0);
         assert_eq!(node_of(&longer, tag), Err(PeerNameError::Malformed));

@@ -128,20 +128,27 @@ impl KeyPair {
         check_secret_file(key)?;
         Ok(Self {
             chain: certificates(cert)?,
-            key: PrivateKeyDer::from_pem_file(key)
-                .map_err(|source| TlsError::Pem { path: key.to_owned(), source })?,
+            key: PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Pem {
+                path: key.to_owned(),
+                source,
+            })?,
         })
     }
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let pem = |source| TlsError::Pem { path: path.to_owned(), source };
+    let pem = |source| TlsError::Pem {
+        path: path.to_owned(),
+        source,
+    };
     let found = CertificateDer::pem_file_iter(path)
         .map_err(pem)?
         .collect::<Result<Vec<_>, _>>()
         .map_err(pem)?;
     if found.is_empty() {
-        return Err(TlsError::Empty { path: path.to_owned() });
+        return Err(TlsError::Empty {
+            path: path.to_owned(),
+        });
     }
     Ok(found)
 }
@@ -149,9 +156,10 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 fn authority(path: &Path) -> Result<Arc<RootCertStore>, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
-        roots
-            .add(certificate)
-            .map_err(|source| TlsError::Rustls { path: path.to_owned(), source })?;
+        roots.add(certificate).map_err(|source| TlsError::Rustls {
+            path: path.to_owned(),
+            source,
+        })?;
     }
     Ok(Arc::new(roots))
 }
@@ -159,33 +167,51 @@ fn authority(path: &Path) -> Result<Arc<RootCertStore>, TlsError> {
 /// Validity in Unix seconds: first and last second.
 fn validity(path: &Path) -> Result<(i64, i64), TlsError> {
     let chain = certificates(path)?;
-    let first = chain.first().ok_or_else(|| TlsError::Empty { path: path.to_owned() })?;
+    let first = chain.first().ok_or_else(|| TlsError::Empty {
+        path: path.to_owned(),
+    })?;
     let (_, certificate) =
         X509Certificate::from_der(first).map_err(|_malformed| TlsError::Name {
             path: path.to_owned(),
             source: PeerNameError::Malformed,
         })?;
     let validity = certificate.validity();
-    Ok((validity.not_before.timestamp(), validity.not_after.timestamp()))
+    Ok((
+        validity.not_before.timestamp(),
+        validity.not_after.timestamp(),
+    ))
 }
 
 fn check_time(path: &Path, now: u64) -> Result<i64, TlsError> {
     let (from, until) = validity(path)?;
     let seconds = i64::try_from(now).unwrap_or(i64::MAX);
     if seconds < from || until < seconds {
-        return Err(TlsError::OutOfTime { path: path.to_owned(), from, until, now });
+        return Err(TlsError::OutOfTime {
+            path: path.to_owned(),
+            from,
+            until,
+            now,
+        });
     }
     Ok(until)
 }
 
 fn check_name(path: &Path, identity: TlsIdentity) -> Result<(), TlsError> {
     let chain = certificates(path)?;
-    let first = chain.first().ok_or_else(|| TlsError::Empty { path: path.to_owned() })?;
-    let found = node_of(first, identity.cluster)
-        .map_err(|source| TlsError::Name { path: path.to_owned(), source })?;
+    let first = chain.first().ok_or_else(|| TlsError::Empty {
+        path: path.to_owned(),
+    })?;
+    let found = node_of(first, identity.cluster).map_err(|source| TlsError::Name {
+        path: path.to_owned(),
+        source,
+    })?;
     if found != identity.node_id {
         let expected = identity.node_id;
-        return Err(TlsError::OtherNode { path: path.to_owned(), found, expected });
+        return Err(TlsError::OtherNode {
+            path: path.to_owned(),
+            found,
+            expected,
+        });
     }
     Ok(())
 }
@@ -201,7 +227,10 @@ fn server(
     cert: &Path,
     key: &Path,
 ) -> Result<Arc<ServerConfig>, TlsError> {
-    let rustls_error = |source| TlsError::Rustls { path: cert.to_owned(), source };
+    let rustls_error = |source| TlsError::Rustls {
+        path: cert.to_owned(),
+        source,
+    };
     let builder = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(versions)
         .map_err(rustls_error)?;
@@ -211,12 +240,17 @@ fn server(
             let verifier =
                 WebPkiClientVerifier::builder_with_provider(authority(path)?, provider())
                     .build()
-                    .map_err(|source| TlsError::Authority { path: path.to_owned(), source })?;
+                    .map_err(|source| TlsError::Authority {
+                        path: path.to_owned(),
+                        source,
+                    })?;
             builder.with_client_cert_verifier(verifier)
         }
     };
     let pair = KeyPair::read(cert, key)?;
-    let mut config = builder.with_single_cert(pair.chain, pair.key).map_err(rustls_error)?;
+    let mut config = builder
+        .with_single_cert(pair.chain, pair.key)
+        .map_err(rustls_error)?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     // Resumed sessions would outlive a certificate that was taken back.
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
@@ -226,7 +260,10 @@ fn server(
 
 fn read_text(path: &Path) -> Result<Vec<u8>, TlsError> {
     std::fs::read(path)
-        .map_err(|source| SecretError::Io { path: path.to_owned(), source })
+        .map_err(|source| SecretError::Io {
+            path: path.to_owned(),
+            source,
+        })
         .map_err(TlsError::from)
 }
 
@@ -248,7 +285,9 @@ impl NodeTls {
             client: server(CLIENT_VERSIONS, None, cert, key)?,
             peer,
             admin: server(CLIENT_VERSIONS, Some(&files.admin_ca), cert, key)?,
-            peer_call: tonic::transport::ClientTlsConfig::new().ca_certificate(ca).identity(identity),
+            peer_call: tonic::transport::ClientTlsConfig::new()
+                .ca_certificate(ca)
+                .identity(identity),
             valid_until: peer_until.min(server_until),
         })
     }

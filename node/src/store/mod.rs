@@ -1,5 +1,5 @@
 //! The two RocksDB databases of a node, and nothing that decides.
 
-pub mod fatal;
 pub mod codec;
+pub mod fatal;
 pub mod state_db;
