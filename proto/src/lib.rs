@@ -8,3 +8,4 @@ pub mod reason;
 pub mod statement;
 pub mod time;
 pub mod tlog;
+pub mod token;
