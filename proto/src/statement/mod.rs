@@ -4,6 +4,8 @@
 //! signed statement, whose exact bytes are the log entry.
 
 pub mod cbor;
+#[cfg(test)]
+mod hex;
 pub mod id;
 pub mod key;
 
