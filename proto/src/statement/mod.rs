@@ -4,9 +4,11 @@
 //! signed statement, whose exact bytes are the log entry.
 
 pub mod cbor;
+pub mod header;
 #[cfg(test)]
 mod hex;
 pub mod id;
 pub mod key;
 
+pub use header::Header;
 pub use id::{EntryId, StatementId};
