@@ -4,11 +4,19 @@
 //! signed statement, whose exact bytes are the log entry.
 
 pub mod cbor;
+pub mod commitment;
 pub mod header;
 #[cfg(test)]
 mod hex;
 pub mod id;
 pub mod key;
+#[expect(
+    clippy::module_inception,
+    reason = "the statement itself among its parts"
+)]
+pub mod statement;
 
+pub use commitment::{Commitment, FieldProof};
 pub use header::Header;
 pub use id::{EntryId, StatementId};
+pub use statement::{Statement, StatementError, UnverifiedStatement};
