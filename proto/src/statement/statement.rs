@@ -20,6 +20,8 @@ use crate::tlog::hash::LeafHash;
 
 /// Largest statement of our own profile in bytes.
 pub const STATEMENT_BYTES_MAX: usize = 4 * 1024;
+/// Largest record of the ledger itself in bytes: genesis and policies hold whole policy texts.
+pub const LEDGER_STATEMENT_BYTES_MAX: usize = 48 * 1024;
 /// Largest submission in bytes, with whatever stands in its unprotected header.
 pub const SUBMITTED_BYTES_MAX: usize = 60 * 1024;
 
@@ -219,7 +221,7 @@ impl UnverifiedStatement {
 
     /// Reads a log entry whose algorithm is one of `accepted`.
     pub fn parse_accepting(entry: &[u8], accepted: &[Algorithm]) -> Result<Self, StatementError> {
-        let parts = Parts::read(entry, STATEMENT_BYTES_MAX)?;
+        let parts = Parts::read(entry, LEDGER_STATEMENT_BYTES_MAX)?;
         if parts.unprotected_bytes != [EMPTY_MAP] {
             return Err(StatementError::UnprotectedHeader);
         }
@@ -242,14 +244,15 @@ impl UnverifiedStatement {
     }
 
     fn from_parts(parts: &Parts<'_>, accepted: &[Algorithm]) -> Result<Self, StatementError> {
-        let found = parts.entry_length();
-        if found > STATEMENT_BYTES_MAX {
-            return Err(StatementError::TooLarge {
-                found,
-                limit: STATEMENT_BYTES_MAX,
-            });
-        }
         let header = Header::decode(parts.protected)?;
+        let found = parts.entry_length();
+        let limit = match header.content_type.family() {
+            Family::Evidence => STATEMENT_BYTES_MAX,
+            Family::Ledger => LEDGER_STATEMENT_BYTES_MAX,
+        };
+        if found > limit {
+            return Err(StatementError::TooLarge { found, limit });
+        }
         if !accepted.contains(&header.algorithm) {
             return Err(StatementError::AlgorithmNotAccepted {
                 id: header.algorithm.id(),
