@@ -10,6 +10,7 @@ pub mod header;
 mod hex;
 pub mod id;
 pub mod key;
+pub mod receipt;
 #[expect(
     clippy::module_inception,
     reason = "the statement itself among its parts"
