@@ -7,7 +7,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aimslog_proto::tlog::{RootHash, TreeHead, TreeSize};
+use aimslog_proto::time::UnixSeconds;
+use aimslog_proto::tlog::cosignature::CosignError;
+use aimslog_proto::tlog::{NoteSignature, RootHash, TreeHead, TreeSize};
 use futures::future::BoxFuture;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -31,9 +33,8 @@ const SUBMIT_ATTEMPTS: u32 = 4;
 
 /// Makes this node's signatures over heads and roots. Holds the key.
 pub trait HeadCosigner: Send + Sync + 'static {
-    /// The C2SP signature line (without line feed) over the checkpoint of `head`, at a time in
-    /// seconds since 1970.
-    fn cosign(&self, head: &TreeHead, unix_seconds: u64) -> String;
+    /// The C2SP cosignature (type 0x04) over the checkpoint of `head`.
+    fn cosign(&self, head: &TreeHead, time: UnixSeconds) -> Result<NoteSignature, CosignError>;
 
     /// This node's signed word that its tree has this root.
     fn sign_root(&self, size: TreeSize, root: RootHash) -> SignedRoot;
@@ -243,11 +244,17 @@ impl<S: SlotStore> Task<S> {
     }
 
     fn release(&mut self, cut: CutNote) {
-        let seconds = self.parts.clock.unix_seconds();
-        let line = self.parts.cosigner.cosign(&cut.tree, seconds);
+        let time = UnixSeconds(self.parts.clock.unix_seconds());
+        let signature = match self.parts.cosigner.cosign(&cut.tree, time) {
+            Ok(signature) => signature,
+            Err(error) => {
+                tracing::error!(%error, size = cut.tree.size.0, "head could not be cosigned");
+                return;
+            }
+        };
         let sink = Arc::clone(&self.parts.sink);
         let leader = self.leader.clone();
-        self.work.spawn(submit(sink, leader, cut.tree, line));
+        self.work.spawn(submit(sink, leader, cut.tree, signature));
     }
 
     fn raise_fork(&self, own: RootHash, theirs: &SignedRoot) {
@@ -275,18 +282,18 @@ async fn ask(roots: Arc<dyn RootSource>, peer: u64, size: TreeSize) -> Done {
     Done::Root { peer, size, answer }
 }
 
-/// Offers the line to whoever leads, again while it may not have arrived. The next cut comes
+/// Offers the cosignature to whoever leads, again while it may not have arrived. The next cut comes
 /// within a second, so there is no reason to insist.
 async fn submit(
     sink: Arc<dyn CosignatureSink>,
     mut status: watch::Receiver<Status>,
     head: TreeHead,
-    line: String,
+    signature: NoteSignature,
 ) -> Done {
     for attempt in 1..=SUBMIT_ATTEMPTS {
         let leader = status.borrow_and_update().leader;
         if let Some(leader) = leader {
-            match sink.submit(leader, head, line.clone()).await {
+            match sink.submit(leader, head, signature.clone()).await {
                 Ok(()) => return Done::Submitted,
                 Err(error) => {
                     tracing::debug!(leader, attempt, %error, "leader did not take the cosignature");

@@ -4,7 +4,7 @@
 //! This module has the words of it and the ports that the tasks need; `exchange_client` speaks,
 //! `exchange_server` answers, `exchange_hello` keeps the second's rhythm.
 
-use aimslog_proto::tlog::{RootHash, TreeHead, TreeSize};
+use aimslog_proto::tlog::{NoteSignature, RootHash, TreeHead, TreeSize};
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
 use futures::future::BoxFuture;
@@ -14,6 +14,7 @@ use tokio::time::Duration;
 use super::exchange_memory::Report;
 use super::exchange_root::{SignedRoot, WrongRootSignature};
 use super::guard::Memory;
+use super::publisher_state::CosignatureRefusal;
 
 /// How long a peer has to answer.
 pub const EXCHANGE_TIMEOUT: Duration = Duration::from_millis(300);
@@ -63,6 +64,9 @@ pub enum ExchangeError {
         /// The field.
         what: &'static str,
     },
+    /// This node leads and did not take its own cosignature.
+    #[error("the cosignature was not taken")]
+    Cosignature(#[source] CosignatureRefusal),
     /// A root that the node's key did not sign.
     #[error(transparent)]
     WrongSignature(#[from] WrongRootSignature),
@@ -85,12 +89,12 @@ pub trait RootSource: Send + Sync + 'static {
 
 /// Brings a cosignature to the leader.
 pub trait CosignatureSink: Send + Sync + 'static {
-    /// Hands the line in; `leader` may be this node itself.
+    /// Hands it in; `leader` may be this node itself.
     fn submit(
         &self,
         leader: u64,
         head: TreeHead,
-        line: String,
+        signature: NoteSignature,
     ) -> BoxFuture<'_, Result<(), ExchangeError>>;
 }
 

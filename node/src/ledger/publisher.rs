@@ -295,7 +295,7 @@ impl Task {
 
     fn done(&mut self, done: Done) {
         match done {
-            Done::Cut(Ok(Outcome::Cut { .. })) => {}
+            Done::Cut(Ok(Outcome::Cut { .. })) => self.feed(Event::CutDone),
             Done::Cut(other) => {
                 tracing::debug!(?other, "cut was not committed");
                 self.feed(Event::CutFailed);

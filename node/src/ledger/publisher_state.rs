@@ -117,6 +117,8 @@ pub enum Event<R> {
     },
     /// The proposed cut was not committed, or it is not known.
     CutFailed,
+    /// The proposed cut was committed; [`Event::Cut`] tells of it, before or after.
+    CutDone,
     /// The proposal to publish was answered, whatever the answer.
     PublishDone,
 }
@@ -145,7 +147,10 @@ pub enum Action {
 #[derive(Debug, Clone)]
 enum Phase<R> {
     Idle,
+    /// The proposal is under way.
     Cutting,
+    /// It was committed, and its cut has not been seen yet.
+    Awaiting { since_ms: u64 },
     Collecting {
         cut: CutNote,
         rules: R,
@@ -197,8 +202,13 @@ impl<R: HeadRules> PublishState<R> {
             Event::Wanted(size) => self.wanted = self.wanted.max(size),
             Event::Cut { cut, rules } => actions.extend(self.cut(cut, rules, now_ms)),
             Event::CutFailed => {
-                if matches!(self.phase, Phase::Cutting) {
+                if matches!(self.phase, Phase::Cutting | Phase::Awaiting { .. }) {
                     self.phase = Phase::Idle;
+                }
+            }
+            Event::CutDone => {
+                if matches!(self.phase, Phase::Cutting) {
+                    self.phase = Phase::Awaiting { since_ms: now_ms };
                 }
             }
             Event::PublishDone => {
@@ -230,7 +240,9 @@ impl<R: HeadRules> PublishState<R> {
         self.term?;
         match &self.phase {
             Phase::Idle => self.due_ms(),
-            Phase::Collecting { progress_ms, .. } => Some(progress_ms + CUT_STALL_MS_MAX),
+            Phase::Collecting { progress_ms: since_ms, .. } | Phase::Awaiting { since_ms } => {
+                Some(since_ms.saturating_add(CUT_STALL_MS_MAX))
+            }
             Phase::Cutting | Phase::Publishing { .. } => None,
         }
     }
@@ -318,7 +330,9 @@ impl<R: HeadRules> PublishState<R> {
         }
         let done = match &self.phase {
             Phase::Publishing { cut } => Some(cut.tree),
-            Phase::Idle | Phase::Cutting | Phase::Collecting { .. } => self.published,
+            Phase::Idle | Phase::Cutting | Phase::Awaiting { .. } | Phase::Collecting { .. } => {
+                self.published
+            }
         };
         if done == Some(head) {
             return Ok(Taken::Late);
