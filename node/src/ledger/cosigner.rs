@@ -62,7 +62,9 @@ pub struct CosignerParts<S = DiskSlots> {
 
 impl<S> std::fmt::Debug for CosignerParts<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CosignerParts").field("evidence_dir", &self.evidence_dir).finish_non_exhaustive()
+        f.debug_struct("CosignerParts")
+            .field("evidence_dir", &self.evidence_dir)
+            .finish_non_exhaustive()
     }
 }
 
@@ -95,9 +97,19 @@ pub enum CosignerError {
 
 /// Work that was begun and comes back.
 enum Done {
-    Root { peer: u64, size: TreeSize, answer: Result<SignedRoot, ExchangeError> },
-    OwnRoot { size: TreeSize, read: Result<Option<RootHash>, OwnTreeError> },
-    Guarded { cut: CutNote, written: Result<(), GuardRefused> },
+    Root {
+        peer: u64,
+        size: TreeSize,
+        answer: Result<SignedRoot, ExchangeError>,
+    },
+    OwnRoot {
+        size: TreeSize,
+        read: Result<Option<RootHash>, OwnTreeError>,
+    },
+    Guarded {
+        cut: CutNote,
+        written: Result<(), GuardRefused>,
+    },
     Submitted,
 }
 
@@ -108,33 +120,43 @@ pub async fn run<S: SlotStore>(
 ) -> Result<(), CosignerError> {
     let state = CosignState::new(&parts.guard.record());
     let mut standing = parts.alarms.subscribe();
-    let mut task = Task { parts, state, work: JoinSet::new(), leader: inputs.status.clone(), cut: None };
-    task.status(&inputs.status.borrow_and_update().clone())?;
-    task.verified(*inputs.verified.borrow_and_update())?;
+    let mut task = Task {
+        parts,
+        state,
+        work: JoinSet::new(),
+        leader: inputs.status.clone(),
+        cut: None,
+    };
+    inputs.status.mark_changed();
+    inputs.verified.mark_changed();
     standing.mark_changed();
     inputs.progress.mark_changed();
     loop {
+        // Standing, peers, flushed log and verification are heard before a cut, so that the first
+        // cut after a start is not declined for want of them.
         tokio::select! {
+            biased;
             () = inputs.shutdown.cancelled() => return Ok(()),
             changed = standing.changed() => {
                 if changed.is_err() { return Ok(()); }
                 let may_sign = standing.borrow_and_update().may_sign();
-                task.feed(Event::MaySign(if may_sign { Permission::Given } else { Permission::Withheld }))?;
+                let permission = if may_sign { Permission::Given } else { Permission::Withheld };
+                task.feed(Event::MaySign(permission));
             }
             changed = inputs.status.changed() => {
                 if changed.is_err() { return Ok(()); }
                 let status = inputs.status.borrow_and_update().clone();
-                task.status(&status)?;
+                task.status(&status);
             }
             changed = inputs.verified.changed() => {
                 if changed.is_err() { return Ok(()); }
                 let verified = *inputs.verified.borrow_and_update();
-                task.verified(verified)?;
+                task.feed(Event::Verified(verified));
             }
             changed = inputs.progress.changed() => {
                 if changed.is_err() { return Ok(()); }
                 let progress = inputs.progress.borrow_and_update().clone();
-                task.progress(&progress)?;
+                task.progress(&progress);
             }
             Some(done) = task.work.join_next() => {
                 task.done(done.map_err(CosignerError::Panicked)?)?;
@@ -153,80 +175,107 @@ struct Task<S> {
 }
 
 impl<S: SlotStore> Task<S> {
-    fn status(&mut self, status: &Status) -> Result<(), CosignerError> {
+    fn status(&mut self, status: &Status) {
         let own = status.id;
-        let peers: BTreeSet<u64> = status.voters.iter().copied().filter(|id| *id != own).collect();
-        self.feed(Event::Peers(peers))?;
-        status.flushed.map_or(Ok(()), |flushed| self.feed(Event::Flushed(flushed)))
-    }
-
-    fn verified(&mut self, size: TreeSize) -> Result<(), CosignerError> {
-        self.feed(Event::Verified(size))
-    }
-
-    fn progress(&mut self, progress: &LedgerProgress) -> Result<(), CosignerError> {
-        if let Some(corrupt) = &progress.corrupt {
-            self.parts.alarms.raise(&Alarm::Corrupt(Corrupt::from(corrupt)));
+        let peers: BTreeSet<u64> = status
+            .voters
+            .iter()
+            .copied()
+            .filter(|id| *id != own)
+            .collect();
+        self.feed(Event::Peers(peers));
+        if let Some(flushed) = status.flushed {
+            self.feed(Event::Flushed(flushed));
         }
-        match progress.cut.filter(|cut| Some(*cut) != self.cut) {
-            None => Ok(()),
-            Some(cut) => {
-                self.cut = Some(cut);
-                let now_ms = self.parts.clock.unix_millis();
-                self.feed(Event::Cut { cut, now_ms })
-            }
+    }
+
+    fn progress(&mut self, progress: &LedgerProgress) {
+        if let Some(corrupt) = &progress.corrupt {
+            self.parts
+                .alarms
+                .raise(&Alarm::Corrupt(Corrupt::from(corrupt)));
+        }
+        if let Some(cut) = progress.cut.filter(|cut| Some(*cut) != self.cut) {
+            self.cut = Some(cut);
+            let now_ms = self.parts.clock.unix_millis();
+            self.feed(Event::Cut { cut, now_ms });
         }
     }
 
     fn done(&mut self, done: Done) -> Result<(), CosignerError> {
         match done {
-            Done::Root { peer, size, answer: Ok(signed) } => {
+            Done::Root {
+                peer,
+                size,
+                answer: Ok(signed),
+            } => {
                 let root = signed.claim().root;
-                let actions = self.state.step(Event::PeerRoot { peer, size, root });
-                actions.into_iter().try_for_each(|action| match action {
-                    Action::RaiseFork { own, .. } => {
-                        self.raise_fork(own, &signed);
-                        Ok(())
+                for action in self.state.step(Event::PeerRoot { peer, size, root }) {
+                    match action {
+                        Action::RaiseFork { own, .. } => self.raise_fork(own, &signed),
+                        other => self.carry_out(other),
                     }
-                    other => self.carry_out(other),
-                })
+                }
             }
-            Done::Root { peer, size, answer: Err(error) } => {
+            Done::Root {
+                peer,
+                size,
+                answer: Err(error),
+            } => {
                 tracing::debug!(peer, size = size.0, %error, "no root from peer");
-                self.feed(Event::PeerSilent { peer, size })
+                self.feed(Event::PeerSilent { peer, size });
             }
             Done::OwnRoot { size, read } => {
                 let root = read.map_err(CosignerError::Tree)?;
-                self.feed(Event::OwnRoot { size, root })
+                self.feed(Event::OwnRoot { size, root });
             }
-            Done::Guarded { cut, written: Ok(()) } => self.feed(Event::Guarded(cut)),
-            Done::Guarded { written: Err(error), .. } => {
-                self.feed(Event::GuardFailed)?;
-                Err(CosignerError::Guard(error))
+            Done::Guarded {
+                cut,
+                written: Ok(()),
+            } => self.feed(Event::Guarded(cut)),
+            Done::Guarded {
+                written: Err(error),
+                ..
+            } => {
+                self.feed(Event::GuardFailed);
+                return Err(CosignerError::Guard(error));
             }
-            Done::Submitted => Ok(()),
+            Done::Submitted => {}
+        }
+        Ok(())
+    }
+
+    fn feed(&mut self, event: Event) {
+        for action in self.state.step(event) {
+            self.carry_out(action);
         }
     }
 
-    fn feed(&mut self, event: Event) -> Result<(), CosignerError> {
-        let actions = self.state.step(event);
-        actions.into_iter().try_for_each(|action| self.carry_out(action))
-    }
-
-    fn carry_out(&mut self, action: Action) -> Result<(), CosignerError> {
+    fn carry_out(&mut self, action: Action) {
         match action {
-            Action::AskRoots { size, awaited, background } => {
+            Action::AskRoots {
+                size,
+                awaited,
+                background,
+            } => {
                 for peer in awaited.into_iter().chain(background) {
-                    self.work.spawn(ask(Arc::clone(&self.parts.roots), peer, size));
+                    self.work
+                        .spawn(ask(Arc::clone(&self.parts.roots), peer, size));
                 }
             }
             Action::ReadOwnRoot { size } => {
                 let tree = Arc::clone(&self.parts.tree);
-                self.work.spawn_blocking(move || Done::OwnRoot { size, read: tree.root_at(size) });
+                self.work.spawn_blocking(move || Done::OwnRoot {
+                    size,
+                    read: tree.root_at(size),
+                });
             }
             Action::WriteGuard(cut) => {
                 let guard = Arc::clone(&self.parts.guard);
-                self.work.spawn_blocking(move || Done::Guarded { cut, written: guard.cosigning(&cut) });
+                self.work.spawn_blocking(move || Done::Guarded {
+                    cut,
+                    written: guard.cosigning(&cut),
+                });
             }
             Action::Release(cut) => self.release(cut),
             Action::RaiseCorrupt { size, own, signed } => {
@@ -240,7 +289,6 @@ impl<S: SlotStore> Task<S> {
             // is what stops the task.
             Action::RaiseFork { .. } | Action::Stop => {}
         }
-        Ok(())
     }
 
     fn release(&mut self, cut: CutNote) {
@@ -267,7 +315,13 @@ impl<S: SlotStore> Task<S> {
         if let Err(error) = keep_evidence(&evidence, &fork_text(&answer, theirs)) {
             tracing::error!(path = %evidence.display(), %error, "proof of the fork could not be kept");
         }
-        let fork = Fork { peer, size, own, theirs: claim.root, evidence };
+        let fork = Fork {
+            peer,
+            size,
+            own,
+            theirs: claim.root,
+            evidence,
+        };
         self.parts.alarms.raise(&Alarm::Fork(fork));
     }
 }

@@ -14,8 +14,8 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status as GrpcStatus};
 
 use super::exchange::{
-    CosignatureSink, EXCHANGE_TIMEOUT, ExchangeError, FORWARD_BYTES_MAX, HelloAnswer, NodeDirectory,
-    RootSource,
+    CosignatureSink, EXCHANGE_TIMEOUT, ExchangeError, FORWARD_BYTES_MAX, HelloAnswer,
+    NodeDirectory, RootSource,
 };
 use super::exchange_memory::Report;
 use super::exchange_root::{RootClaim, SignedRoot};
@@ -39,7 +39,9 @@ pub struct PeerClients {
 
 impl std::fmt::Debug for PeerClients {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PeerClients").field("own", &self.own).finish_non_exhaustive()
+        f.debug_struct("PeerClients")
+            .field("own", &self.own)
+            .finish_non_exhaustive()
     }
 }
 
@@ -52,14 +54,24 @@ impl PeerClients {
         status: watch::Receiver<Status>,
         configured: BTreeMap<u64, Member>,
     ) -> Self {
-        Self { own, dialer, nodes, status, configured, channels: Mutex::default() }
+        Self {
+            own,
+            dialer,
+            nodes,
+            status,
+            configured,
+            channels: Mutex::default(),
+        }
     }
 
     /// The other members now.
     pub fn peers(&self) -> BTreeMap<u64, Member> {
         let status = self.status.borrow();
-        let members =
-            if status.members.is_empty() { &self.configured } else { &status.members };
+        let members = if status.members.is_empty() {
+            &self.configured
+        } else {
+            &status.members
+        };
         let others = members.iter().filter(|(id, _)| **id != self.own.node);
         others.map(|(id, member)| (*id, member.clone())).collect()
     }
@@ -72,9 +84,14 @@ impl PeerClients {
         };
         let mut client = self.client(peer)?;
         let answer = within(peer, EXCHANGE_TIMEOUT, client.hello(request)).await?;
-        let report = report_from_pb(peer, answer.report)
-            .ok_or(ExchangeError::Malformed { peer, what: "report" })?;
-        Ok(HelloAnswer { report, remembered: answer.remembered.as_ref().map(memory_from_pb) })
+        let report = report_from_pb(peer, answer.report).ok_or(ExchangeError::Malformed {
+            peer,
+            what: "report",
+        })?;
+        Ok(HelloAnswer {
+            report,
+            remembered: answer.remembered.as_ref().map(memory_from_pb),
+        })
     }
 
     /// A peer's root at a size, signed by its node key.
@@ -83,20 +100,38 @@ impl PeerClients {
         peer: u64,
         size: TreeSize,
     ) -> Result<SignedRoot, ExchangeError> {
-        let key = self.nodes.cosigner_key(peer).ok_or(ExchangeError::UnknownPeer { peer })?;
-        let request =
-            pb::GetRootRequest { envelope: Some(envelope(self.own, peer)), size: size.0 };
+        let key = self
+            .nodes
+            .cosigner_key(peer)
+            .ok_or(ExchangeError::UnknownPeer { peer })?;
+        let request = pb::GetRootRequest {
+            envelope: Some(envelope(self.own, peer)),
+            size: size.0,
+        };
         let mut client = self.client(peer)?;
         let answer = within(peer, EXCHANGE_TIMEOUT, client.get_root(request)).await?;
-        let root = root_from_pb(&answer.root)
-            .ok_or(ExchangeError::Malformed { peer, what: "root" })?;
-        let signature = answer
-            .signature
-            .as_slice()
-            .try_into()
-            .map_err(|_length| ExchangeError::Malformed { peer, what: "signature" })?;
-        let identity = Identity { cluster: self.own.cluster, node: peer };
-        Ok(RootClaim { identity, size, root, signature }.verify(&key)?)
+        let root =
+            root_from_pb(&answer.root).ok_or(ExchangeError::Malformed { peer, what: "root" })?;
+        let signature =
+            answer
+                .signature
+                .as_slice()
+                .try_into()
+                .map_err(|_length| ExchangeError::Malformed {
+                    peer,
+                    what: "signature",
+                })?;
+        let identity = Identity {
+            cluster: self.own.cluster,
+            node: peer,
+        };
+        Ok(RootClaim {
+            identity,
+            size,
+            root,
+            signature,
+        }
+        .verify(&key)?)
     }
 
     /// Hands a cosignature to the leader.
@@ -113,14 +148,16 @@ impl PeerClients {
             cosignature: signature.to_string(),
         };
         let mut client = self.client(leader)?;
-        within(leader, EXCHANGE_TIMEOUT, client.submit_cosignature(request)).await.map(drop)
+        within(leader, EXCHANGE_TIMEOUT, client.submit_cosignature(request))
+            .await
+            .map(drop)
     }
 
     /// Hands the serialized request of `EvidenceService/Submit` to the leader and returns its
     /// serialized response, or the status that the client is to see.
     ///
-    /// A call that broke off may have been carried out: its code is UNAVAILABLE,
-    /// DEADLINE_EXCEEDED or CANCELLED without an Aimslog reason, and means an unknown outcome.
+    /// A call that broke off may have been carried out: its code is `UNAVAILABLE`,
+    /// `DEADLINE_EXCEEDED` or `CANCELLED` without an Aimslog reason, and means an unknown outcome.
     pub async fn forward_submit(
         &self,
         leader: u64,
@@ -140,7 +177,10 @@ impl PeerClients {
     }
 
     fn client(&self, peer: u64) -> Result<LedgerPeerServiceClient<Channel>, ExchangeError> {
-        let member = self.peers().remove(&peer).ok_or(ExchangeError::UnknownPeer { peer })?;
+        let member = self
+            .peers()
+            .remove(&peer)
+            .ok_or(ExchangeError::UnknownPeer { peer })?;
         let mut channels = self.lock();
         let channel = match channels.get(&peer) {
             Some((known, channel)) if *known == member => channel.clone(),
@@ -175,7 +215,10 @@ async fn within<T>(
         Ok(Err(status)) if status.code() == Code::DeadlineExceeded => {
             Err(ExchangeError::Silent { peer })
         }
-        Ok(Err(status)) => Err(ExchangeError::Refused { peer, status: Box::new(status) }),
+        Ok(Err(status)) => Err(ExchangeError::Refused {
+            peer,
+            status: Box::new(status),
+        }),
     }
 }
 
@@ -196,7 +239,11 @@ pub struct LeaderSink {
 impl LeaderSink {
     /// The way over `clients`, or straight to this node's own publisher.
     pub fn new(clients: Arc<PeerClients>, publisher: Publisher) -> Self {
-        Self { own: clients.own.node, clients, publisher }
+        Self {
+            own: clients.own.node,
+            clients,
+            publisher,
+        }
     }
 }
 
@@ -209,7 +256,10 @@ impl CosignatureSink for LeaderSink {
     ) -> BoxFuture<'_, Result<(), ExchangeError>> {
         Box::pin(async move {
             if leader != self.own {
-                return self.clients.send_cosignature(leader, head, &signature).await;
+                return self
+                    .clients
+                    .send_cosignature(leader, head, &signature)
+                    .await;
             }
             match self.publisher.cosignature(self.own, head, signature).await {
                 Ok(_) => Ok(()),

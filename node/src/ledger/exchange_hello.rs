@@ -87,8 +87,17 @@ impl OwnReport {
             applied_size: self.progress.borrow().tree.size.0,
             log_end_index: status.last_log.max(self.log_end_at_start),
             flushed_index: status.flushed.map(|position| position.index),
-            memory: Memory { log_index: settled, ..self.guarded() },
-            alarms: self.alarms.standing().alarms().iter().map(|alarm| alarm.name().to_owned()).collect(),
+            memory: Memory {
+                log_index: settled,
+                ..self.guarded()
+            },
+            alarms: self
+                .alarms
+                .standing()
+                .alarms()
+                .iter()
+                .map(|alarm| alarm.name().to_owned())
+                .collect(),
         }
     }
 
@@ -96,7 +105,10 @@ impl OwnReport {
     /// very end.
     pub fn own_memory(&self) -> Memory {
         let last = self.status.borrow().last_log.max(self.log_end_at_start);
-        Memory { log_index: last.unwrap_or(0), ..self.guarded() }
+        Memory {
+            log_index: last.unwrap_or(0),
+            ..self.guarded()
+        }
     }
 
     fn guarded(&self) -> Memory {
@@ -105,7 +117,9 @@ impl OwnReport {
             incarnation: record.incarnation,
             signed_size: record.signed_size(),
             vote_term: record.vote.term,
-            cut_index: record.signed_position().map_or(0, |position| position.index),
+            cut_index: record
+                .signed_position()
+                .map_or(0, |position| position.index),
             log_index: 0,
         }
     }
@@ -152,9 +166,16 @@ pub async fn run(parts: HelloParts) {
 
 /// One question to every peer; gives those that answered.
 async fn round(parts: &HelloParts) -> Vec<u64> {
-    let asked: FuturesUnordered<_> =
-        parts.clients.peers().into_keys().map(|peer| ask(parts, peer)).collect();
-    asked.filter_map(|answered| async move { answered }).collect().await
+    let asked: FuturesUnordered<_> = parts
+        .clients
+        .peers()
+        .into_keys()
+        .map(|peer| ask(parts, peer))
+        .collect();
+    asked
+        .filter_map(|answered| async move { answered })
+        .collect()
+        .await
 }
 
 async fn ask(parts: &HelloParts, peer: u64) -> Option<u64> {
@@ -214,7 +235,11 @@ mod tests {
     async fn old_clocks_and_learners_do_not_count() {
         let memories = PeerMemories::default();
         let heard = |node, clock_ms| Heard {
-            report: Report { node, clock_ms, ..Report::default() },
+            report: Report {
+                node,
+                clock_ms,
+                ..Report::default()
+            },
             at: Instant::now(),
             clock_ms: 50_000,
             under_way: Duration::ZERO,
@@ -224,6 +249,9 @@ mod tests {
         memories.hear(heard(3, 51_000));
         memories.hear(heard(4, 90_000));
         let voters = BTreeSet::from([1, 2, 3]);
-        assert_eq!(fresh_offsets(&memories.views(), &voters, Instant::now()), vec![1_000]);
+        assert_eq!(
+            fresh_offsets(&memories.views(), &voters, Instant::now()),
+            vec![1_000]
+        );
     }
 }

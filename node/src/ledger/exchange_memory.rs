@@ -70,7 +70,12 @@ pub struct PeerMemories {
 impl PeerMemories {
     /// Starts from what was remembered before.
     pub fn from_memories(memories: BTreeMap<u64, Memory>) -> Self {
-        Self { inner: Mutex::new(Inner { views: BTreeMap::new(), memories }) }
+        Self {
+            inner: Mutex::new(Inner {
+                views: BTreeMap::new(),
+                memories,
+            }),
+        }
     }
 
     /// Takes a report in and returns what was remembered of its sender before.
@@ -111,14 +116,24 @@ fn view(before: Option<&PeerView>, heard: Heard) -> PeerView {
         .saturating_add(i64::try_from(heard.under_way.as_millis()).unwrap_or(i64::MAX));
     let clock_offset_ms = then_ms.saturating_sub(to_signed(heard.clock_ms));
     let verify_rate = before.map_or(0, |before| {
-        let entries = heard.report.verified_size.saturating_sub(before.report.verified_size);
+        let entries = heard
+            .report
+            .verified_size
+            .saturating_sub(before.report.verified_size);
         let elapsed = heard.at.saturating_duration_since(before.heard).as_millis();
-        let measured = u128::from(entries).saturating_mul(1_000).checked_div(elapsed);
+        let measured = u128::from(entries)
+            .saturating_mul(1_000)
+            .checked_div(elapsed);
         let measured = u64::try_from(measured.unwrap_or(0)).unwrap_or(u64::MAX);
         // An idle node has no rate; the best one seen fades slowly instead.
         measured.max(before.verify_rate / 8 * 7)
     });
-    PeerView { report: heard.report, heard: heard.at, clock_offset_ms, verify_rate }
+    PeerView {
+        report: heard.report,
+        heard: heard.at,
+        clock_offset_ms,
+        verify_rate,
+    }
 }
 
 fn to_signed(millis: u64) -> i64 {
@@ -130,9 +145,23 @@ mod tests {
     use super::*;
 
     fn heard(node: u64, signed_size: u64, clock_ms: u64) -> Heard {
-        let memory = Memory { incarnation: 1, signed_size, ..Memory::default() };
-        let report = Report { node, memory, clock_ms, ..Report::default() };
-        Heard { report, at: Instant::now(), clock_ms: 10_000, under_way: Duration::ZERO }
+        let memory = Memory {
+            incarnation: 1,
+            signed_size,
+            ..Memory::default()
+        };
+        let report = Report {
+            node,
+            memory,
+            clock_ms,
+            ..Report::default()
+        };
+        Heard {
+            report,
+            at: Instant::now(),
+            clock_ms: 10_000,
+            under_way: Duration::ZERO,
+        }
     }
 
     #[tokio::test]
@@ -140,14 +169,21 @@ mod tests {
         let peers = PeerMemories::default();
         assert_eq!(peers.hear(heard(2, 10, 0)), None);
         assert_eq!(peers.hear(heard(2, 4, 0)).unwrap().signed_size, 10);
-        assert_eq!(peers.memory(2).unwrap().signed_size, 10, "memory never goes back");
+        assert_eq!(
+            peers.memory(2).unwrap().signed_size,
+            10,
+            "memory never goes back"
+        );
         assert_eq!(peers.hear(heard(3, 1, 0)), None);
     }
 
     #[tokio::test]
     async fn clock_offset_counts_the_way() {
         let peers = PeerMemories::default();
-        peers.hear(Heard { under_way: Duration::from_millis(100), ..heard(2, 0, 12_000) });
+        peers.hear(Heard {
+            under_way: Duration::from_millis(100),
+            ..heard(2, 0, 12_000)
+        });
         peers.hear(heard(3, 0, 9_000));
         let views = peers.views();
         assert_eq!(views[&2].clock_offset_ms, 2_100);

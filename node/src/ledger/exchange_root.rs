@@ -45,7 +45,10 @@ impl RootClaim {
         let signature = Signature::from_bytes(&self.signature);
         match key.verify_strict(text.as_bytes(), &signature) {
             Ok(()) => Ok(SignedRoot(self)),
-            Err(_) => Err(WrongRootSignature { identity: self.identity, size: self.size }),
+            Err(_) => Err(WrongRootSignature {
+                identity: self.identity,
+                size: self.size,
+            }),
         }
     }
 }
@@ -53,8 +56,15 @@ impl RootClaim {
 impl SignedRoot {
     /// This node's own word.
     pub fn sign(key: &SigningKey, identity: Identity, size: TreeSize, root: RootHash) -> Self {
-        let signature = key.sign(root_text(identity, size, &root).as_bytes()).to_bytes();
-        Self(RootClaim { identity, size, root, signature })
+        let signature = key
+            .sign(root_text(identity, size, &root).as_bytes())
+            .to_bytes();
+        Self(RootClaim {
+            identity,
+            size,
+            root,
+            signature,
+        })
     }
 
     /// What was signed.
@@ -106,7 +116,10 @@ mod tests {
     use super::*;
 
     fn identity(node: u64) -> Identity {
-        Identity { cluster: [0xab; 32], node }
+        Identity {
+            cluster: [0xab; 32],
+            node,
+        }
     }
 
     fn root(byte: u8) -> RootHash {
@@ -133,14 +146,44 @@ mod tests {
         let mut flipped = claim.signature;
         flipped[40] ^= 1;
         let changed = [
-            ("other node", RootClaim { identity: identity(2), ..claim.clone() }),
-            ("other size", RootClaim { size: TreeSize(11), ..claim.clone() }),
-            ("other root", RootClaim { root: root(2), ..claim.clone() }),
+            (
+                "other node",
+                RootClaim {
+                    identity: identity(2),
+                    ..claim.clone()
+                },
+            ),
+            (
+                "other size",
+                RootClaim {
+                    size: TreeSize(11),
+                    ..claim.clone()
+                },
+            ),
+            (
+                "other root",
+                RootClaim {
+                    root: root(2),
+                    ..claim.clone()
+                },
+            ),
             (
                 "other cluster",
-                RootClaim { identity: Identity { cluster: [1; 32], node: 1 }, ..claim.clone() },
+                RootClaim {
+                    identity: Identity {
+                        cluster: [1; 32],
+                        node: 1,
+                    },
+                    ..claim.clone()
+                },
             ),
-            ("other signature", RootClaim { signature: flipped, ..claim.clone() }),
+            (
+                "other signature",
+                RootClaim {
+                    signature: flipped,
+                    ..claim.clone()
+                },
+            ),
         ];
         for (what, changed) in changed {
             assert!(changed.verify(&key.verifying_key()).is_err(), "{what}");
@@ -150,7 +193,10 @@ mod tests {
 
     #[test]
     fn fork_text_holds_both_signed_answers() {
-        let (a, b) = (SigningKey::from_bytes(&[3; 32]), SigningKey::from_bytes(&[4; 32]));
+        let (a, b) = (
+            SigningKey::from_bytes(&[3; 32]),
+            SigningKey::from_bytes(&[4; 32]),
+        );
         let own = SignedRoot::sign(&a, identity(1), TreeSize(10), root(1));
         let theirs = SignedRoot::sign(&b, identity(2), TreeSize(10), root(2));
         let text = fork_text(&own, &theirs);

@@ -55,7 +55,9 @@ pub struct ExchangeParts {
 
 impl std::fmt::Debug for ExchangeParts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ExchangeParts").field("own", &self.own).finish_non_exhaustive()
+        f.debug_struct("ExchangeParts")
+            .field("own", &self.own)
+            .finish_non_exhaustive()
     }
 }
 
@@ -84,7 +86,9 @@ impl ExchangeServer {
             Ok(()) => Ok(claimed),
             Err(error) => {
                 tracing::warn!(claimed, %error, "peer refused");
-                Err(not_permitted("the sender is not the node of the certificate"))
+                Err(not_permitted(
+                    "the sender is not the node of the certificate",
+                ))
             }
         }
     }
@@ -93,10 +97,18 @@ impl ExchangeServer {
     fn takes_part(&self) -> Result<(), Status> {
         let standing = self.parts.alarms.standing();
         if standing.amnesia.is_some() {
-            return Err(refuse(Code::Unavailable, Reason::Amnesia, "the node takes no part"));
+            return Err(refuse(
+                Code::Unavailable,
+                Reason::Amnesia,
+                "the node takes no part",
+            ));
         }
         if standing.corrupt.is_some() {
-            return Err(refuse(Code::Unavailable, Reason::Corrupt, "the node takes no part"));
+            return Err(refuse(
+                Code::Unavailable,
+                Reason::Corrupt,
+                "the node takes no part",
+            ));
         }
         Ok(())
     }
@@ -127,7 +139,11 @@ impl ExchangeServer {
 }
 
 fn beyond() -> Status {
-    refuse(Code::OutOfRange, Reason::BeyondTree, "this node has not applied that far")
+    refuse(
+        Code::OutOfRange,
+        Reason::BeyondTree,
+        "this node has not applied that far",
+    )
 }
 
 #[tonic::async_trait]
@@ -182,7 +198,12 @@ impl LedgerPeerService for ExchangeServer {
         let head = head_from_pb(message.size, &message.root)?;
         let signature = NoteSignature::parse(&message.cosignature)
             .ok_or_else(|| malformed("cosignature is not a signature line"))?;
-        match self.parts.publisher.cosignature(from, head, signature).await {
+        match self
+            .parts
+            .publisher
+            .cosignature(from, head, signature)
+            .await
+        {
             Ok(_) => Ok(Response::new(pb::SubmitCosignatureResponse {})),
             Err(refusal) => Err(refusal_status(&refusal)),
         }
@@ -201,7 +222,9 @@ impl LedgerPeerService for ExchangeServer {
         match pb::ForwardedCall::try_from(message.call) {
             Ok(pb::ForwardedCall::Submit) => {
                 let response = self.parts.forward.submit(message.request.into()).await?;
-                Ok(Response::new(pb::ForwardResponse { response: response.to_vec() }))
+                Ok(Response::new(pb::ForwardResponse {
+                    response: response.to_vec(),
+                }))
             }
             Ok(pb::ForwardedCall::Unspecified) | Err(_) => Err(malformed("call is not known")),
         }

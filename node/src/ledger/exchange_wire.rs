@@ -20,7 +20,11 @@ pub(super) const REFUSAL_KEY: &str = "refusal";
 
 /// The envelope of a message from one node to another.
 pub(super) fn envelope(from: Identity, to: u64) -> pb::Envelope {
-    pb::Envelope { cluster_id: from.cluster.to_vec(), target_id: to, sender_id: from.node }
+    pb::Envelope {
+        cluster_id: from.cluster.to_vec(),
+        target_id: to,
+        sender_id: from.node,
+    }
 }
 
 /// The sender, if the message is for this node and of its cluster.
@@ -111,7 +115,10 @@ pub(super) fn root_from_pb(bytes: &[u8]) -> Option<RootHash> {
 /// Size and root of a message.
 pub(super) fn head_from_pb(size: u64, root: &[u8]) -> Result<TreeHead, Status> {
     let root = root_from_pb(root).ok_or_else(|| malformed("root is not 32 bytes"))?;
-    Ok(TreeHead { size: TreeSize(size), root })
+    Ok(TreeHead {
+        size: TreeSize(size),
+        root,
+    })
 }
 
 /// The status of a refused cosignature.
@@ -119,23 +126,33 @@ pub(super) fn refusal_status(refusal: &CosignatureRefusal) -> Status {
     use pb::CosignatureRefusal as Wire;
     let (code, reason, wire) = match refusal {
         CosignatureRefusal::NotLeader => {
-            return refuse(Code::FailedPrecondition, Reason::NotLeader, "this node does not lead");
+            return refuse(
+                Code::FailedPrecondition,
+                Reason::NotLeader,
+                "this node does not lead",
+            );
         }
-        CosignatureRefusal::UnknownCosigner { .. } => {
-            (Code::InvalidArgument, Reason::UnknownKey, Wire::UnknownCosigner)
-        }
+        CosignatureRefusal::UnknownCosigner { .. } => (
+            Code::InvalidArgument,
+            Reason::UnknownKey,
+            Wire::UnknownCosigner,
+        ),
         CosignatureRefusal::OtherNode { .. } => {
             (Code::InvalidArgument, Reason::NotPermitted, Wire::OtherNode)
         }
-        CosignatureRefusal::WrongSignature { .. } => {
-            (Code::InvalidArgument, Reason::WrongSignature, Wire::WrongSignature)
-        }
+        CosignatureRefusal::WrongSignature { .. } => (
+            Code::InvalidArgument,
+            Reason::WrongSignature,
+            Wire::WrongSignature,
+        ),
         CosignatureRefusal::OtherRoot { .. } => {
             (Code::InvalidArgument, Reason::Fork, Wire::OtherRoot)
         }
-        CosignatureRefusal::Stale { .. } => {
-            (Code::InvalidArgument, Reason::FailedPrecondition, Wire::Stale)
-        }
+        CosignatureRefusal::Stale { .. } => (
+            Code::InvalidArgument,
+            Reason::FailedPrecondition,
+            Wire::Stale,
+        ),
     };
     let mut details = ErrorDetails::new();
     let metadata = [(REFUSAL_KEY.to_owned(), wire.as_str_name().to_owned())];
@@ -166,7 +183,10 @@ const DOMAIN: &str = "aimslog";
 mod tests {
     use super::*;
 
-    const OWN: Identity = Identity { cluster: [7; 32], node: 1 };
+    const OWN: Identity = Identity {
+        cluster: [7; 32],
+        node: 1,
+    };
 
     #[test]
     fn takes_only_messages_of_its_cluster_for_itself() {
@@ -174,11 +194,41 @@ mod tests {
         assert_eq!(sender(OWN, Some(good.clone())).unwrap(), 2);
         let refused = [
             ("no envelope", None),
-            ("other cluster", Some(pb::Envelope { cluster_id: vec![8; 32], ..good.clone() })),
-            ("short cluster", Some(pb::Envelope { cluster_id: vec![7; 31], ..good.clone() })),
-            ("other target", Some(pb::Envelope { target_id: 3, ..good.clone() })),
-            ("itself", Some(pb::Envelope { sender_id: 1, ..good.clone() })),
-            ("nobody", Some(pb::Envelope { sender_id: 0, ..good })),
+            (
+                "other cluster",
+                Some(pb::Envelope {
+                    cluster_id: vec![8; 32],
+                    ..good.clone()
+                }),
+            ),
+            (
+                "short cluster",
+                Some(pb::Envelope {
+                    cluster_id: vec![7; 31],
+                    ..good.clone()
+                }),
+            ),
+            (
+                "other target",
+                Some(pb::Envelope {
+                    target_id: 3,
+                    ..good.clone()
+                }),
+            ),
+            (
+                "itself",
+                Some(pb::Envelope {
+                    sender_id: 1,
+                    ..good.clone()
+                }),
+            ),
+            (
+                "nobody",
+                Some(pb::Envelope {
+                    sender_id: 0,
+                    ..good
+                }),
+            ),
         ];
         for (what, envelope) in refused {
             assert!(sender(OWN, envelope).is_err(), "{what}");
@@ -187,8 +237,13 @@ mod tests {
 
     #[test]
     fn report_comes_back_and_speaks_only_for_its_sender() {
-        let memory =
-            Memory { incarnation: 1, signed_size: 2, vote_term: 3, cut_index: 4, log_index: 5 };
+        let memory = Memory {
+            incarnation: 1,
+            signed_size: 2,
+            vote_term: 3,
+            cut_index: 4,
+            log_index: 5,
+        };
         let report = Report {
             node: 2,
             clock_ms: 6,
@@ -213,10 +268,20 @@ mod tests {
         let refusals = [
             CosignatureRefusal::NotLeader,
             CosignatureRefusal::UnknownCosigner { name: name.clone() },
-            CosignatureRefusal::OtherNode { from: 2, name: name.clone() },
+            CosignatureRefusal::OtherNode {
+                from: 2,
+                name: name.clone(),
+            },
             CosignatureRefusal::WrongSignature { name },
-            CosignatureRefusal::OtherRoot { from: 2, own: head, theirs: head },
-            CosignatureRefusal::Stale { offered: TreeSize(1), current: TreeSize(2) },
+            CosignatureRefusal::OtherRoot {
+                from: 2,
+                own: head,
+                theirs: head,
+            },
+            CosignatureRefusal::Stale {
+                offered: TreeSize(1),
+                current: TreeSize(2),
+            },
         ];
         let reasons: std::collections::BTreeSet<String> = refusals
             .iter()

@@ -91,7 +91,12 @@ impl Publisher {
         signature: NoteSignature,
     ) -> Result<Taken, CosignatureRefusal> {
         let (answer, taken) = oneshot::channel();
-        let message = Message::Cosignature { from, head, signature, answer };
+        let message = Message::Cosignature {
+            from,
+            head,
+            signature,
+            answer,
+        };
         if self.messages.try_send(message).is_err() {
             // Full or gone: either way this node is in no state to lead.
             return Err(CosignatureRefusal::NotLeader);
@@ -104,7 +109,10 @@ impl Publisher {
     /// On a node that does not lead, and while the mailbox is full, the interval has to do.
     pub fn want_head(&self, size: TreeSize) {
         if self.messages.try_send(Message::Wanted(size)).is_err() {
-            tracing::debug!(size = size.0, "publisher is busy, the head comes at the interval");
+            tracing::debug!(
+                size = size.0,
+                "publisher is busy, the head comes at the interval"
+            );
         }
     }
 }
@@ -127,7 +135,9 @@ pub struct PublisherParts {
 
 impl std::fmt::Debug for PublisherParts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PublisherParts").field("interval", &self.interval).finish_non_exhaustive()
+        f.debug_struct("PublisherParts")
+            .field("interval", &self.interval)
+            .finish_non_exhaustive()
     }
 }
 
@@ -268,7 +278,11 @@ impl Task {
             None => Ok(()),
             Some(cut) => {
                 self.cut = Some(cut);
-                let rules = self.parts.policies.rules_at(&cut).map_err(PublisherError::Policy)?;
+                let rules = self
+                    .parts
+                    .policies
+                    .rules_at(&cut)
+                    .map_err(PublisherError::Policy)?;
                 self.feed(Event::Cut { cut, rules });
                 Ok(())
             }
@@ -278,7 +292,12 @@ impl Task {
     fn message(&mut self, message: Message) {
         match message {
             Message::Wanted(size) => self.feed(Event::Wanted(size)),
-            Message::Cosignature { from, head, signature, answer } => {
+            Message::Cosignature {
+                from,
+                head,
+                signature,
+                answer,
+            } => {
                 let now_ms = self.now_ms();
                 let (taken, actions) = self.state.cosignature(from, head, signature, now_ms);
                 if let Err(refusal) = &taken {
@@ -339,7 +358,8 @@ impl Task {
             }
             Err(error) => {
                 tracing::error!(%error, size = cut.tree.size.0, "head could not be signed");
-                self.work.spawn(async { Done::Publish(Err(SubmitError::Stopped)) });
+                self.work
+                    .spawn(async { Done::Publish(Err(SubmitError::Stopped)) });
             }
         }
     }

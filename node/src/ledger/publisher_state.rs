@@ -150,7 +150,9 @@ enum Phase<R> {
     /// The proposal is under way.
     Cutting,
     /// It was committed, and its cut has not been seen yet.
-    Awaiting { since_ms: u64 },
+    Awaiting {
+        since_ms: u64,
+    },
     Collecting {
         cut: CutNote,
         rules: R,
@@ -240,9 +242,11 @@ impl<R: HeadRules> PublishState<R> {
         self.term?;
         match &self.phase {
             Phase::Idle => self.due_ms(),
-            Phase::Collecting { progress_ms: since_ms, .. } | Phase::Awaiting { since_ms } => {
-                Some(since_ms.saturating_add(CUT_STALL_MS_MAX))
+            Phase::Collecting {
+                progress_ms: since_ms,
+                ..
             }
+            | Phase::Awaiting { since_ms } => Some(since_ms.saturating_add(CUT_STALL_MS_MAX)),
             Phase::Cutting | Phase::Publishing { .. } => None,
         }
     }
@@ -379,7 +383,10 @@ impl<R: HeadRules> PublishState<R> {
 
     fn publish_if_satisfied(&mut self) -> Option<Action> {
         let Phase::Collecting {
-            cut, rules, cosignatures, ..
+            cut,
+            rules,
+            cosignatures,
+            ..
         } = &mut self.phase
         else {
             return None;

@@ -5,7 +5,6 @@
 //! cannot put a forged statement under an honest quorum's head. How far the others are decides
 //! how much the leader takes in.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aimslog_proto::tlog::TreeSize;
@@ -25,8 +24,11 @@ const STRETCH_ENTRIES: u64 = 256;
 /// Work of a quorum that may lie between apply and verification before the leader takes in less.
 pub const LAG_MAX: Duration = Duration::from_secs(2);
 
-/// Entries per second assumed of a node whose rate is not known yet.
-const RATE_ASSUMED: u64 = 1_000;
+/// Entries per second that any node is taken to verify.
+pub const RATE_MIN: u64 = 1_000;
+
+/// A node that was not heard for this long counts as behind.
+const HEARD_AGE_MAX: Duration = Duration::from_secs(5);
 
 /// What a node verifies itself before it cosigns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -88,7 +90,9 @@ pub struct VerifierParts {
 
 impl std::fmt::Debug for VerifierParts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("VerifierParts").field("mode", &self.mode).finish_non_exhaustive()
+        f.debug_struct("VerifierParts")
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
     }
 }
 
@@ -118,9 +122,13 @@ pub async fn run(
             let work = spawn_blocking(move || verifier.verify_range(done.0, to.0));
             match work.await.map_err(VerifierError::Panicked)? {
                 Ok(()) => {}
-                Err(EntryFault::Unreadable(source)) => return Err(VerifierError::Unreadable(source)),
+                Err(EntryFault::Unreadable(source)) => {
+                    return Err(VerifierError::Unreadable(source));
+                }
                 Err(EntryFault::Wrong { index, found }) => {
-                    parts.alarms.raise(&Alarm::Corrupt(Corrupt::Entry { index, found }));
+                    parts
+                        .alarms
+                        .raise(&Alarm::Corrupt(Corrupt::Entry { index, found }));
                     parts.shutdown.cancelled().await;
                     return Ok(());
                 }
@@ -130,28 +138,31 @@ pub async fn run(
     }
 }
 
-/// How far one voter is behind.
+/// How far one voter is behind itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VoterPace {
-    /// Entries that it has verified.
-    pub verified: u64,
-    /// Entries per second that it verifies; 0 while unknown.
+    /// Entries that it has applied and not verified; `None` if it was not heard lately.
+    pub behind: Option<u64>,
+    /// The most entries per second that it was lately seen to verify.
     pub rate: u64,
 }
 
-/// The work, in time, that lies between `applied` entries and what a quorum has verified: the
+/// The work, in time, that lies between what a quorum has applied and what it has verified: the
 /// lag of the slowest member of the fastest majority.
-pub fn quorum_lag(applied: u64, voters: &[VoterPace]) -> Duration {
-    let mut lags: Vec<Duration> = voters
-        .iter()
-        .map(|pace| {
-            let rate = if pace.rate == 0 { RATE_ASSUMED } else { pace.rate };
-            let behind = applied.saturating_sub(pace.verified);
-            Duration::from_millis(behind.saturating_mul(1_000) / rate)
-        })
-        .collect();
+///
+/// A node that has little to do shows a low rate, so every node is trusted with [`RATE_MIN`].
+pub fn quorum_lag(voters: &[VoterPace]) -> Duration {
+    let lag = |pace: &VoterPace| match pace.behind {
+        None => LAG_MAX,
+        Some(behind) => {
+            Duration::from_millis(behind.saturating_mul(1_000) / pace.rate.max(RATE_MIN))
+        }
+    };
+    let mut lags: Vec<Duration> = voters.iter().map(lag).collect();
     lags.sort_unstable();
-    lags.get(voters.len() / 2).copied().unwrap_or(Duration::ZERO)
+    lags.get(voters.len() / 2)
+        .copied()
+        .unwrap_or(Duration::ZERO)
 }
 
 /// The bytes that may wait at the leader, given the lag: all of `limit_bytes` up to half of
@@ -163,7 +174,9 @@ pub fn queue_limit(limit_bytes: usize, lag: Duration) -> usize {
     };
     let left = LAG_MAX.saturating_sub(free + over).as_millis();
     let share = usize::try_from(left).unwrap_or(0);
-    let whole = usize::try_from(free.as_millis()).unwrap_or(usize::MAX).max(1);
+    let whole = usize::try_from(free.as_millis())
+        .unwrap_or(usize::MAX)
+        .max(1);
     (limit_bytes / whole).saturating_mul(share)
 }
 
@@ -194,34 +207,45 @@ pub async fn brake(parts: BrakeParts, limit: watch::Sender<usize>) {
             () = parts.shutdown.cancelled() => return,
             _ = ticks.tick() => {}
         }
+        let now = Instant::now();
         let applied = parts.progress.borrow().tree.size.0;
-        let own = own.measured(parts.verified.borrow().0, Instant::now());
-        let voters = {
+        let own = own.measured(applied, parts.verified.borrow().0, now);
+        let (id, voters) = {
             let status = parts.status.borrow();
-            voter_paces(&parts.memories.views(), status.voters.iter().copied(), (status.id, own))
+            (status.id, status.voters.clone())
         };
-        let allowed = queue_limit(parts.limit_bytes, quorum_lag(applied, &voters));
+        let views = parts.memories.views();
+        let paces: Vec<VoterPace> = voters
+            .into_iter()
+            .map(|voter| {
+                if voter == id {
+                    own
+                } else {
+                    pace(views.get(&voter), now)
+                }
+            })
+            .collect();
+        let allowed = queue_limit(parts.limit_bytes, quorum_lag(&paces));
         limit.send_if_modified(|limit| std::mem::replace(limit, allowed) != allowed);
     }
 }
 
-fn voter_paces(
-    views: &BTreeMap<u64, PeerView>,
-    voters: impl Iterator<Item = u64>,
-    own: (u64, VoterPace),
-) -> Vec<VoterPace> {
-    let unheard = VoterPace { verified: 0, rate: 0 };
-    voters
-        .map(|voter| {
-            if voter == own.0 {
-                return own.1;
-            }
-            views.get(&voter).map_or(unheard, |view| VoterPace {
-                verified: view.report.verified_size,
-                rate: view.verify_rate,
-            })
-        })
-        .collect()
+fn pace(view: Option<&PeerView>, now: Instant) -> VoterPace {
+    let heard = view.filter(|view| now.saturating_duration_since(view.heard) <= HEARD_AGE_MAX);
+    heard.map_or(
+        VoterPace {
+            behind: None,
+            rate: 0,
+        },
+        |view| VoterPace {
+            behind: Some(
+                view.report
+                    .applied_size
+                    .saturating_sub(view.report.verified_size),
+            ),
+            rate: view.verify_rate,
+        },
+    )
 }
 
 /// This node's own pace, measured like that of the others.
@@ -232,14 +256,19 @@ struct OwnPace {
 }
 
 impl OwnPace {
-    fn measured(&mut self, verified: u64, now: Instant) -> VoterPace {
+    fn measured(&mut self, applied: u64, verified: u64, now: Instant) -> VoterPace {
         if let Some((before, at)) = self.before.replace((verified, now)) {
             let entries = u128::from(verified.saturating_sub(before)).saturating_mul(1_000);
             let elapsed = now.saturating_duration_since(at).as_millis();
             let rate = entries.checked_div(elapsed).unwrap_or(0);
-            self.rate = u64::try_from(rate).unwrap_or(u64::MAX).max(self.rate / 8 * 7);
+            self.rate = u64::try_from(rate)
+                .unwrap_or(u64::MAX)
+                .max(self.rate / 8 * 7);
         }
-        VoterPace { verified, rate: self.rate }
+        VoterPace {
+            behind: Some(applied.saturating_sub(verified)),
+            rate: self.rate,
+        }
     }
 }
 

@@ -202,6 +202,15 @@ impl Policy {
         })
     }
 
+    /// Whether the cosignatures of a checkpoint are a quorum, whatever else has signed it.
+    ///
+    /// For the log itself, which signs only what the quorum has cosigned. Everybody else asks
+    /// [`Policy::check`].
+    pub fn quorum_met(&self, note: &Note) -> Result<bool, PolicyError> {
+        Checkpoint::parse(note.text()).map_err(PolicyError::Checkpoint)?;
+        Ok(self.is_met(&self.cosigners(note)?))
+    }
+
     /// The witnesses of the policy that have cosigned, in the order of their lines.
     fn cosigners(&self, note: &Note) -> Result<Vec<Cosigner>, PolicyError> {
         let keys: Vec<VerifierKey> = self.witnesses.iter().map(|w| w.key.clone()).collect();
