@@ -5,10 +5,12 @@
 
 pub mod cbor;
 pub mod commitment;
+pub mod disclosure;
 pub mod header;
 #[cfg(test)]
 mod hex;
 pub mod id;
+pub mod json;
 pub mod key;
 pub mod receipt;
 #[expect(
@@ -18,6 +20,8 @@ pub mod receipt;
 pub mod statement;
 
 pub use commitment::{Commitment, FieldProof};
+pub use disclosure::{Disclosure, DisclosureSet, Salt};
 pub use header::Header;
 pub use id::{EntryId, StatementId};
+pub use json::Json;
 pub use statement::{Statement, StatementError, UnverifiedStatement};
