@@ -94,6 +94,10 @@ impl SystemKind {
     }
 
     /// The content type of version 1 of the kind.
+    ///
+    /// # Panics
+    ///
+    /// Never: every name of a kind is a kind name.
     pub fn content_type(self) -> ContentType {
         #[expect(
             clippy::expect_used,

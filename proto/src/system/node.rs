@@ -28,7 +28,7 @@ pub struct Node {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeChange {
     /// The node may join.
-    Admit(NodeEntry),
+    Admit(Box<NodeEntry>),
     /// The node is gone and its id with it.
     Remove(NodeId),
 }
@@ -96,11 +96,11 @@ impl Payload for Node {
         let change = map.required(1, "change")?.uint()?;
         let id = read_id(map.required(2, "id")?)?;
         let change = match change {
-            0 => NodeChange::Admit(NodeEntry {
+            0 => NodeChange::Admit(Box::new(NodeEntry {
                 id,
                 label: map.required(3, "label")?.text(1..=LABEL_BYTES_MAX)?,
                 cosigner: map.required(4, "cosigner")?.parsed(VerifierKey::from_str)?,
-            }),
+            })),
             1 => NodeChange::Remove(id),
             _ => return Err(map.wrong("change", "0 admit or 1 remove")),
         };

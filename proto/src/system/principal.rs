@@ -28,7 +28,7 @@ pub struct Principal {
 pub enum PrincipalChange {
     /// Registers the principal, or replaces its key, holder and roles: the key that it had before
     /// is retired at this position of the log. A key is registered once, for ever.
-    Admit(Admission),
+    Admit(Box<Admission>),
     /// Retires the principal's key at this position of the log.
     Revoke,
 }
@@ -85,7 +85,7 @@ impl Payload for Principal {
             .parsed(OrganizationId::new)?;
         let principal = map.required(3, "principal")?.parsed(PrincipalId::new)?;
         let change = match change {
-            0 => PrincipalChange::Admit(read_admission(map)?),
+            0 => PrincipalChange::Admit(Box::new(read_admission(map)?)),
             1 => PrincipalChange::Revoke,
             _ => return Err(map.wrong("change", "0 admit or 1 revoke")),
         };

@@ -53,60 +53,11 @@ impl Registry {
         })?;
         let record = SystemRecord::decode(kind, statement.payload())?;
         if let SystemRecord::Genesis(genesis) = &record {
-            self.check_genesis(index, genesis, statement)?;
+            check_genesis(index, genesis, statement)?;
         } else {
             self.check_record(index, &record, statement)?;
         }
         Ok(record)
-    }
-
-    fn check_genesis(
-        &self,
-        index: LeafIndex,
-        genesis: &Genesis,
-        statement: &UnverifiedStatement,
-    ) -> Result<(), Violation> {
-        if index != LeafIndex(0) {
-            return Err(refuse(
-                Reason::NotPermitted,
-                "statement",
-                "genesis is entry 0 alone",
-            ));
-        }
-        let kid = statement.header().key;
-        let signer = genesis
-            .operators
-            .iter()
-            .find(|operator| operator.key.thumbprint() == kid);
-        let signer = signer
-            .ok_or_else(|| refuse(Reason::UnknownKey, "header.kid", "an operator of genesis"))?;
-        verify(statement, &signer.key)?;
-        check_header(
-            statement.header(),
-            &genesis.origin,
-            None,
-            &genesis.subject_part(),
-        )?;
-        check_policies(&genesis.policy, genesis)?;
-        for node in &genesis.nodes {
-            check_node_name(node, &genesis.origin)?;
-        }
-        let digest = ApprovalDigest::of(&genesis.encode_unapproved());
-        let mut behind = BTreeSet::from([kid]);
-        for approval in &genesis.approvals {
-            let operator = genesis
-                .operators
-                .iter()
-                .find(|operator| operator.key.thumbprint() == approval.operator);
-            let operator = operator.ok_or_else(|| unknown_approver(approval.operator))?;
-            check_approval(&operator.key, &digest, &approval.signature)?;
-            behind.insert(approval.operator);
-        }
-        if behind.len() < genesis.operators.len() {
-            let rule = "every operator signs or approves genesis";
-            return Err(refuse(Reason::NotPermitted, "payload.approvals", rule));
-        }
-        Ok(())
     }
 
     fn check_record(
@@ -378,6 +329,54 @@ impl Registry {
         }
         check_possession(key, genesis, subject, possession)
     }
+}
+
+fn check_genesis(
+    index: LeafIndex,
+    genesis: &Genesis,
+    statement: &UnverifiedStatement,
+) -> Result<(), Violation> {
+    if index != LeafIndex(0) {
+        return Err(refuse(
+            Reason::NotPermitted,
+            "statement",
+            "genesis is entry 0 alone",
+        ));
+    }
+    let kid = statement.header().key;
+    let signer = genesis
+        .operators
+        .iter()
+        .find(|operator| operator.key.thumbprint() == kid);
+    let signer =
+        signer.ok_or_else(|| refuse(Reason::UnknownKey, "header.kid", "an operator of genesis"))?;
+    verify(statement, &signer.key)?;
+    check_header(
+        statement.header(),
+        &genesis.origin,
+        None,
+        &genesis.subject_part(),
+    )?;
+    check_policies(&genesis.policy, genesis)?;
+    for node in &genesis.nodes {
+        check_node_name(node, &genesis.origin)?;
+    }
+    let digest = ApprovalDigest::of(&genesis.encode_unapproved());
+    let mut behind = BTreeSet::from([kid]);
+    for approval in &genesis.approvals {
+        let operator = genesis
+            .operators
+            .iter()
+            .find(|operator| operator.key.thumbprint() == approval.operator);
+        let operator = operator.ok_or_else(|| unknown_approver(approval.operator))?;
+        check_approval(&operator.key, &digest, &approval.signature)?;
+        behind.insert(approval.operator);
+    }
+    if behind.len() < genesis.operators.len() {
+        let rule = "every operator signs or approves genesis";
+        return Err(refuse(Reason::NotPermitted, "payload.approvals", rule));
+    }
+    Ok(())
 }
 
 const GENESIS_RECEIPT_KEY: &str = "exactly the receipt key of genesis";

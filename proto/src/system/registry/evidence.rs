@@ -1,12 +1,12 @@
 //! Who may sign evidence of an organisation.
 
-use super::{KeyOwner, PrincipalRow, Registry};
+use super::{KeyOwner, KeyRow, PrincipalRow, Registry};
 use crate::reason::{Reason, Violation};
 use crate::statement::header::{self, EvidenceSubject, Header, Issuer};
 use crate::tlog::LeafIndex;
 
 impl Registry {
-    /// The principal that signed evidence with this header, if it may stand at `index`: an active
+    /// The principal and key that sign evidence with this header, if it may stand at `index`: an active
     /// key of the organisation that the issuer names, addressed to this ledger.
     ///
     /// Operators and service keys never sign evidence. An AI agent says that it is one (origin 2)
@@ -16,7 +16,7 @@ impl Registry {
         &self,
         index: LeafIndex,
         header: &Header,
-    ) -> Result<&PrincipalRow, Violation> {
+    ) -> Result<(&PrincipalRow, &KeyRow), Violation> {
         let row = self.signer(&header.key, index)?;
         let KeyOwner::Principal(principal) = &row.owner else {
             let rule = "a principal of an organisation signs evidence";
@@ -48,7 +48,7 @@ impl Registry {
                 .nearest(origin));
         }
         check_agent(principal, header)?;
-        Ok(principal)
+        Ok((principal, row))
     }
 }
 

@@ -107,7 +107,7 @@ impl Registry {
 
     fn put_key(&mut self, index: LeafIndex, key: &PublicKey, owner: KeyOwner) {
         let row = KeyRow {
-            key: key.clone(),
+            key: *key,
             owner,
             registered_at: index,
             retired_at: None,
