@@ -6,6 +6,7 @@
 pub mod cbor;
 pub mod commitment;
 pub mod disclosure;
+pub mod evidence;
 pub mod header;
 #[cfg(test)]
 mod hex;

@@ -29,7 +29,7 @@ use crate::tlog::{
 const TYPE: &str = "application/scitt-receipt+cose";
 /// COSE `EdDSA`, the one algorithm of receipts.
 const EDDSA: i64 = -8;
-/// RFC9162_SHA256 in the registry of verifiable data structures.
+/// `RFC9162_SHA256` in the registry of verifiable data structures.
 const RFC9162_SHA256: i64 = 1;
 /// Largest receipt in bytes: 63 hashes and the headers take less.
 pub const RECEIPT_BYTES_MAX: usize = 4096;

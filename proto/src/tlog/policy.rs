@@ -238,7 +238,7 @@ impl Policy {
     }
 
     /// Whether these cosigners are a quorum.
-    fn is_met(&self, cosigners: &[Cosigner]) -> bool {
+    pub(crate) fn is_met(&self, cosigners: &[Cosigner]) -> bool {
         let Some(quorum) = &self.quorum else {
             return true;
         };
