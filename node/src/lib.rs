@@ -5,5 +5,10 @@
 //!
 //! Architecture invariant: no module names an openraft type outside `raft` and `store::raft_*`.
 
+pub mod clock;
+pub mod config;
+pub mod identity;
+pub mod limits_server;
 pub mod raft;
+pub mod service;
 pub mod store;

@@ -6,5 +6,7 @@
 pub mod pb;
 pub mod reason;
 pub mod statement;
+pub mod system;
 pub mod time;
 pub mod tlog;
+pub mod token;

@@ -131,6 +131,18 @@ pub enum Reason {
     FailedPrecondition,
     /// The node is shutting down.
     ShuttingDown,
+    /// The record does not exist or is not for the caller: the two look alike.
+    NotVisible,
+    /// No published head of that size was kept.
+    HeadNotFound,
+    /// No head has been published yet.
+    NoHead,
+    /// The cluster has no genesis yet.
+    NotInitialized,
+    /// The cluster has a genesis already.
+    AlreadyInitialized,
+    /// The change would leave too few voters to go on.
+    WouldLoseQuorum,
     /// An error of ours; the log of the node has the cause.
     Internal,
 }
@@ -177,6 +189,48 @@ pub struct Violation {
     pub nearest: Option<String>,
 }
 
+/// Everything that is wrong with one thing; at least one violation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violations(Vec<Violation>);
+
+impl Violations {
+    /// The violations, in the order in which they were found.
+    pub fn as_slice(&self) -> &[Violation] {
+        &self.0
+    }
+
+    /// The violations themselves.
+    pub fn into_vec(self) -> Vec<Violation> {
+        self.0
+    }
+}
+
+impl From<Violation> for Violations {
+    fn from(violation: Violation) -> Self {
+        Self(vec![violation])
+    }
+}
+
+impl From<Vec<Violation>> for Violations {
+    fn from(violations: Vec<Violation>) -> Self {
+        Self(violations)
+    }
+}
+
+impl fmt::Display for Violations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, violation) in self.0.iter().enumerate() {
+            if position > 0 {
+                f.write_str("; ")?;
+            }
+            write!(f, "{violation}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Violations {}
+
 /// Longest text that [`Violation::found`] keeps, in characters.
 const FOUND_CHARS_MAX: usize = 120;
 
@@ -222,7 +276,7 @@ fn tail(before: &str, text: Option<&str>) -> String {
 }
 
 /// Every reason with its text, in the order of declaration: `as_str` indexes it.
-const TABLE: [(Reason, &str); 62] = [
+const TABLE: [(Reason, &str); 68] = [
     (Reason::CborMalformed, "CBOR_MALFORMED"),
     (Reason::CborNotCanonical, "CBOR_NOT_CANONICAL"),
     (Reason::JsonMalformed, "JSON_MALFORMED"),
@@ -284,6 +338,12 @@ const TABLE: [(Reason, &str); 62] = [
     (Reason::Corrupt, "CORRUPT"),
     (Reason::FailedPrecondition, "FAILED_PRECONDITION"),
     (Reason::ShuttingDown, "SHUTTING_DOWN"),
+    (Reason::NotVisible, "NOT_VISIBLE"),
+    (Reason::HeadNotFound, "HEAD_NOT_FOUND"),
+    (Reason::NoHead, "NO_HEAD"),
+    (Reason::NotInitialized, "NOT_INITIALIZED"),
+    (Reason::AlreadyInitialized, "ALREADY_INITIALIZED"),
+    (Reason::WouldLoseQuorum, "WOULD_LOSE_QUORUM"),
     (Reason::Internal, "INTERNAL"),
 ];
 

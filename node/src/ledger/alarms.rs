@@ -5,12 +5,13 @@
 
 use std::path::PathBuf;
 
-use aimslog_proto::tlog::{RootHash, TreeSize};
+use aimslog_proto::tlog::{Hash, RootHash, TreeSize};
 use thiserror::Error;
 use tokio::sync::watch;
 
 use super::guard::Amnesia;
 use super::guard_record::GuardRecord;
+use super::row::CorruptRow;
 
 /// Two signed answers that contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -63,6 +64,17 @@ pub enum Corrupt {
         /// What is wrong with it.
         found: String,
     },
+}
+
+impl From<&CorruptRow> for Corrupt {
+    fn from(row: &CorruptRow) -> Self {
+        let root = |bytes| RootHash::from_hash(Hash::from_bytes(bytes));
+        Self::PublishedHead {
+            size: TreeSize(row.size),
+            own: root(row.own),
+            published: root(row.published),
+        }
+    }
 }
 
 fn root_text(root: Option<&RootHash>) -> String {

@@ -16,7 +16,7 @@ use super::cut::covers;
 use super::guard_file::{DiskSlots, GuardFile, GuardFileError, SlotStore};
 use super::guard_record::{GuardRecord, GuardedVote, Identity, SignRefusal, VoteRefusal};
 use super::progress::CutNote;
-use crate::raft::{Position, Vote};
+use crate::raft::{GuardError, Position, Vote, VoteGuard};
 
 /// What the guard directory holds, as read.
 #[derive(Debug)]
@@ -419,6 +419,26 @@ impl From<&Vote> for GuardedVote {
             term: vote.term,
             voted_for: Some(vote.node).filter(|node| *node != 0),
         }
+    }
+}
+
+impl<S: SlotStore> VoteGuard for Guard<S> {
+    fn before_vote(&self, vote: &Vote) -> Result<(), GuardError> {
+        self.vote(GuardedVote::from(vote))
+            .map_err(|refused| match refused {
+                GuardRefused::Vote(VoteRefusal { held, .. }) => {
+                    let node = held.voted_for.unwrap_or(0);
+                    let held = Vote {
+                        term: held.term,
+                        node,
+                        committed: false,
+                    };
+                    GuardError::Reversal { held, asked: *vote }
+                }
+                other @ (GuardRefused::File(_) | GuardRefused::Sign(_)) => {
+                    GuardError::Io(std::io::Error::other(other))
+                }
+            })
     }
 }
 

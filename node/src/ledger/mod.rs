@@ -7,13 +7,32 @@
 //!
 //! Architecture invariant: nothing below `apply` reads a clock, a random number, JSON or protobuf.
 
+pub mod alarms;
 pub mod command;
+pub mod cosigner;
+pub mod cosigner_state;
+pub mod cut;
+pub mod exchange;
+pub mod exchange_client;
+pub mod exchange_hello;
+pub mod exchange_memory;
+pub mod exchange_root;
+pub mod exchange_server;
+pub mod guard;
+pub mod guard_file;
+pub mod guard_record;
+pub mod head_keys;
 pub mod outcome;
 pub mod payload;
 pub mod progress;
+pub mod publisher;
+pub mod publisher_state;
 pub mod row;
 pub mod sequencer;
 pub mod state;
+pub mod verifier_task;
+
+mod exchange_wire;
 
 #[cfg(test)]
 mod testing;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use aimslog_proto::tlog::{TreeHead, TreeSize};
+use aimslog_proto::tlog::{KeyId, KeyName, NoteSignature, TreeHead, TreeSize};
 use thiserror::Error;
 
 use super::progress::CutNote;
@@ -17,33 +17,35 @@ pub const CUT_GAP_MS_MIN: u64 = 20;
 /// Time without progress after which a cut is superseded, milliseconds.
 pub const CUT_STALL_MS_MAX: u64 = 1_000;
 
-/// Longest cosignature line taken, bytes; an Ed25519 line has less than 400.
-pub const COSIGNATURE_LEN_MAX: usize = 1_024;
-
 /// How many cosignatures that came before their cut are held, one per node.
 const EARLY_MAX: usize = 64;
 
+/// Checked cosignatures, one per key.
+pub type Cosignatures = BTreeMap<(KeyName, KeyId), NoteSignature>;
+
 /// Checks cosignatures against the policies in force at a cut.
 pub trait HeadRules {
-    /// The name of the cosigner whose signature over `head` the line holds. It must be the
-    /// cosigner of the node `from` that sent it.
-    fn check(&self, from: u64, head: &TreeHead, line: &str) -> Result<String, CosignatureRefusal>;
+    /// Whether the signature is one over `head`, by the cosigner of the node `from` that sent it,
+    /// under a key that counts.
+    fn check(
+        &self,
+        from: u64,
+        head: &TreeHead,
+        signature: &NoteSignature,
+    ) -> Result<(), CosignatureRefusal>;
 
-    /// Whether these checked lines, by cosigner, are enough to publish the head.
-    fn satisfied(&self, head: &TreeHead, lines: &BTreeMap<String, String>) -> bool;
+    /// Whether these checked cosignatures are enough to publish the head.
+    fn satisfied(&self, head: &TreeHead, cosignatures: &Cosignatures) -> bool;
 }
 
 /// Why the leader did not take a cosignature.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CosignatureRefusal {
-    /// Not a C2SP signature line, or far too long.
-    #[error("the cosignature is not a signature line")]
-    Malformed,
     /// A foreign cosigner.
     #[error("the cosigner {name} is in no policy in force")]
     UnknownCosigner {
         /// As the line says.
-        name: String,
+        name: KeyName,
     },
     /// The key of another node than the sender.
     #[error("node {from} sent the cosignature of {name}")]
@@ -51,13 +53,13 @@ pub enum CosignatureRefusal {
         /// Who sent it.
         from: u64,
         /// Whose it is.
-        name: String,
+        name: KeyName,
     },
     /// The signature does not verify.
     #[error("the cosignature of {name} does not verify")]
     WrongSignature {
         /// As the line says.
-        name: String,
+        name: KeyName,
     },
     /// The sender has another tree.
     #[error("node {from} cosigned {theirs}, this node has {own}")]
@@ -115,6 +117,8 @@ pub enum Event<R> {
     },
     /// The proposed cut was not committed, or it is not known.
     CutFailed,
+    /// The proposed cut was committed; [`Event::Cut`] tells of it, before or after.
+    CutDone,
     /// The proposal to publish was answered, whatever the answer.
     PublishDone,
 }
@@ -128,8 +132,8 @@ pub enum Action {
     ProposePublish {
         /// The cut whose head is published.
         cut: CutNote,
-        /// Checked cosignature lines by cosigner name.
-        cosignatures: BTreeMap<String, String>,
+        /// Checked, one per key.
+        cosignatures: Cosignatures,
     },
     /// Say that a held cosignature turned out wrong.
     Refused {
@@ -143,11 +147,16 @@ pub enum Action {
 #[derive(Debug, Clone)]
 enum Phase<R> {
     Idle,
+    /// The proposal is under way.
     Cutting,
+    /// It was committed, and its cut has not been seen yet.
+    Awaiting {
+        since_ms: u64,
+    },
     Collecting {
         cut: CutNote,
         rules: R,
-        lines: BTreeMap<String, String>,
+        cosignatures: Cosignatures,
         progress_ms: u64,
     },
     Publishing {
@@ -166,7 +175,7 @@ pub struct PublishState<R> {
     cut_ms: Option<u64>,
     phase: Phase<R>,
     /// Cosignatures for cuts that this node has not applied yet, the newest of each sender.
-    early: BTreeMap<u64, (TreeHead, String)>,
+    early: BTreeMap<u64, (TreeHead, NoteSignature)>,
 }
 
 impl<R: HeadRules> PublishState<R> {
@@ -195,8 +204,13 @@ impl<R: HeadRules> PublishState<R> {
             Event::Wanted(size) => self.wanted = self.wanted.max(size),
             Event::Cut { cut, rules } => actions.extend(self.cut(cut, rules, now_ms)),
             Event::CutFailed => {
-                if matches!(self.phase, Phase::Cutting) {
+                if matches!(self.phase, Phase::Cutting | Phase::Awaiting { .. }) {
                     self.phase = Phase::Idle;
+                }
+            }
+            Event::CutDone => {
+                if matches!(self.phase, Phase::Cutting) {
+                    self.phase = Phase::Awaiting { since_ms: now_ms };
                 }
             }
             Event::PublishDone => {
@@ -214,10 +228,10 @@ impl<R: HeadRules> PublishState<R> {
         &mut self,
         from: u64,
         head: TreeHead,
-        line: &str,
+        signature: NoteSignature,
         now_ms: u64,
     ) -> (Result<Taken, CosignatureRefusal>, Vec<Action>) {
-        match self.take(from, head, line, now_ms) {
+        match self.take(from, head, signature, now_ms) {
             Ok(taken) => (Ok(taken), self.publish_if_satisfied().into_iter().collect()),
             Err(refusal) => (Err(refusal), Vec::new()),
         }
@@ -228,7 +242,11 @@ impl<R: HeadRules> PublishState<R> {
         self.term?;
         match &self.phase {
             Phase::Idle => self.due_ms(),
-            Phase::Collecting { progress_ms, .. } => Some(progress_ms + CUT_STALL_MS_MAX),
+            Phase::Collecting {
+                progress_ms: since_ms,
+                ..
+            }
+            | Phase::Awaiting { since_ms } => Some(since_ms.saturating_add(CUT_STALL_MS_MAX)),
             Phase::Cutting | Phase::Publishing { .. } => None,
         }
     }
@@ -291,12 +309,12 @@ impl<R: HeadRules> PublishState<R> {
         self.phase = Phase::Collecting {
             cut,
             rules,
-            lines: BTreeMap::new(),
+            cosignatures: Cosignatures::new(),
             progress_ms: now_ms,
         };
         let mut actions = Vec::new();
-        for (from, (head, line)) in std::mem::take(&mut self.early) {
-            if let Err(refusal) = self.take(from, head, &line, now_ms) {
+        for (from, (head, signature)) in std::mem::take(&mut self.early) {
+            if let Err(refusal) = self.take(from, head, signature, now_ms) {
                 actions.push(Action::Refused { from, refusal });
             }
         }
@@ -308,18 +326,17 @@ impl<R: HeadRules> PublishState<R> {
         &mut self,
         from: u64,
         head: TreeHead,
-        line: &str,
+        signature: NoteSignature,
         now_ms: u64,
     ) -> Result<Taken, CosignatureRefusal> {
         if self.term.is_none() {
             return Err(CosignatureRefusal::NotLeader);
         }
-        if line.len() > COSIGNATURE_LEN_MAX {
-            return Err(CosignatureRefusal::Malformed);
-        }
         let done = match &self.phase {
             Phase::Publishing { cut } => Some(cut.tree),
-            Phase::Idle | Phase::Cutting | Phase::Collecting { .. } => self.published,
+            Phase::Idle | Phase::Cutting | Phase::Awaiting { .. } | Phase::Collecting { .. } => {
+                self.published
+            }
         };
         if done == Some(head) {
             return Ok(Taken::Late);
@@ -327,7 +344,7 @@ impl<R: HeadRules> PublishState<R> {
         if let Phase::Collecting {
             cut,
             rules,
-            lines,
+            cosignatures,
             progress_ms,
         } = &mut self.phase
             && head.size <= cut.tree.size
@@ -339,7 +356,7 @@ impl<R: HeadRules> PublishState<R> {
                 });
             }
             // The signature is checked first, so that nobody is accused by a forged one.
-            let name = rules.check(from, &head, line)?;
+            rules.check(from, &head, &signature)?;
             if head.root != cut.tree.root {
                 return Err(CosignatureRefusal::OtherRoot {
                     from,
@@ -347,7 +364,7 @@ impl<R: HeadRules> PublishState<R> {
                     theirs: head,
                 });
             }
-            lines.insert(name, line.to_owned());
+            cosignatures.insert((signature.name.clone(), signature.id), signature);
             *progress_ms = now_ms;
             return Ok(Taken::Counted);
         }
@@ -359,22 +376,25 @@ impl<R: HeadRules> PublishState<R> {
             });
         }
         if self.early.len() < EARLY_MAX || self.early.contains_key(&from) {
-            self.early.insert(from, (head, line.to_owned()));
+            self.early.insert(from, (head, signature));
         }
         Ok(Taken::Held)
     }
 
     fn publish_if_satisfied(&mut self) -> Option<Action> {
         let Phase::Collecting {
-            cut, rules, lines, ..
+            cut,
+            rules,
+            cosignatures,
+            ..
         } = &mut self.phase
         else {
             return None;
         };
-        if !rules.satisfied(&cut.tree, lines) {
+        if !rules.satisfied(&cut.tree, cosignatures) {
             return None;
         }
-        let (cut, cosignatures) = (*cut, std::mem::take(lines));
+        let (cut, cosignatures) = (*cut, std::mem::take(cosignatures));
         self.phase = Phase::Publishing { cut };
         Some(Action::ProposePublish { cut, cosignatures })
     }

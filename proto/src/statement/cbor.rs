@@ -6,10 +6,14 @@
 //! of their encoded bytes (RFC 8949 4.2.1). Nothing is ever re-encoded to be checked: an [`Item`]
 //! keeps the bytes it was read from.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod encode;
+mod error;
+
+use std::collections::BTreeSet;
 use std::str;
 
-use crate::reason::Reason;
+pub use encode::{Encoder, MapEncoder};
+pub use error::CborError;
 
 /// Most arrays, maps and tags that may be open at once.
 pub const DEPTH_MAX: usize = 16;
@@ -24,136 +28,6 @@ pub enum KeyOrder {
     Sorted,
     /// Any order, still without duplicates: what others may send and we drop.
     Any,
-}
-
-/// Why bytes are not CBOR as we accept it, or not of the expected shape.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CborError {
-    /// The bytes end inside an item.
-    #[error("cbor ends at byte {offset}, inside an item")]
-    Truncated {
-        /// Where the missing part begins.
-        offset: usize,
-    },
-    /// Bytes follow the item.
-    #[error("{count} bytes behind the cbor item that ends at byte {offset}")]
-    Trailing {
-        /// Where the item ends.
-        offset: usize,
-        /// How many bytes follow.
-        count: usize,
-    },
-    /// A head that RFC 8949 reserves (additional information 28 to 30, or a bad simple value).
-    #[error("reserved cbor head {head:#04x} at byte {offset}")]
-    Reserved {
-        /// Where the head stands.
-        offset: usize,
-        /// Its first byte.
-        head: u8,
-    },
-    /// A text string that is not UTF-8.
-    #[error("text at byte {offset} is not utf-8")]
-    NotUtf8 {
-        /// Where the text item begins.
-        offset: usize,
-    },
-    /// More than [`DEPTH_MAX`] nested items.
-    #[error("cbor nested deeper than {DEPTH_MAX} at byte {offset}")]
-    TooDeep {
-        /// Where the item that is too deep begins.
-        offset: usize,
-    },
-    /// A length or number that is not in its shortest form.
-    #[error("head at byte {offset} is not in its shortest form")]
-    NotShortest {
-        /// Where the head stands.
-        offset: usize,
-    },
-    /// An item of indefinite length.
-    #[error("item of indefinite length at byte {offset}")]
-    Indefinite {
-        /// Where the head stands.
-        offset: usize,
-    },
-    /// A tag other than the expected outermost one.
-    #[error("tag {tag} at byte {offset}")]
-    Tag {
-        /// Where the tag stands.
-        offset: usize,
-        /// Its number.
-        tag: u64,
-    },
-    /// A float, `undefined`, or a simple value other than `false`, `true` and `null`.
-    #[error("float or simple value {head:#04x} at byte {offset}")]
-    Simple {
-        /// Where the item stands.
-        offset: usize,
-        /// Its first byte.
-        head: u8,
-    },
-    /// A map key that is there twice.
-    #[error("duplicate map key at byte {offset}")]
-    DuplicateKey {
-        /// Where the second one stands.
-        offset: usize,
-    },
-    /// A map key that belongs before its predecessor.
-    #[error("map key at byte {offset} is out of order")]
-    KeyOrder {
-        /// Where the key stands.
-        offset: usize,
-    },
-    /// The item has another type, length or range than expected.
-    #[error("{field}: expected {expected} at byte {offset}, found {found}")]
-    WrongType {
-        /// The name of the field, empty for the whole.
-        field: String,
-        /// Where the item stands.
-        offset: usize,
-        /// What was expected.
-        expected: &'static str,
-        /// The type that was found.
-        found: &'static str,
-    },
-    /// A map does not have a key that it must have.
-    #[error("{field}: missing (key {key})")]
-    MissingKey {
-        /// The name of the field.
-        field: String,
-        /// Its integer key.
-        key: i64,
-    },
-    /// A map has a key that is not defined.
-    #[error("unknown map key {key} at byte {offset}")]
-    UnknownKey {
-        /// Where the key stands.
-        offset: usize,
-        /// The key, printed.
-        key: String,
-    },
-}
-
-impl CborError {
-    /// The stable reason: malformed, not canonical, or of the wrong shape.
-    pub const fn reason(&self) -> Reason {
-        match self {
-            Self::Truncated { .. }
-            | Self::Trailing { .. }
-            | Self::Reserved { .. }
-            | Self::NotUtf8 { .. }
-            | Self::TooDeep { .. } => Reason::CborMalformed,
-            Self::NotShortest { .. }
-            | Self::Indefinite { .. }
-            | Self::Tag { .. }
-            | Self::Simple { .. }
-            | Self::DuplicateKey { .. }
-            | Self::KeyOrder { .. } => Reason::CborNotCanonical,
-            Self::WrongType { .. } => Reason::InvalidField,
-            Self::MissingKey { .. } => Reason::MissingField,
-            Self::UnknownKey { .. } => Reason::UnknownField,
-        }
-    }
 }
 
 /// One CBOR item, with the bytes that it was read from.
@@ -287,7 +161,7 @@ impl<'a> Item<'a> {
     }
 
     /// The items of the array.
-    pub fn array(&self, field: &str) -> Result<&[Item<'a>], CborError> {
+    pub fn array(&self, field: &str) -> Result<&[Self], CborError> {
         match &self.value {
             Value::Array(items) => Ok(items),
             _ => Err(self.wrong_type(field, "array")),
@@ -295,7 +169,7 @@ impl<'a> Item<'a> {
     }
 
     /// The items of the array of exactly `N` items.
-    pub fn tuple<const N: usize>(&self, field: &str) -> Result<&[Item<'a>; N], CborError> {
+    pub fn tuple<const N: usize>(&self, field: &str) -> Result<&[Self; N], CborError> {
         match &self.value {
             Value::Array(items) => items.as_slice().try_into().ok(),
             _ => None,
@@ -304,7 +178,7 @@ impl<'a> Item<'a> {
     }
 
     /// The entries of the map, in the order of the bytes.
-    pub fn map(&self, field: &str) -> Result<&[(Item<'a>, Item<'a>)], CborError> {
+    pub fn map(&self, field: &str) -> Result<&[(Self, Self)], CborError> {
         match &self.value {
             Value::Map(entries) => Ok(entries),
             _ => Err(self.wrong_type(field, "map")),
@@ -592,159 +466,6 @@ const fn simple<'a>(head: &Head) -> Result<Value<'a>, CborError> {
             offset: head.offset,
             head: first,
         }),
-    }
-}
-
-/// Writes deterministic CBOR: shortest heads, definite lengths, sorted map keys.
-///
-/// The caller writes exactly as many items into an array as its head says; [`parse`] of the result
-/// in the tests of each structure proves it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Encoder {
-    bytes: Vec<u8>,
-}
-
-impl Encoder {
-    /// An encoder that has written nothing.
-    pub const fn new() -> Self {
-        Self { bytes: Vec::new() }
-    }
-
-    /// A non-negative integer.
-    pub fn uint(&mut self, number: u64) -> &mut Self {
-        self.head(MAJOR_UINT, number)
-    }
-
-    /// An integer.
-    pub fn int(&mut self, number: i64) -> &mut Self {
-        match u64::try_from(number) {
-            Ok(number) => self.head(MAJOR_UINT, number),
-            // `!n` is `-1 - n`: the argument of a negative integer, never negative itself.
-            Err(_) => self.head(MAJOR_NINT, (!number).unsigned_abs()),
-        }
-    }
-
-    /// A byte string.
-    pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
-        self.head(MAJOR_BYTES, bytes.len() as u64);
-        self.bytes.extend_from_slice(bytes);
-        self
-    }
-
-    /// A text string.
-    pub fn text(&mut self, text: &str) -> &mut Self {
-        self.head(MAJOR_TEXT, text.len() as u64);
-        self.bytes.extend_from_slice(text.as_bytes());
-        self
-    }
-
-    /// `true` or `false`.
-    pub fn boolean(&mut self, value: bool) -> &mut Self {
-        self.bytes.push(if value { 0xf5 } else { 0xf4 });
-        self
-    }
-
-    /// `null`.
-    pub fn null(&mut self) -> &mut Self {
-        self.bytes.push(0xf6);
-        self
-    }
-
-    /// The head of an array: the next `count` items are its content.
-    pub fn array(&mut self, count: usize) -> &mut Self {
-        self.head(MAJOR_ARRAY, count as u64)
-    }
-
-    /// A tag: the next item is what it tags.
-    pub fn tag(&mut self, tag: u64) -> &mut Self {
-        self.head(MAJOR_TAG, tag)
-    }
-
-    /// A whole map, its keys put in order.
-    pub fn map(&mut self, map: MapEncoder) -> &mut Self {
-        self.head(MAJOR_MAP, map.entries.len() as u64);
-        for (key, value) in map.entries {
-            self.bytes.extend_from_slice(&key);
-            self.bytes.extend_from_slice(&value);
-        }
-        self
-    }
-
-    /// One item that is encoded already.
-    pub fn raw(&mut self, item: &[u8]) -> &mut Self {
-        self.bytes.extend_from_slice(item);
-        self
-    }
-
-    /// The bytes written.
-    pub fn finish(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.bytes)
-    }
-
-    fn head(&mut self, major: u8, argument: u64) -> &mut Self {
-        let major = major << 5;
-        match argument {
-            0..24 => self.bytes.push(major | argument.to_be_bytes()[7]),
-            24..0x100 => {
-                self.bytes.push(major | 24);
-                self.bytes.extend_from_slice(&argument.to_be_bytes()[7..]);
-            }
-            0x100..0x1_0000 => {
-                self.bytes.push(major | 25);
-                self.bytes.extend_from_slice(&argument.to_be_bytes()[6..]);
-            }
-            0x1_0000..0x1_0000_0000 => {
-                self.bytes.push(major | 26);
-                self.bytes.extend_from_slice(&argument.to_be_bytes()[4..]);
-            }
-            _ => {
-                self.bytes.push(major | 27);
-                self.bytes.extend_from_slice(&argument.to_be_bytes());
-            }
-        }
-        self
-    }
-}
-
-/// The entries of a map that is being written; [`Encoder::map`] puts them in order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MapEncoder {
-    entries: BTreeMap<Vec<u8>, Vec<u8>>,
-}
-
-impl MapEncoder {
-    /// A map without entries.
-    pub const fn new() -> Self {
-        Self {
-            entries: BTreeMap::new(),
-        }
-    }
-
-    /// Adds the entry `key`; `write` writes exactly one item. A key is written once only.
-    pub fn entry(&mut self, key: i64, write: impl FnOnce(&mut Encoder)) -> &mut Self {
-        let mut value = Encoder::new();
-        write(&mut value);
-        let replaced = self
-            .entries
-            .insert(Encoder::new().int(key).finish(), value.bytes);
-        assert!(
-            replaced.is_none(),
-            "a map is written with the same key {key} twice"
-        );
-        self
-    }
-
-    /// Adds the entry `key` if there is a value.
-    pub fn optional<T>(
-        &mut self,
-        key: i64,
-        value: Option<T>,
-        write: impl FnOnce(&mut Encoder, T),
-    ) -> &mut Self {
-        if let Some(value) = value {
-            self.entry(key, |encoder| write(encoder, value));
-        }
-        self
     }
 }
 

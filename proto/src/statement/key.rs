@@ -213,11 +213,13 @@ impl PublicKey {
     /// (RFC 8032 5.1.7 with canonical `S` and no small-order points).
     pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), KeyError> {
         let parsed = ed25519_dalek::Signature::from_bytes(&signature.0);
-        self.0.verify_strict(message, &parsed).or_else(|_| {
-            Err(KeyError::WrongSignature {
+        match self.0.verify_strict(message, &parsed) {
+            Ok(()) => Ok(()),
+            // The cause is opaque by design of the signature crate: it says nothing more.
+            Err(_) => Err(KeyError::WrongSignature {
                 key: self.thumbprint(),
-            })
-        })
+            }),
+        }
     }
 
     /// Succeeds if `proof` shows that the holder of this key wants it used as `possession` says.

@@ -23,6 +23,8 @@ pub mod hash;
 pub mod inclusion;
 pub mod multiproof;
 pub mod note;
+pub mod policy;
+pub mod proof;
 pub mod tile;
 pub mod tree;
 
@@ -35,5 +37,7 @@ pub use hash::{Hash, LeafHash, LeafIndex, RootHash, TreeHead, TreeSize};
 pub use inclusion::{InclusionPlan, InclusionProof};
 pub use multiproof::{MultiPlan, MultiProof};
 pub use note::{KeyId, KeyName, Note, NoteSignature, VerifierKey};
+pub use policy::{CosignedCheckpoint, Policy};
+pub use proof::TlogProof;
 pub use tile::{Tile, TileId};
 pub use tree::NodeId;

@@ -1,24 +1,17 @@
 //! Goal: one key has one form and one name, and no signature is taken for another. Method: RFC
 //! vectors, every low-order and non-canonical point, golden bytes from fixed seeds.
 
+use super::super::hex::{hex, unhex};
 use super::*;
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex<const N: usize>(text: &str) -> [u8; N] {
-    let bytes: Vec<u8> = (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
-        .collect();
-    bytes.try_into().unwrap()
+fn point(text: &str) -> [u8; 32] {
+    unhex(text).try_into().unwrap()
 }
 
 /// RFC 8032 7.1, test 1.
 #[test]
 fn signs_as_in_rfc_8032() {
-    let seed = unhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
+    let seed = point("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
     let key = SigningKey::from_seed(&seed);
     let public = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
     assert_eq!(hex(key.public_key().as_bytes()), public);
@@ -68,15 +61,15 @@ fn refuses_weak_and_non_canonical_points() {
         "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
         "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
     ];
-    for point in small_order {
+    for bytes in small_order {
         assert_eq!(
-            PublicKey::from_bytes(&unhex(point)),
+            PublicKey::from_bytes(&point(bytes)),
             Err(KeyError::Weak),
-            "{point}"
+            "{bytes}"
         );
     }
     // y = p, p + 1 and p + 3 in place of 0, 1 and 3; and the zero x with a sign.
-    for point in [
+    for bytes in [
         "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
         "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
         "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
@@ -84,10 +77,10 @@ fn refuses_weak_and_non_canonical_points() {
         "0100000000000000000000000000000000000000000000000000000000000080",
         "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
     ] {
-        let error = PublicKey::from_bytes(&unhex(point)).unwrap_err();
+        let error = PublicKey::from_bytes(&point(bytes)).unwrap_err();
         assert!(
             matches!(error, KeyError::NotCanonical | KeyError::NotAPoint),
-            "{point}: {error}"
+            "{bytes}: {error}"
         );
         assert_eq!(error.reason(), Reason::InvalidKey);
     }

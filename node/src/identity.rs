@@ -1,0 +1,241 @@
+//! What this node is: its secret keys on disk, and the folder that belongs to it.
+//!
+//! A seed file is one line, `aimslog-ed25519-seed/v1 <base64 of 32 bytes>`, readable by its owner
+//! alone. Seeds are wiped from memory after use and never printed.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::SigningKey;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+const SEED_PREFIX: &str = "aimslog-ed25519-seed/v1 ";
+/// Prefix, 44 base64 characters, line feed.
+const SEED_FILE_BYTES: usize = SEED_PREFIX.len() + 44 + 1;
+
+/// Why a secret file is not used or not written.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The file cannot be read or written.
+    #[error("cannot access {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Others than the owner may read it.
+    #[error("{} has mode {mode:04o}; only its owner may read it (chmod 600)", path.display())]
+    Mode {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It belongs to another user.
+    #[error("{} belongs to user {owner}, this program runs as user {user}", path.display())]
+    Owner {
+        /// The file.
+        path: PathBuf,
+        /// User id of the file.
+        owner: u32,
+        /// User id of this program.
+        user: u32,
+    },
+    /// It is no seed file.
+    #[error("{} is not a seed file (`aimslog-ed25519-seed/v1 <base64>`)", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Refuses a secret that somebody else owns or may read.
+pub fn check_secret_file(path: &Path) -> Result<(), SecretError> {
+    let metadata = std::fs::metadata(path).map_err(|source| SecretError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    check_metadata(path, &metadata)
+}
+
+fn check_metadata(path: &Path, metadata: &std::fs::Metadata) -> Result<(), SecretError> {
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(SecretError::Mode {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if owner != user {
+        return Err(SecretError::Owner {
+            path: path.to_owned(),
+            owner,
+            user,
+        });
+    }
+    Ok(())
+}
+
+/// The key in a seed file, after its mode and owner were checked.
+pub fn read_seed(path: &Path) -> Result<SigningKey, SecretError> {
+    let io = |source| SecretError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let mut file = std::fs::File::open(path).map_err(io)?;
+    check_metadata(path, &file.metadata().map_err(io)?)?;
+    let mut text = Zeroizing::new(vec![0; SEED_FILE_BYTES + 1]);
+    let mut length = 0;
+    // One byte more than a seed file has, so that a longer file is seen and not cut.
+    while let Some(rest) = text.get_mut(length..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest).map_err(io)? {
+            0 => break,
+            read => length += read,
+        }
+    }
+    let text = text.get(..length).unwrap_or_default();
+    parse_seed(text).ok_or_else(|| SecretError::Format {
+        path: path.to_owned(),
+    })
+}
+
+fn parse_seed(text: &[u8]) -> Option<SigningKey> {
+    let text = std::str::from_utf8(text).ok()?;
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    let encoded = line.strip_prefix(SEED_PREFIX)?;
+    let bytes = Zeroizing::new(STANDARD.decode(encoded).ok()?);
+    let seed = Zeroizing::new(<[u8; 32]>::try_from(bytes.as_slice()).ok()?);
+    Some(SigningKey::from_bytes(&seed))
+}
+
+/// Writes a seed file with mode 0600 that must not exist yet.
+pub fn write_seed(path: &Path, key: &SigningKey) -> Result<(), SecretError> {
+    let seed = Zeroizing::new(key.to_bytes());
+    let encoded = Zeroizing::new(STANDARD.encode(*seed));
+    let text = Zeroizing::new(format!("{SEED_PREFIX}{}\n", *encoded));
+    write_secret(path, text.as_bytes())
+}
+
+/// Writes a file with mode 0600 that must not exist yet, synced.
+pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), SecretError> {
+    write_new(path, bytes, 0o600)
+}
+
+/// Writes a file with mode 0644 that must not exist yet, synced.
+pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), SecretError> {
+    write_new(path, bytes, 0o644)
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), SecretError> {
+    let io = |source| SecretError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .map_err(io)?;
+    file.write_all(bytes).map_err(io)?;
+    file.sync_all().map_err(io)
+}
+
+/// The four keys of a node, one purpose each.
+#[derive(Debug)]
+pub struct NodeKeys {
+    /// Cosigns heads; this node's own.
+    pub cosigner: SigningKey,
+    /// Signs checkpoints.
+    pub log: SigningKey,
+    /// Signs receipts.
+    pub receipt: SigningKey,
+    /// Signs what the service itself asserts.
+    pub service: SigningKey,
+}
+
+impl NodeKeys {
+    /// Reads all four; the first that is missing, too open or malformed is the error.
+    pub fn load(files: &crate::config::KeyFiles) -> Result<Self, SecretError> {
+        Ok(Self {
+            cosigner: read_seed(&files.cosigner)?,
+            log: read_seed(&files.log)?,
+            receipt: read_seed(&files.receipt)?,
+            service: read_seed(&files.service)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn key() -> SigningKey {
+        SigningKey::from_bytes(&[7; 32])
+    }
+
+    #[test]
+    fn seed_file_reads_back_and_is_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.seed");
+        write_seed(&path, &key()).unwrap();
+        assert_eq!(read_seed(&path).unwrap().to_bytes(), [7; 32]);
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        let golden = "aimslog-ed25519-seed/v1 BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n";
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), golden);
+        assert!(matches!(
+            write_seed(&path, &key()),
+            Err(SecretError::Io { .. })
+        ));
+    }
+
+    #[test]
+    fn refuses_a_seed_that_others_may_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.seed");
+        write_seed(&path, &key()).unwrap();
+        for mode in [0o640, 0o604, 0o610, 0o622] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert!(
+                matches!(read_seed(&path), Err(SecretError::Mode { .. })),
+                "{mode:o}"
+            );
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_seed_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = "aimslog-ed25519-seed/v1 BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n";
+        let bad = [
+            String::new(),
+            good.replace("v1", "v2"),
+            good.replace("Bwc=", "Bw=="),
+            good.replace('=', ""),
+            format!("{good}{good}"),
+            format!("{good}\n"),
+            good.replace('\n', " \n"),
+        ];
+        for (position, text) in bad.iter().enumerate() {
+            let path = folder.path().join(position.to_string());
+            write_secret(&path, text.as_bytes()).unwrap();
+            let result = read_seed(&path);
+            assert!(
+                matches!(result, Err(SecretError::Format { .. })),
+                "{text:?}: {result:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn debug_output_shows_no_secret() {
+        let text = format!("{:?}", key());
+        assert!(!text.contains("7, 7"), "{text}");
+    }
+}

@@ -1,0 +1,257 @@
+//! The second's rhythm: every node tells every other how it is, hears what they remember of it, and
+//! draws the conclusions: amnesia, a clock that is off, the end of its probation.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use aimslog_proto::tlog::TreeSize;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use tokio::sync::watch;
+use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::alarms::{Alarm, Alarms, clock_off};
+use super::exchange::HelloAnswer;
+use super::exchange_client::PeerClients;
+use super::exchange_memory::{Heard, PeerMemories, PeerView, Report};
+use super::guard::{Memory, examine_peer};
+use super::guard_record::GuardRecord;
+use super::progress::LedgerProgress;
+use crate::clock::Clock;
+use crate::raft::Status;
+
+/// Time between two rounds.
+pub const HELLO_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A clock that was not heard for this long counts no more.
+const CLOCK_AGE_MAX: Duration = Duration::from_secs(5);
+
+/// How this node is, read from where it is known.
+#[derive(Debug)]
+pub struct OwnReport {
+    node: u64,
+    log_end_at_start: Option<u64>,
+    guard: watch::Receiver<GuardRecord>,
+    status: watch::Receiver<Status>,
+    progress: watch::Receiver<LedgerProgress>,
+    verified: watch::Receiver<TreeSize>,
+    alarms: Alarms,
+    clock: Arc<dyn Clock>,
+}
+
+/// The sources of an [`OwnReport`].
+#[derive(Debug)]
+pub struct ReportSources {
+    /// Raft index at which the log ended when the node started: raft may not have read it yet.
+    pub log_end_at_start: Option<u64>,
+    /// The newest guard record. A node in amnesia has none to go by: give it a fresh one.
+    pub guard: watch::Receiver<GuardRecord>,
+    /// Raft.
+    pub status: watch::Receiver<Status>,
+    /// The ledger.
+    pub progress: watch::Receiver<LedgerProgress>,
+    /// What was verified.
+    pub verified: watch::Receiver<TreeSize>,
+    /// What is wrong.
+    pub alarms: Alarms,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl OwnReport {
+    /// The report of the node with this id.
+    pub fn new(node: u64, sources: ReportSources) -> Self {
+        Self {
+            node,
+            log_end_at_start: sources.log_end_at_start,
+            guard: sources.guard,
+            status: sources.status,
+            progress: sources.progress,
+            verified: sources.verified,
+            alarms: sources.alarms,
+            clock: sources.clock,
+        }
+    }
+
+    /// How the node is now. Its memory holds what must never go back, so that `log_index` is the
+    /// smaller of synced and committed.
+    pub fn now(&self) -> Report {
+        let status = self.status.borrow();
+        let settled = status.flushed.zip(status.committed);
+        let settled = settled.map_or(0, |(flushed, known)| flushed.index.min(known.index));
+        Report {
+            node: self.node,
+            clock_ms: self.clock.unix_millis(),
+            verified_size: self.verified.borrow().0,
+            applied_size: self.progress.borrow().tree.size.0,
+            log_end_index: status.last_log.max(self.log_end_at_start),
+            flushed_index: status.flushed.map(|position| position.index),
+            memory: Memory {
+                log_index: settled,
+                ..self.guarded()
+            },
+            alarms: self
+                .alarms
+                .standing()
+                .alarms()
+                .iter()
+                .map(|alarm| alarm.name().to_owned())
+                .collect(),
+        }
+    }
+
+    /// What the node knows of itself, to hold against what others remember: its log counts to its
+    /// very end.
+    pub fn own_memory(&self) -> Memory {
+        let last = self.status.borrow().last_log.max(self.log_end_at_start);
+        Memory {
+            log_index: last.unwrap_or(0),
+            ..self.guarded()
+        }
+    }
+
+    fn guarded(&self) -> Memory {
+        let record = *self.guard.borrow();
+        Memory {
+            incarnation: record.incarnation,
+            signed_size: record.signed_size(),
+            vote_term: record.vote.term,
+            cut_index: record
+                .signed_position()
+                .map_or(0, |position| position.index),
+            log_index: 0,
+        }
+    }
+}
+
+/// What the rounds work with.
+#[derive(Debug)]
+pub struct HelloParts {
+    /// How this node is.
+    pub report: Arc<OwnReport>,
+    /// The others.
+    pub clients: Arc<PeerClients>,
+    /// What is known of them.
+    pub memories: Arc<PeerMemories>,
+    /// Where the conclusions go.
+    pub alarms: Alarms,
+    /// How many peers must have answered before the node may vote; see
+    /// [`super::alarms::answers_needed`].
+    pub answers_needed: usize,
+    /// Ends the rounds.
+    pub shutdown: CancellationToken,
+}
+
+/// Asks all others every second until the shutdown. The first round begins at once.
+pub async fn run(parts: HelloParts) {
+    let mut ticks = interval(HELLO_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut answered = BTreeSet::new();
+    loop {
+        tokio::select! {
+            () = parts.shutdown.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        tokio::select! {
+            () = parts.shutdown.cancelled() => return,
+            heard = round(&parts) => answered.extend(heard),
+        }
+        judge_clock(&parts);
+        if answered.len() >= parts.answers_needed && parts.alarms.standing().amnesia.is_none() {
+            parts.alarms.pass_probation();
+        }
+    }
+}
+
+/// One question to every peer; gives those that answered.
+async fn round(parts: &HelloParts) -> Vec<u64> {
+    let asked: FuturesUnordered<_> = parts
+        .clients
+        .peers()
+        .into_keys()
+        .map(|peer| ask(parts, peer))
+        .collect();
+    asked
+        .filter_map(|answered| async move { answered })
+        .collect()
+        .await
+}
+
+async fn ask(parts: &HelloParts, peer: u64) -> Option<u64> {
+    let sent = Instant::now();
+    let answer = match parts.clients.hello(peer, &parts.report.now()).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            tracing::trace!(peer, %error, "no answer to hello");
+            return None;
+        }
+    };
+    let arrived = Instant::now();
+    let HelloAnswer { report, remembered } = answer;
+    parts.memories.hear(Heard {
+        report,
+        at: arrived,
+        clock_ms: parts.report.clock.unix_millis(),
+        under_way: arrived.saturating_duration_since(sent) / 2,
+    });
+    // What this node knows of itself is read after the answer came, and only grows: so an answer
+    // that is ahead of it cannot be explained by the time that passed.
+    let own = parts.report.own_memory();
+    if let Some(amnesia) = remembered.and_then(|memory| examine_peer(peer, &memory, &own)) {
+        parts.alarms.raise(&Alarm::Amnesia(amnesia));
+    }
+    Some(peer)
+}
+
+fn judge_clock(parts: &HelloParts) {
+    let voters = parts.report.status.borrow().voters.clone();
+    let offsets = fresh_offsets(&parts.memories.views(), &voters, Instant::now());
+    match clock_off(0, &offsets) {
+        Some(off) => parts.alarms.raise(&Alarm::Clock(off)),
+        None => parts.alarms.clock_is_right(),
+    }
+}
+
+/// Clocks of the other voters relative to this node's, milliseconds, as far as heard lately.
+fn fresh_offsets(
+    views: &BTreeMap<u64, PeerView>,
+    voters: &BTreeSet<u64>,
+    now: Instant,
+) -> Vec<i64> {
+    let fresh = |view: &PeerView| now.saturating_duration_since(view.heard) <= CLOCK_AGE_MAX;
+    views
+        .iter()
+        .filter(|(node, view)| voters.contains(node) && fresh(view))
+        .map(|(_, view)| view.clock_offset_ms)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn old_clocks_and_learners_do_not_count() {
+        let memories = PeerMemories::default();
+        let heard = |node, clock_ms| Heard {
+            report: Report {
+                node,
+                clock_ms,
+                ..Report::default()
+            },
+            at: Instant::now(),
+            clock_ms: 50_000,
+            under_way: Duration::ZERO,
+        };
+        memories.hear(heard(2, 53_000));
+        tokio::time::advance(CLOCK_AGE_MAX + Duration::from_millis(1)).await;
+        memories.hear(heard(3, 51_000));
+        memories.hear(heard(4, 90_000));
+        let voters = BTreeSet::from([1, 2, 3]);
+        assert_eq!(
+            fresh_offsets(&memories.views(), &voters, Instant::now()),
+            vec![1_000]
+        );
+    }
+}

@@ -1,0 +1,63 @@
+//! Limits of the three listeners. Each protects memory or time of this node from one caller;
+//! the limits of the protocol itself stand in `aimslog_proto::limits`.
+
+use std::time::Duration;
+
+/// Largest message of the client and the admin listener: a batch of 3 MiB and its framing.
+pub const CLIENT_MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// Largest message between peers: a raft batch of 1 MiB many times over, or one snapshot chunk.
+pub const PEER_MESSAGE_BYTES_MAX: usize = 8 << 20;
+/// Largest header list of a request; a read token takes about 400 bytes of it.
+pub const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
+
+/// Requests in flight on one client connection; more wait in the caller's HTTP/2 stack.
+pub const CLIENT_STREAMS_MAX: u32 = 256;
+/// Requests in flight on one peer connection: appends, votes, exchange and one snapshot.
+pub const PEER_STREAMS_MAX: u32 = 256;
+/// Requests in flight on one admin connection.
+pub const ADMIN_STREAMS_MAX: u32 = 16;
+
+/// Open connections; the next one is closed before its TLS handshake.
+pub const CLIENT_CONNECTIONS_MAX: usize = 1_024;
+/// Every node holds a few connections to every other one.
+pub const PEER_CONNECTIONS_MAX: usize = 128;
+/// Operators are few.
+pub const ADMIN_CONNECTIONS_MAX: usize = 32;
+
+/// A TLS handshake that takes longer is given up.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// TLS handshakes under way at once and listener: they cost the most CPU per byte received.
+pub const HANDSHAKES_MAX: usize = 64;
+
+/// Deadline of a call whose caller set none.
+pub const CALL_DEADLINE_DEFAULT: Duration = Duration::from_secs(30);
+/// Longest deadline of a call that a caller may set, except for streams.
+pub const CALL_DEADLINE_MAX: Duration = Duration::from_mins(2);
+/// Longest life of a `Watch` stream: a reader resumes from its index with a fresh token.
+pub const WATCH_LIFE_MAX: Duration = Duration::from_hours(1);
+
+/// A connection is asked to go away after this time, so that a certificate taken back or renewed
+/// takes effect.
+pub const CONNECTION_AGE_MAX: Duration = Duration::from_hours(1);
+/// Time that an aged connection has to finish its calls.
+pub const CONNECTION_AGE_GRACE: Duration = Duration::from_mins(1);
+/// A silent connection is pinged after this time.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// A connection whose ping is not answered in this time is closed.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Streams that a caller opened and reset before they were accepted (the rapid-reset flood).
+pub const PENDING_RESET_STREAMS_MAX: usize = 20;
+/// Streams that this end reset for protocol errors of the caller.
+pub const LOCAL_ERROR_RESET_STREAMS_MAX: usize = 256;
+
+/// Time that open calls have at shutdown.
+pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Chunk of an attachment, of an evidence file that is sent back, both ways.
+pub const BLOB_CHUNK_BYTES: usize = 128 << 10;
+/// Chunk of an evidence file that `GetEvidence` streams.
+pub const EVIDENCE_CHUNK_BYTES: usize = 1 << 20;
+/// Attachments being received at once, of at most 4 MiB each.
+pub const BLOB_UPLOADS_MAX: usize = 16;
+/// `Watch` streams open at once.
+pub const WATCHES_MAX: usize = 256;

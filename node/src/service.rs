@@ -1,0 +1,12 @@
+//! The edge of the node: listeners, TLS, gRPC services, and the one mapping of errors to status.
+//!
+//! Architecture invariant: a method here converts, calls one function of the ledger, converts back
+//! and maps the error; it decides nothing. No `RocksDB`, openraft or signing type is named here.
+
+pub mod auth;
+pub mod deadline;
+pub mod listener;
+pub mod peer_tls;
+pub mod spiffe;
+pub mod status;
+pub mod tls;

@@ -1,0 +1,251 @@
+//! From domain errors to gRPC status: the only place where a status is made.
+//!
+//! Every status carries `google.rpc.ErrorInfo` with a stable reason and the domain `aimslog`, every
+//! refused request a `BadRequest` with one field violation per broken rule, and what is worth
+//! repeating a `RetryInfo`. The message is for the caller; causes go to the log of the node.
+
+use aimslog_proto::reason::{Reason, Violation};
+use std::collections::HashMap;
+use std::time::Duration;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+
+/// The domain of every reason.
+pub const DOMAIN: &str = "aimslog";
+/// Most violations that a status carries; results of a batch carry theirs in the response.
+const VIOLATIONS_MAX: usize = 32;
+
+/// A call that failed: one reason, and what the caller needs to act on it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}: {message}")]
+pub struct Failure {
+    reason: Reason,
+    message: String,
+    violations: Vec<Violation>,
+    metadata: Vec<(&'static str, String)>,
+}
+
+impl Failure {
+    /// A failure for `reason`, in words for the caller.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            violations: Vec::new(),
+            metadata: Vec::new(),
+        }
+    }
+
+    /// A malformed request: one field that breaks a rule.
+    pub fn field(reason: Reason, field: &str, rule: &str) -> Self {
+        Self::violations(vec![Violation::new(reason, field, rule)])
+    }
+
+    /// A request that breaks rules; the first one gives the reason.
+    pub fn violations(violations: Vec<Violation>) -> Self {
+        let (reason, message) = match violations.first() {
+            Some(first) => (first.reason, first.to_string()),
+            None => (Reason::InvalidRequest, "the request was refused".to_owned()),
+        };
+        Self {
+            reason,
+            message,
+            violations,
+            metadata: Vec::new(),
+        }
+    }
+
+    /// An error of ours: the cause goes to the log, the caller learns only that it happened.
+    pub fn internal(what: &'static str, cause: &dyn std::error::Error) -> Self {
+        tracing::error!(cause = %Chain(cause), "{what}");
+        Self::new(
+            Reason::Internal,
+            "an error inside the node; its log has the cause",
+        )
+    }
+
+    /// The same, with one more fact for programs.
+    #[must_use]
+    pub fn with(mut self, key: &'static str, value: impl std::fmt::Display) -> Self {
+        self.metadata.push((key, value.to_string()));
+        self
+    }
+
+    /// Its reason.
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+}
+
+/// An error and its causes, joined by colons.
+#[derive(Debug)]
+pub struct Chain<'a>(pub &'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Self {
+        let mut details = ErrorDetails::new();
+        let metadata: HashMap<String, String> = failure
+            .metadata
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect();
+        details.set_error_info(failure.reason.as_str(), DOMAIN, metadata);
+        let fields: Vec<FieldViolation> = failure
+            .violations
+            .iter()
+            .take(VIOLATIONS_MAX)
+            .map(|violation| FieldViolation::new(violation.field.clone(), violation.to_string()))
+            .collect();
+        if !fields.is_empty() {
+            details.set_bad_request(fields);
+        }
+        if let Some(delay) = retry_delay(failure.reason) {
+            details.set_retry_info(Some(delay));
+        }
+        Self::with_error_details(code(failure.reason), failure.message, details)
+    }
+}
+
+/// When it makes sense to try again, where it does at all.
+fn retry_delay(reason: Reason) -> Option<Duration> {
+    let millis = match code(reason) {
+        Code::Unavailable | Code::DeadlineExceeded => 200,
+        Code::ResourceExhausted if reason == Reason::Overloaded => 100,
+        Code::ResourceExhausted if reason == Reason::DiskFull => 10_000,
+        _ => return None,
+    };
+    Some(Duration::from_millis(millis))
+}
+
+/// The canonical code of a reason. `UNKNOWN` is given to none; a test says so.
+pub fn code(reason: Reason) -> Code {
+    use Reason as R;
+    match reason {
+        R::CborMalformed
+        | R::CborNotCanonical
+        | R::JsonMalformed
+        | R::JsonNotCanonical
+        | R::WrongTag
+        | R::DetachedPayload
+        | R::UnknownAlgorithm
+        | R::UnknownHeader
+        | R::MissingHeader
+        | R::InvalidHeader
+        | R::WrongSignature
+        | R::InvalidKey
+        | R::WrongAudience
+        | R::IssuedInFuture
+        | R::UnknownKind
+        | R::UnknownVersion
+        | R::UnknownField
+        | R::MissingField
+        | R::DuplicateField
+        | R::SwappedField
+        | R::InvalidField
+        | R::HeaderMismatch
+        | R::InvalidSalt
+        | R::DuplicateSalt
+        | R::CommitmentMismatch
+        | R::InvalidProof
+        | R::UnknownControl
+        | R::UnknownCatalogue
+        | R::StatementTooLarge
+        | R::DisclosureTooLarge
+        | R::RecordTooLarge
+        | R::BatchTooLarge
+        | R::PageTooLarge
+        | R::BlobTooLarge
+        | R::BlobMismatch
+        | R::InvalidRequest => Code::InvalidArgument,
+        R::UnknownKey | R::RevokedKey | R::NotPermitted | R::WrongIssuer => Code::PermissionDenied,
+        R::Expired
+        | R::MissingLinkTarget
+        | R::VersionConflict
+        | R::InvalidTransition
+        | R::RulesOutdated
+        | R::FailedPrecondition
+        | R::WouldLoseQuorum => Code::FailedPrecondition,
+        R::AlreadyLogged | R::IdConflict | R::AlreadyInitialized => Code::AlreadyExists,
+        R::BeyondTree => Code::OutOfRange,
+        R::NotFound | R::NotVisible | R::HeadNotFound => Code::NotFound,
+        R::Unauthenticated => Code::Unauthenticated,
+        R::NotLeader
+        | R::NoQuorum
+        | R::NoHead
+        | R::NotInitialized
+        | R::StaleRegistry
+        | R::Amnesia
+        | R::ShuttingDown => Code::Unavailable,
+        R::OutcomeUnknown => Code::DeadlineExceeded,
+        R::Overloaded | R::DiskFull => Code::ResourceExhausted,
+        R::Fork | R::Corrupt => Code::DataLoss,
+        R::Internal => Code::Internal,
+        _ => Code::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_code_and_travels_in_the_status() {
+        for reason in Reason::all() {
+            assert_ne!(code(reason), Code::Unknown, "{reason} has no code");
+            assert_ne!(code(reason), Code::Ok, "{reason}");
+            let status = Status::from(Failure::new(reason, "words").with("leader", 3));
+            assert_eq!(status.code(), code(reason));
+            let details = status.get_error_details();
+            let info = details.error_info().unwrap();
+            assert_eq!(info.reason, reason.as_str());
+            assert_eq!(info.domain, DOMAIN);
+            assert_eq!(info.metadata.get("leader").map(String::as_str), Some("3"));
+        }
+    }
+
+    #[test]
+    fn violations_become_field_violations_within_the_cap() {
+        let violations: Vec<Violation> = (0..100)
+            .map(|n| Violation::new(Reason::InvalidField, format!("record.f{n}"), "rule"))
+            .collect();
+        let status = Status::from(Failure::violations(violations));
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let details = status.get_error_details();
+        let fields = &details.bad_request().unwrap().field_violations;
+        assert_eq!(fields.len(), VIOLATIONS_MAX);
+        assert_eq!(fields[0].field, "record.f0");
+    }
+
+    #[test]
+    fn only_what_may_pass_by_itself_is_worth_a_retry() {
+        for reason in Reason::all() {
+            let status = Status::from(Failure::new(reason, "words"));
+            let retry = status.get_error_details().retry_info().is_some();
+            let passing = matches!(
+                code(reason),
+                Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted
+            );
+            assert_eq!(retry, passing, "{reason}");
+        }
+    }
+
+    #[test]
+    fn internal_errors_do_not_show_their_cause() {
+        let cause = std::io::Error::other("secret path");
+        let status = Status::from(Failure::internal("test", &cause));
+        assert_eq!(status.code(), Code::Internal);
+        assert!(!status.message().contains("secret"));
+    }
+}

@@ -1,0 +1,234 @@
+//! Heads that a policy accepts, and what they say about time and about who holds them.
+
+use std::collections::BTreeSet;
+
+use super::chain::ALGORITHMS;
+use super::file::{FileEntry, OtherHead, PolicyStep};
+use super::report::{Code, CosignerReport, HeadReport, HeldOutside, TimeBracket};
+use super::verdict::SavedHead;
+use crate::statement::UnverifiedStatement;
+use crate::system::{Payload as _, PolicyChange, SystemKind};
+use crate::time::UnixSeconds;
+use crate::tlog::note::NoteError;
+use crate::tlog::policy::{Cosigner, PolicyError};
+use crate::tlog::{
+    ConsistencyProof, InclusionProof, LeafHash, LeafIndex, Note, Origin, Policy, TreeHead,
+};
+
+/// Why the whole input is refused.
+pub(super) type Refused = (Code, String);
+
+/// A head that satisfies a policy.
+#[derive(Debug, Clone)]
+pub(super) struct AcceptedHead {
+    pub(super) origin: Origin,
+    pub(super) head: TreeHead,
+    pub(super) cosigners: Vec<CosignerReport>,
+    /// By then a quorum of the policy had seen this head.
+    seen_by_quorum: Option<u64>,
+    /// Until then a quorum of the policy had seen no later head.
+    newest_until: Option<u64>,
+}
+
+impl AcceptedHead {
+    /// Checks a signed note against a policy: log signature, cosignatures, quorum.
+    pub(super) fn check(text: &str, policy: &Policy) -> Result<Self, Refused> {
+        let note = Note::parse(text.as_bytes()).map_err(|error| {
+            (
+                Code::CheckpointWrong,
+                format!("the checkpoint is malformed: {error}"),
+            )
+        })?;
+        let cosigned = policy.check(&note).map_err(|error| refused(&error))?;
+        let origin = cosigned.checkpoint().checkpoint().origin().clone();
+        let nodes = format!("{origin}/node/");
+        let report = |cosigner: &Cosigner| CosignerReport {
+            name: cosigner.name.to_string(),
+            time: cosigner.time.0,
+            outside: !cosigner.name.as_str().starts_with(&nodes),
+        };
+        let among = cosigned.cosigners();
+        Ok(Self {
+            head: *cosigned.head(),
+            origin,
+            cosigners: among.iter().map(report).collect(),
+            seen_by_quorum: times(among)
+                .find(|time| is_quorum(policy, among, |cosigner| cosigner.time.0 <= *time)),
+            newest_until: times(among)
+                .rev()
+                .find(|time| is_quorum(policy, among, |cosigner| cosigner.time.0 >= *time)),
+        })
+    }
+
+    /// Whether the head covers the entry.
+    pub(super) fn covers(&self, index: LeafIndex) -> bool {
+        self.head.size.contains(index)
+    }
+
+    pub(super) fn report(&self) -> HeadReport {
+        HeadReport {
+            origin: self.origin.to_string(),
+            size: self.head.size.0,
+            root: self.head.root.hash().to_base64(),
+            cosigners: self.cosigners.clone(),
+        }
+    }
+}
+
+/// The heads of one log's history that an input shows, and those that its reader saved.
+#[derive(Debug)]
+pub(super) struct History<'a> {
+    pub(super) heads: Vec<AcceptedHead>,
+    pub(super) saved: &'a [SavedHead],
+}
+
+impl History<'_> {
+    /// The bounds of the time at which the entry was logged.
+    pub(super) fn bracket(&self, index: LeafIndex) -> TimeBracket {
+        let before = self.heads.iter().filter(|head| !head.covers(index));
+        let with = self.heads.iter().filter(|head| head.covers(index));
+        TimeBracket {
+            after: before.filter_map(|head| head.newest_until).max(),
+            not_later_than: with.filter_map(|head| head.seen_by_quorum).min(),
+        }
+    }
+
+    /// The first outsider that holds a head which covers the entry.
+    pub(super) fn held_outside(&self, index: LeafIndex) -> HeldOutside {
+        let covering = || self.heads.iter().filter(|head| head.covers(index));
+        let witness = covering()
+            .flat_map(|head| &head.cosigners)
+            .filter(|cosigner| cosigner.outside)
+            .min_by_key(|cosigner| cosigner.time);
+        let saved = self
+            .saved
+            .iter()
+            .filter(|saved| covering().any(|head| head.head == saved.head))
+            .min_by_key(|saved| saved.saved_at);
+        match (witness, saved) {
+            (Some(witness), saved)
+                if saved.is_none_or(|saved| witness.time <= saved.saved_at.0) =>
+            {
+                HeldOutside::Witness {
+                    name: witness.name.clone(),
+                    since: witness.time,
+                }
+            }
+            (_, Some(saved)) => HeldOutside::SavedHead {
+                since: saved.saved_at.0,
+                size: saved.head.size.0,
+            },
+            (_, None) => HeldOutside::Nobody,
+        }
+    }
+
+    /// Saved heads that contradict the history: same size, other root.
+    pub(super) fn forks(&self) -> impl Iterator<Item = &SavedHead> {
+        self.saved.iter().filter(|saved| {
+            let same_size = |head: &&AcceptedHead| head.head.size == saved.head.size;
+            self.heads
+                .iter()
+                .find(same_size)
+                .is_some_and(|head| head.head.root != saved.head.root)
+        })
+    }
+
+    /// The latest cosignature that is dated after `now`, with some leeway.
+    pub(super) fn dated_ahead(&self, now: UnixSeconds) -> Option<&CosignerReport> {
+        let cosigners = self.heads.iter().flat_map(|head| &head.cosigners);
+        let latest = cosigners.max_by_key(|cosigner| cosigner.time)?;
+        (latest.time > now.0.saturating_add(CLOCK_LEEWAY_SECONDS)).then_some(latest)
+    }
+}
+
+/// How far the clock of the reader may be behind that of a cosigner.
+const CLOCK_LEEWAY_SECONDS: u64 = 300;
+
+/// Checks another head of the file: it satisfies a policy and is consistent with `main`.
+pub(super) fn check_other(
+    other: &OtherHead,
+    main: &AcceptedHead,
+    policies: &[Policy],
+) -> Result<AcceptedHead, String> {
+    let head = policies
+        .iter()
+        .find_map(|policy| AcceptedHead::check(&other.checkpoint, policy).ok())
+        .ok_or("no policy on the way accepts it")?;
+    if head.origin != main.origin {
+        return Err(format!("it is of another log, {}", head.origin));
+    }
+    let (old, new) = if head.head.size <= main.head.size {
+        (&head.head, &main.head)
+    } else {
+        (&main.head, &head.head)
+    };
+    let proof = ConsistencyProof::new(old.size, new.size, other.consistency.clone());
+    let verified = proof.and_then(|proof| proof.verify(old, new));
+    verified.map_err(|error| error.to_string())?;
+    Ok(head)
+}
+
+/// Walks one change of policy: the head of the step satisfies the policy before and after, and
+/// holds the record that changes it. The record's own signatures are checked with the chain.
+pub(super) fn walk(
+    step: &PolicyStep,
+    chain: &[FileEntry],
+    before: &Policy,
+) -> Result<Policy, String> {
+    let head = AcceptedHead::check(&step.checkpoint, before).map_err(|(_, sentence)| sentence)?;
+    let entry = chain.iter().find(|entry| entry.index == step.index);
+    let entry = entry.ok_or("the record is not in the chain")?;
+    let proof = InclusionProof::new(step.index, head.head.size, step.proof.clone());
+    let included = proof.and_then(|proof| proof.verify(LeafHash::of(&entry.statement), &head.head));
+    included.map_err(|error| error.to_string())?;
+    let statement = UnverifiedStatement::parse_accepting(&entry.statement, &ALGORITHMS)
+        .map_err(|error| error.to_string())?;
+    if SystemKind::of(&statement.header().content_type) != Some(SystemKind::Policy) {
+        return Err("the record is no ledger.policy".to_owned());
+    }
+    let change = PolicyChange::decode(statement.payload()).map_err(|error| error.to_string())?;
+    let after = Policy::parse(change.texts.trust.as_bytes()).map_err(|error| error.to_string())?;
+    let same = AcceptedHead::check(&step.checkpoint, &after).map_err(|(_, sentence)| sentence)?;
+    if same.origin != head.origin {
+        return Err("the new policy is for another log".to_owned());
+    }
+    Ok(after)
+}
+
+fn times(cosigners: &[Cosigner]) -> impl DoubleEndedIterator<Item = u64> + use<> {
+    let times: BTreeSet<u64> = cosigners.iter().map(|cosigner| cosigner.time.0).collect();
+    times.into_iter()
+}
+
+fn is_quorum(policy: &Policy, among: &[Cosigner], keep: impl Fn(&Cosigner) -> bool) -> bool {
+    let kept: Vec<Cosigner> = among
+        .iter()
+        .filter(|cosigner| keep(cosigner))
+        .cloned()
+        .collect();
+    policy.is_met(&kept)
+}
+
+fn refused(error: &PolicyError) -> Refused {
+    let code = match error {
+        PolicyError::UnknownLog { .. } => Code::PolicyOfOtherLog,
+        PolicyError::Log(NoteError::NoKnownKey) => Code::LogKeyUnknown,
+        PolicyError::NoQuorum { .. } => Code::QuorumNotReached,
+        PolicyError::Checkpoint(_) | PolicyError::Log(_) | PolicyError::Cosignature(_) => {
+            Code::CheckpointWrong
+        }
+    };
+    (code, causes(error))
+}
+
+/// The error and its causes in one sentence.
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
+    let mut sentence = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        sentence.push_str(": ");
+        sentence.push_str(&error.to_string());
+        cause = error.source();
+    }
+    sentence
+}

@@ -1,0 +1,282 @@
+//! From bytes to a report: everything is recomputed, nothing in the input is believed.
+
+use super::file::{EvidenceError, EvidenceFile};
+use super::heads::{AcceptedHead, History, check_other, walk};
+use super::record::Context;
+use super::report::{Code, Findings, HeldOutside, Input, Report};
+use super::{chain, input};
+use crate::statement::key::PublicKey;
+use crate::system::registry::Registry;
+use crate::time::UnixSeconds;
+use crate::tlog::{LeafHash, MultiProof, Policy, TreeHead};
+
+/// The frozen field list of every kind and version that the verifying program knows.
+pub trait FieldLists {
+    /// The names in their order, or `None` for an unknown kind or version.
+    fn field_list(&self, kind: &str, version: u32) -> Option<Vec<String>>;
+}
+
+/// A head that the verifier saved on an earlier occasion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SavedHead {
+    /// Size and root.
+    pub head: TreeHead,
+    /// When it was saved.
+    pub saved_at: UnixSeconds,
+}
+
+/// What a verifier brings along, beside the policy.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// The time of verification.
+    pub now: UnixSeconds,
+    /// Heads of this log that the verifier saved.
+    pub saved_heads: &'a [SavedHead],
+    /// The field lists that the program knows.
+    pub field_lists: &'a dyn FieldLists,
+    /// The entry that a bare proof or receipt is for.
+    pub statement: Option<&'a [u8]>,
+    /// The cosigned checkpoint for a bare receipt, as signed note.
+    pub checkpoint: Option<&'a str>,
+    /// A receipt key that the verifier accepts even without a checkpoint.
+    pub receipt_key: Option<&'a PublicKey>,
+}
+
+impl std::fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("now", &self.now)
+            .field("saved_heads", &self.saved_heads)
+            .field("receipt_key", &self.receipt_key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Verifies an evidence file, a `.tlog-proof`, a COSE receipt or a checkpoint, whichever `bytes`
+/// are, under the policy that the verifier trusts. Never fails: whatever is wrong is in the report.
+pub fn verify(bytes: &[u8], policy: &Policy, options: &Options<'_>) -> Report {
+    let mut verification = Verification::new(Input::Unknown);
+    match input::kind(bytes) {
+        Input::EvidenceFile => verification.file(bytes, policy, options),
+        Input::TlogProof => input::tlog_proof(&mut verification, bytes, policy, options),
+        Input::Receipt => input::receipt(&mut verification, bytes, policy, options),
+        Input::Checkpoint => input::checkpoint(&mut verification, bytes, policy, options),
+        Input::Unknown => {
+            let sentence = "not an evidence file, proof, receipt or checkpoint";
+            verification.findings.add(Code::InputMalformed, sentence);
+        }
+    }
+    verification.report.input = input::kind(bytes);
+    verification.conclude()
+}
+
+/// A report in the making.
+pub(super) struct Verification {
+    pub(super) report: Report,
+    pub(super) findings: Findings,
+}
+
+impl Verification {
+    fn new(input: Input) -> Self {
+        Self {
+            report: Report::empty(input),
+            findings: Findings::default(),
+        }
+    }
+
+    fn conclude(mut self) -> Report {
+        (self.report.verdict, self.report.findings) = self.findings.conclude();
+        self.report
+    }
+
+    fn file(&mut self, bytes: &[u8], policy: &Policy, options: &Options<'_>) {
+        let file = match EvidenceFile::parse(bytes) {
+            Ok(file) => file,
+            Err(error) => {
+                let code = match error {
+                    EvidenceError::Format { .. } => Code::FormatUnknown,
+                    _ => Code::InputMalformed,
+                };
+                self.findings.add(code, super::heads::causes(&error));
+                return;
+            }
+        };
+        self.report.records_total = file.records.len();
+        let Some((head, policies)) = self.head(&file, policy) else {
+            return;
+        };
+        self.report.head = Some(head.report());
+        if !self.included(&file, &head) {
+            return;
+        }
+        let Some(registry) = chain::replay(&file, &mut self.findings) else {
+            return;
+        };
+        self.report.operators = chain::check_genesis(&file, &registry, &mut self.findings);
+        chain::check_receipt(&file, &registry, &head, &mut self.findings);
+        let history = self.history(&file, head, &policies, options);
+        self.check_history(&history, options);
+        self.records(&file, &registry, &history, options);
+    }
+
+    /// The head of the file, under the verifier's policy or one that it leads to.
+    fn head(
+        &mut self,
+        file: &EvidenceFile,
+        policy: &Policy,
+    ) -> Option<(AcceptedHead, Vec<Policy>)> {
+        let mut policies = vec![policy.clone()];
+        let mut accepted = AcceptedHead::check(&file.head.checkpoint, policy);
+        if accepted.is_err() && !file.policy_steps.is_empty() {
+            let mut current = policy.clone();
+            for (position, step) in file.policy_steps.iter().enumerate() {
+                match walk(step, &file.chain, &current) {
+                    Ok(next) => current = next,
+                    Err(sentence) => {
+                        let sentence = format!("change of policy {position}: {sentence}");
+                        self.findings.add(Code::PolicyStepWrong, sentence);
+                        return None;
+                    }
+                }
+                policies.push(current.clone());
+            }
+            accepted = AcceptedHead::check(&file.head.checkpoint, &current);
+        }
+        match accepted {
+            Ok(head) if head.origin == file.origin => Some((head, policies)),
+            Ok(head) => {
+                let sentence = format!(
+                    "the checkpoint is of {}, the file of {}",
+                    head.origin, file.origin
+                );
+                self.findings.add(Code::CheckpointWrong, sentence);
+                None
+            }
+            Err((code, sentence)) => {
+                self.findings.add(code, sentence);
+                None
+            }
+        }
+    }
+
+    /// Whether all entries of the file are under the root of the head.
+    fn included(&mut self, file: &EvidenceFile, head: &AcceptedHead) -> bool {
+        let records = file
+            .records
+            .iter()
+            .map(|record| (record.index, &record.statement));
+        let chain = file
+            .chain
+            .iter()
+            .map(|entry| (entry.index, &entry.statement));
+        let mut entries: Vec<_> = records.chain(chain).collect();
+        entries.sort_unstable_by_key(|(index, _)| *index);
+        let leaves: Vec<_> = entries
+            .iter()
+            .map(|(_, entry)| LeafHash::of(entry))
+            .collect();
+        let indices = entries.iter().map(|(index, _)| *index).collect();
+        let proof = MultiProof::new(indices, head.head.size, file.proof.clone());
+        match proof.and_then(|proof| proof.verify(&leaves, &head.head)) {
+            Ok(()) => true,
+            Err(error) => {
+                let causes = super::heads::causes(&error);
+                let sentence = format!("the entries do not lead to the root: {causes}");
+                self.findings.add(Code::NotUnderRoot, sentence);
+                false
+            }
+        }
+    }
+
+    fn history<'a>(
+        &mut self,
+        file: &EvidenceFile,
+        head: AcceptedHead,
+        policies: &[Policy],
+        options: &Options<'a>,
+    ) -> History<'a> {
+        let mut heads = Vec::with_capacity(file.heads.len() + 1);
+        for (position, other) in file.heads.iter().enumerate() {
+            match check_other(other, &head, policies) {
+                Ok(other) => heads.push(other),
+                Err(sentence) => {
+                    let sentence = format!("other head {position}: {sentence}");
+                    self.findings.add(Code::OtherHeadWrong, sentence);
+                }
+            }
+        }
+        if !heads.is_sorted_by(|a, b| a.head.size < b.head.size) {
+            let sentence = "the other heads are not in the order of their sizes";
+            self.findings.add(Code::OtherHeadWrong, sentence);
+        }
+        heads.push(head);
+        History {
+            heads,
+            saved: options.saved_heads,
+        }
+    }
+
+    /// What the heads say about forks and clocks.
+    pub(super) fn check_history(&mut self, history: &History<'_>, options: &Options<'_>) {
+        for saved in history.forks() {
+            let sentence = format!(
+                "at size {} you saved the root {}, and this checkpoint has another: the log has \
+                 shown two histories",
+                saved.head.size, saved.head.root
+            );
+            self.findings.add(Code::Fork, sentence);
+        }
+        if let Some(cosigner) = history.dated_ahead(options.now) {
+            let sentence = format!(
+                "{} cosigned at {}, which is ahead of this machine's clock {}",
+                cosigner.name, cosigner.time, options.now
+            );
+            self.findings.add(Code::DatedAhead, sentence);
+        }
+    }
+
+    fn records(
+        &mut self,
+        file: &EvidenceFile,
+        registry: &Registry,
+        history: &History<'_>,
+        options: &Options<'_>,
+    ) {
+        let Some(head) = &self.report.head else {
+            return;
+        };
+        let size = crate::tlog::TreeSize(head.size);
+        let context = Context {
+            registry,
+            history,
+            field_lists: options.field_lists,
+            size,
+        };
+        let mut held_by_nobody = 0_usize;
+        for record in &file.records {
+            let index = record.index.0;
+            match context.check(record) {
+                Ok(report) => {
+                    held_by_nobody += usize::from(report.held_outside == HeldOutside::Nobody);
+                    if report.fields.is_empty() {
+                        let sentence = format!("record {index} shows none of its fields");
+                        self.findings.add_at(Code::NoFieldsShown, index, sentence);
+                    }
+                    self.report.records.push(report);
+                }
+                Err((code, sentence)) => {
+                    self.findings
+                        .add_at(code, index, format!("record {index}: {sentence}"));
+                }
+            }
+        }
+        if held_by_nobody > 0 {
+            let total = file.records.len();
+            let sentence = format!(
+                "{held_by_nobody} of {total} records: nobody outside the ledger's own nodes is \
+                 shown to hold a head that covers them, so their history is the operators' word"
+            );
+            self.findings.add(Code::HeldByNobodyOutside, sentence);
+        }
+    }
+}

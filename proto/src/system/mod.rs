@@ -1,0 +1,196 @@
+//! System records: the statements by which the log says who may do what.
+//!
+//! Each is a Signed Statement whose payload is a public deterministic CBOR map with unsigned keys
+//! (RFC 8949 4.2.1), without personal data. Decoding is strict: an unknown key, a wrong type or a
+//! missing field is an error that names the field and the rule.
+//!
+//! | content type `application/vnd.aimslog.ledger.<x>.v1+cbor` | signed by | `iss` | `sub` part |
+//! |---|---|---|---|
+//! | `genesis` (index 0) | an operator that it lists, approved by all others | service | `genesis` |
+//! | `keys` (index 1) | the service key of genesis; later ones by operators | service | `keys` |
+//! | `policy`, `rules` | as many operators as genesis asks for | service | `policy`, `rules` |
+//! | `node` | as many operators as genesis asks for | service | `node/<id>` |
+//! | `organization` | one operator | service | `org/<id>` |
+//! | `principal` | an administrator of the organisation | organisation | `principal/<org>/<id>` |
+//!
+//! `sub` is `urn:aimslog:<origin>:<part>` and `aud` is the origin. [`registry::Registry`] is the one
+//! home of the rules: nodes apply records through it, and whoever checks an evidence file replays
+//! its chain through it.
+
+mod approval;
+mod fields;
+mod genesis;
+mod id;
+mod keys;
+mod node;
+mod organization;
+mod policy;
+mod principal;
+pub mod registry;
+mod rules;
+mod sign;
+
+use std::fmt;
+
+pub use approval::Approval;
+pub use fields::{MapReader, MapWriter, Payload, PayloadError};
+pub use genesis::{ENTRY_RULE, Genesis, Operator};
+pub use id::{Holder, InvalidId, NodeId, OrganizationId, PrincipalId, Role};
+pub use keys::{Keys, ReceiptKey};
+pub use node::{Node, NodeChange, NodeEntry};
+pub use organization::Organization;
+pub use policy::{PolicyChange, PolicyTexts};
+pub use principal::{Admission, Principal, PrincipalChange};
+pub use rules::Rules;
+pub use sign::{
+    Making, add_approval, approve_record, prove_principal_key, prove_receipt_key, sign_record,
+};
+
+use crate::statement::header::{ContentType, Family};
+use crate::tlog::Origin;
+
+/// Which system record a statement is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SystemKind {
+    /// [`Genesis`].
+    Genesis,
+    /// [`Keys`].
+    Keys,
+    /// [`PolicyChange`].
+    Policy,
+    /// [`Rules`].
+    Rules,
+    /// [`Organization`].
+    Organization,
+    /// [`Principal`].
+    Principal,
+    /// [`Node`].
+    Node,
+}
+
+impl SystemKind {
+    /// All kinds.
+    pub const ALL: [Self; 7] = [
+        Self::Genesis,
+        Self::Keys,
+        Self::Policy,
+        Self::Rules,
+        Self::Organization,
+        Self::Principal,
+        Self::Node,
+    ];
+
+    /// The `<x>` of `ledger.<x>`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Genesis => "genesis",
+            Self::Keys => "keys",
+            Self::Policy => "policy",
+            Self::Rules => "rules",
+            Self::Organization => "organization",
+            Self::Principal => "principal",
+            Self::Node => "node",
+        }
+    }
+
+    /// The content type of version 1 of the kind.
+    ///
+    /// # Panics
+    ///
+    /// Never: every name of a kind is a kind name.
+    pub fn content_type(self) -> ContentType {
+        #[expect(
+            clippy::expect_used,
+            reason = "every name above is a kind name, see the test"
+        )]
+        ContentType::new(Family::Ledger, self.name(), 1).expect("a name of [a-z]+ is a kind name")
+    }
+
+    /// The kind with this content type; every kind has version 1 alone.
+    pub fn of(content_type: &ContentType) -> Option<Self> {
+        let ours = content_type.family() == Family::Ledger && content_type.version() == 1;
+        Self::ALL
+            .into_iter()
+            .find(|kind| ours && kind.name() == content_type.kind())
+    }
+}
+
+impl fmt::Display for SystemKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The payload of a system record, decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SystemRecord {
+    /// The first entry.
+    Genesis(Box<Genesis>),
+    /// Receipt keys.
+    Keys(Keys),
+    /// A change of policy.
+    Policy(PolicyChange),
+    /// A change of the rule bundle.
+    Rules(Rules),
+    /// An organisation.
+    Organization(Organization),
+    /// A principal.
+    Principal(Principal),
+    /// A node.
+    Node(Node),
+}
+
+impl SystemRecord {
+    /// The record with this payload.
+    pub fn decode(kind: SystemKind, payload: &[u8]) -> Result<Self, PayloadError> {
+        Ok(match kind {
+            SystemKind::Genesis => Self::Genesis(Box::new(Payload::decode(payload)?)),
+            SystemKind::Keys => Self::Keys(Payload::decode(payload)?),
+            SystemKind::Policy => Self::Policy(Payload::decode(payload)?),
+            SystemKind::Rules => Self::Rules(Payload::decode(payload)?),
+            SystemKind::Organization => Self::Organization(Payload::decode(payload)?),
+            SystemKind::Principal => Self::Principal(Payload::decode(payload)?),
+            SystemKind::Node => Self::Node(Payload::decode(payload)?),
+        })
+    }
+
+    /// The last part of its subject.
+    pub fn subject_part(&self) -> String {
+        match self {
+            Self::Genesis(record) => record.subject_part(),
+            Self::Keys(record) => record.subject_part(),
+            Self::Policy(record) => record.subject_part(),
+            Self::Rules(record) => record.subject_part(),
+            Self::Organization(record) => record.subject_part(),
+            Self::Principal(record) => record.subject_part(),
+            Self::Node(record) => record.subject_part(),
+        }
+    }
+
+    /// Which record it is.
+    pub const fn kind(&self) -> SystemKind {
+        match self {
+            Self::Genesis(_) => SystemKind::Genesis,
+            Self::Keys(_) => SystemKind::Keys,
+            Self::Policy(_) => SystemKind::Policy,
+            Self::Rules(_) => SystemKind::Rules,
+            Self::Organization(_) => SystemKind::Organization,
+            Self::Principal(_) => SystemKind::Principal,
+            Self::Node(_) => SystemKind::Node,
+        }
+    }
+}
+
+/// The `sub` of a system record: `urn:aimslog:<origin>:<part>`.
+pub fn subject(origin: &Origin, part: &str) -> String {
+    format!("urn:aimslog:{origin}:{part}")
+}
+
+/// What the proof of possession of a principal's key is made over.
+pub fn principal_subject(
+    origin: &Origin,
+    organization: &OrganizationId,
+    principal: &PrincipalId,
+) -> String {
+    subject(origin, &format!("principal/{organization}/{principal}"))
+}

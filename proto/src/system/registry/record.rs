@@ -1,0 +1,126 @@
+//! What an accepted system record changes.
+
+use std::collections::BTreeSet;
+
+use super::{KeyOwner, KeyRow, NodeRow, PrincipalRow, Registry};
+use crate::statement::key::{PublicKey, Thumbprint};
+use crate::system::{
+    Genesis, Keys, NodeChange, NodeEntry, Principal, PrincipalChange, Role, SystemRecord,
+};
+use crate::tlog::LeafIndex;
+
+impl Registry {
+    /// Writes down an accepted record.
+    pub(super) fn record(&mut self, index: LeafIndex, record: &SystemRecord) {
+        self.last = Some(index);
+        match record {
+            SystemRecord::Genesis(genesis) => self.record_genesis(index, genesis),
+            SystemRecord::Keys(keys) => self.record_receipt_keys(index, keys),
+            SystemRecord::Policy(change) => {
+                self.policies.insert(index, change.texts.clone());
+            }
+            SystemRecord::Rules(change) => {
+                self.rules.insert(index, change.bundle);
+            }
+            SystemRecord::Organization(record) => {
+                self.organizations
+                    .insert(record.organization.clone(), index);
+                let row = PrincipalRow {
+                    organization: record.organization.clone(),
+                    principal: record.administrator.clone(),
+                    holder: record.holder.clone(),
+                    roles: vec![Role::administrator()],
+                    acts_for: None,
+                };
+                self.put_principal(index, row, &record.key);
+            }
+            SystemRecord::Principal(record) => self.record_principal(index, record),
+            SystemRecord::Node(change) => match &change.change {
+                NodeChange::Admit(node) => self.put_node(index, node),
+                NodeChange::Remove(id) => {
+                    if let Some(row) = self.nodes.get_mut(id) {
+                        row.removed_at = Some(index);
+                    }
+                }
+            },
+        }
+    }
+
+    fn record_genesis(&mut self, index: LeafIndex, genesis: &Genesis) {
+        for operator in &genesis.operators {
+            let name = operator.name.clone();
+            self.put_key(index, &operator.key, KeyOwner::Operator { name });
+        }
+        self.put_key(index, &genesis.service_key, KeyOwner::Service);
+        self.put_key(index, &genesis.receipt_key, KeyOwner::Receipt);
+        for node in &genesis.nodes {
+            self.put_node(index, node);
+        }
+        self.policies.insert(index, genesis.policy.clone());
+        self.rules.insert(index, genesis.rule_bundle);
+        self.genesis = Some(genesis.clone());
+    }
+
+    fn record_receipt_keys(&mut self, index: LeafIndex, keys: &Keys) {
+        let named: BTreeSet<Thumbprint> = keys
+            .receipt
+            .iter()
+            .map(|receipt| receipt.key.thumbprint())
+            .collect();
+        for (kid, row) in &mut self.keys {
+            if row.owner == KeyOwner::Receipt && row.retired_at.is_none() && !named.contains(kid) {
+                row.retired_at = Some(index);
+            }
+        }
+        for receipt in &keys.receipt {
+            if self.key(&receipt.key.thumbprint()).is_none() {
+                self.put_key(index, &receipt.key, KeyOwner::Receipt);
+            }
+        }
+    }
+
+    fn record_principal(&mut self, index: LeafIndex, record: &Principal) {
+        let id = (record.organization.clone(), record.principal.clone());
+        if let Some(kid) = self.principals.get(&id)
+            && let Some(row) = self.keys.get_mut(kid)
+            && row.retired_at.is_none()
+        {
+            row.retired_at = Some(index);
+        }
+        if let PrincipalChange::Admit(admission) = &record.change {
+            let row = PrincipalRow {
+                organization: record.organization.clone(),
+                principal: record.principal.clone(),
+                holder: admission.holder.clone(),
+                roles: admission.roles.clone(),
+                acts_for: admission.acts_for.clone(),
+            };
+            self.put_principal(index, row, &admission.key);
+        }
+    }
+
+    fn put_principal(&mut self, index: LeafIndex, row: PrincipalRow, key: &PublicKey) {
+        let id = (row.organization.clone(), row.principal.clone());
+        self.principals.insert(id, key.thumbprint());
+        self.put_key(index, key, KeyOwner::Principal(row));
+    }
+
+    fn put_key(&mut self, index: LeafIndex, key: &PublicKey, owner: KeyOwner) {
+        let row = KeyRow {
+            key: *key,
+            owner,
+            registered_at: index,
+            retired_at: None,
+        };
+        self.keys.insert(key.thumbprint(), row);
+    }
+
+    fn put_node(&mut self, index: LeafIndex, node: &NodeEntry) {
+        let row = NodeRow {
+            node: node.clone(),
+            admitted_at: index,
+            removed_at: None,
+        };
+        self.nodes.insert(node.id, row);
+    }
+}
