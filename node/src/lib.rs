@@ -5,9 +5,11 @@
 //!
 //! Architecture invariant: no module names an openraft type outside `raft` and `store::raft_*`.
 
+pub mod check;
 pub mod clock;
 pub mod config;
 pub mod identity;
+pub mod init;
 pub mod limits_server;
 pub mod raft;
 pub mod service;
