@@ -11,6 +11,7 @@ pub mod config;
 pub mod identity;
 pub mod init;
 pub mod limits_server;
+pub mod ledger;
 pub mod raft;
 pub mod service;
 pub mod store;
