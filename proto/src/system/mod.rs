@@ -133,9 +133,9 @@ pub enum SystemRecord {
     /// A change of the rule bundle.
     Rules(Rules),
     /// An organisation.
-    Organization(Organization),
+    Organization(Box<Organization>),
     /// A principal.
-    Principal(Principal),
+    Principal(Box<Principal>),
     /// A node.
     Node(Node),
 }
@@ -148,8 +148,8 @@ impl SystemRecord {
             SystemKind::Keys => Self::Keys(Payload::decode(payload)?),
             SystemKind::Policy => Self::Policy(Payload::decode(payload)?),
             SystemKind::Rules => Self::Rules(Payload::decode(payload)?),
-            SystemKind::Organization => Self::Organization(Payload::decode(payload)?),
-            SystemKind::Principal => Self::Principal(Payload::decode(payload)?),
+            SystemKind::Organization => Self::Organization(Box::new(Payload::decode(payload)?)),
+            SystemKind::Principal => Self::Principal(Box::new(Payload::decode(payload)?)),
             SystemKind::Node => Self::Node(Payload::decode(payload)?),
         })
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::record::At;
 use super::{Extent, KeyOwner, KeyRow, Registry};
 use crate::reason::{Reason, Violation};
 use crate::statement::UnverifiedStatement;
@@ -28,7 +29,8 @@ impl Registry {
         statement: &UnverifiedStatement,
     ) -> Result<SystemRecord, Violation> {
         let record = self.check(index, statement)?;
-        self.record(index, &record);
+        let signer = statement.header().key;
+        self.record(At { index, signer }, &record);
         Ok(record)
     }
 

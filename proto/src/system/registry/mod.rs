@@ -9,10 +9,11 @@
 //! ever, so what a key stands for never changes; a new role or holder comes with a new key.
 
 mod apply;
+mod chain;
 mod evidence;
 mod record;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::statement::key::{PublicKey, Thumbprint};
 use crate::system::{
@@ -42,6 +43,8 @@ pub struct Registry {
     nodes: BTreeMap<NodeId, NodeRow>,
     policies: BTreeMap<LeafIndex, PolicyTexts>,
     rules: BTreeMap<LeafIndex, [u8; 32]>,
+    /// Where the records of receipt keys stand.
+    keys_records: BTreeSet<LeafIndex>,
     last: Option<LeafIndex>,
 }
 
@@ -52,6 +55,8 @@ pub struct KeyRow {
     pub key: PublicKey,
     /// What it stands for.
     pub owner: KeyOwner,
+    /// The key that signed the record which registered it; that of genesis for those in genesis.
+    pub registered_by: Thumbprint,
     /// The record that registered it: valid for later entries.
     pub registered_at: LeafIndex,
     /// The record that retired it: still valid for that one.
@@ -146,6 +151,7 @@ impl Registry {
             nodes: BTreeMap::new(),
             policies: BTreeMap::new(),
             rules: BTreeMap::new(),
+            keys_records: BTreeSet::new(),
             last: None,
         }
     }

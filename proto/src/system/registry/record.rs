@@ -9,13 +9,21 @@ use crate::system::{
 };
 use crate::tlog::LeafIndex;
 
+/// Where a record stands and who signed it.
+#[derive(Clone, Copy)]
+pub(super) struct At {
+    pub(super) index: LeafIndex,
+    pub(super) signer: Thumbprint,
+}
+
 impl Registry {
     /// Writes down an accepted record.
-    pub(super) fn record(&mut self, index: LeafIndex, record: &SystemRecord) {
+    pub(super) fn record(&mut self, at: At, record: &SystemRecord) {
+        let index = at.index;
         self.last = Some(index);
         match record {
-            SystemRecord::Genesis(genesis) => self.record_genesis(index, genesis),
-            SystemRecord::Keys(keys) => self.record_receipt_keys(index, keys),
+            SystemRecord::Genesis(genesis) => self.record_genesis(at, genesis),
+            SystemRecord::Keys(keys) => self.record_receipt_keys(at, keys),
             SystemRecord::Policy(change) => {
                 self.policies.insert(index, change.texts.clone());
             }
@@ -32,11 +40,11 @@ impl Registry {
                     roles: vec![Role::administrator()],
                     acts_for: None,
                 };
-                self.put_principal(index, row, &record.key);
+                self.put_principal(at, row, &record.key);
             }
-            SystemRecord::Principal(record) => self.record_principal(index, record),
+            SystemRecord::Principal(record) => self.record_principal(at, record),
             SystemRecord::Node(change) => match &change.change {
-                NodeChange::Admit(node) => self.put_node(index, node),
+                NodeChange::Admit(node) => self.put_node(at.index, node),
                 NodeChange::Remove(id) => {
                     if let Some(row) = self.nodes.get_mut(id) {
                         row.removed_at = Some(index);
@@ -46,22 +54,23 @@ impl Registry {
         }
     }
 
-    fn record_genesis(&mut self, index: LeafIndex, genesis: &Genesis) {
+    fn record_genesis(&mut self, at: At, genesis: &Genesis) {
         for operator in &genesis.operators {
             let name = operator.name.clone();
-            self.put_key(index, &operator.key, KeyOwner::Operator { name });
+            self.put_key(at, &operator.key, KeyOwner::Operator { name });
         }
-        self.put_key(index, &genesis.service_key, KeyOwner::Service);
-        self.put_key(index, &genesis.receipt_key, KeyOwner::Receipt);
+        self.put_key(at, &genesis.service_key, KeyOwner::Service);
+        self.put_key(at, &genesis.receipt_key, KeyOwner::Receipt);
         for node in &genesis.nodes {
-            self.put_node(index, node);
+            self.put_node(at.index, node);
         }
-        self.policies.insert(index, genesis.policy.clone());
-        self.rules.insert(index, genesis.rule_bundle);
+        self.policies.insert(at.index, genesis.policy.clone());
+        self.rules.insert(at.index, genesis.rule_bundle);
         self.genesis = Some(genesis.clone());
     }
 
-    fn record_receipt_keys(&mut self, index: LeafIndex, keys: &Keys) {
+    fn record_receipt_keys(&mut self, at: At, keys: &Keys) {
+        self.keys_records.insert(at.index);
         let named: BTreeSet<Thumbprint> = keys
             .receipt
             .iter()
@@ -69,23 +78,23 @@ impl Registry {
             .collect();
         for (kid, row) in &mut self.keys {
             if row.owner == KeyOwner::Receipt && row.retired_at.is_none() && !named.contains(kid) {
-                row.retired_at = Some(index);
+                row.retired_at = Some(at.index);
             }
         }
         for receipt in &keys.receipt {
             if self.key(&receipt.key.thumbprint()).is_none() {
-                self.put_key(index, &receipt.key, KeyOwner::Receipt);
+                self.put_key(at, &receipt.key, KeyOwner::Receipt);
             }
         }
     }
 
-    fn record_principal(&mut self, index: LeafIndex, record: &Principal) {
+    fn record_principal(&mut self, at: At, record: &Principal) {
         let id = (record.organization.clone(), record.principal.clone());
         if let Some(kid) = self.principals.get(&id)
             && let Some(row) = self.keys.get_mut(kid)
             && row.retired_at.is_none()
         {
-            row.retired_at = Some(index);
+            row.retired_at = Some(at.index);
         }
         if let PrincipalChange::Admit(admission) = &record.change {
             let row = PrincipalRow {
@@ -95,21 +104,22 @@ impl Registry {
                 roles: admission.roles.clone(),
                 acts_for: admission.acts_for.clone(),
             };
-            self.put_principal(index, row, &admission.key);
+            self.put_principal(at, row, &admission.key);
         }
     }
 
-    fn put_principal(&mut self, index: LeafIndex, row: PrincipalRow, key: &PublicKey) {
+    fn put_principal(&mut self, at: At, row: PrincipalRow, key: &PublicKey) {
         let id = (row.organization.clone(), row.principal.clone());
         self.principals.insert(id, key.thumbprint());
-        self.put_key(index, key, KeyOwner::Principal(row));
+        self.put_key(at, key, KeyOwner::Principal(row));
     }
 
-    fn put_key(&mut self, index: LeafIndex, key: &PublicKey, owner: KeyOwner) {
+    fn put_key(&mut self, at: At, key: &PublicKey, owner: KeyOwner) {
         let row = KeyRow {
             key: *key,
             owner,
-            registered_at: index,
+            registered_by: at.signer,
+            registered_at: at.index,
             retired_at: None,
         };
         self.keys.insert(key.thumbprint(), row);
