@@ -194,6 +194,3 @@ impl Header {
         EvidenceSubject::parse(&self.subject)
     }
 }
-
-#[cfg(test)]
-pub(in crate::statement) mod tests;

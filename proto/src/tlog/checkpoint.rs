@@ -229,6 +229,3 @@ pub enum CheckpointError {
     #[error("the log has not signed the checkpoint")]
     Note(#[source] NoteError),
 }
-
-#[cfg(test)]
-mod tests;

@@ -249,6 +249,3 @@ pub enum ConsistencyError {
         got: RootHash,
     },
 }
-
-#[cfg(test)]
-mod tests;

@@ -87,6 +87,3 @@ pub enum CosignError {
         time: UnixSeconds,
     },
 }
-
-#[cfg(test)]
-mod tests;

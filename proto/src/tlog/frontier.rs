@@ -190,6 +190,3 @@ pub enum FrontierError {
         got: usize,
     },
 }
-
-#[cfg(test)]
-mod tests;

@@ -251,6 +251,3 @@ pub(super) fn hex_digit(digit: u8) -> Option<u8> {
         _ => None,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -196,6 +196,3 @@ pub enum InclusionError {
         got: RootHash,
     },
 }
-
-#[cfg(test)]
-mod tests;

@@ -300,6 +300,3 @@ pub enum MultiProofError {
         got: RootHash,
     },
 }
-
-#[cfg(test)]
-mod tests;

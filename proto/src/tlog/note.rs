@@ -434,6 +434,3 @@ pub enum SignatureRefused {
     #[error("the signature type of the key is unknown")]
     UnknownType,
 }
-
-#[cfg(test)]
-mod tests;

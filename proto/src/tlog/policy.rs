@@ -424,6 +424,3 @@ pub enum PolicyParseError {
     #[error("the policy has no quorum line")]
     NoQuorumLine,
 }
-
-#[cfg(test)]
-mod tests;

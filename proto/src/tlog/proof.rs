@@ -222,6 +222,3 @@ pub enum TlogProofError {
     #[error("the inclusion proof fails")]
     Inclusion(#[source] InclusionError),
 }
-
-#[cfg(test)]
-mod tests;

@@ -419,6 +419,3 @@ pub enum TileError {
         got: usize,
     },
 }
-
-#[cfg(test)]
-mod tests;

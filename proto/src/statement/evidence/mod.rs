@@ -29,6 +29,7 @@
 //! and the chain through [`crate::system::registry`], each statement's signature with the key that
 //! the chain gives, each field against the commitment and the frozen field list of the kind.
 
+mod build;
 mod chain;
 mod file;
 mod heads;
@@ -38,6 +39,7 @@ mod render;
 mod report;
 mod verdict;
 
+pub use build::{Held, ShowError, Shown};
 pub use file::{
     EvidenceError, EvidenceFile, FILE_BYTES_MAX, FORMAT, FileEntry, FileField, FileHead,
     FileRecord, OtherHead, PolicyStep,
@@ -47,3 +49,8 @@ pub use report::{
     OperatorsReport, RecordReport, Report, SignerReport, TimeBracket, Verdict, Weight,
 };
 pub use verdict::{FieldLists, Options, SavedHead, verify};
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
