@@ -1,1 +1,41 @@
-fn main() {}
+//! `aimslog`: the command line of the Aimslog evidence ledger.
+
+mod args;
+mod context;
+mod exit;
+mod keyfile;
+mod output;
+mod verb;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Cli, Command};
+use exit::{Exit, exit_of};
+use output::{Format, Output};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(if cli.global.json {
+        Format::Json
+    } else {
+        Format::Text
+    });
+    match run(cli, output) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            output.say(format!("aimslog: {error:#}"));
+            exit_of(&error).into()
+        }
+    }
+}
+
+fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
+    let flags = &cli.global.connection;
+    match cli.command {
+        Command::Init(init) => init.run(flags, output),
+        Command::Context(context) => context.run(flags, output),
+        Command::Key(key) => key.run(flags, output),
+    }
+}

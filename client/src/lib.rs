@@ -1,1 +1,40 @@
-//! Aimslog.
+//! The client of an Aimslog ledger.
+//!
+//! What this crate returns is verified: heads against the policy and against the heads remembered,
+//! proofs against heads, evidence files from end to end. What cannot be verified says so in its name.
+//! Without the feature `transport` nothing here touches the network: [`trust`] and the protocol crate
+//! are all that an offline verifier needs.
+#![warn(missing_docs)]
+
+#[cfg(feature = "transport")]
+pub mod admin;
+pub mod author;
+pub mod clock;
+#[cfg(feature = "transport")]
+mod connection;
+#[cfg(feature = "transport")]
+mod convert;
+pub mod error;
+mod finished;
+#[cfg(feature = "transport")]
+mod ledger;
+#[cfg(feature = "transport")]
+mod status;
+#[cfg(feature = "transport")]
+mod submitter;
+pub mod trust;
+pub mod verifier;
+
+#[cfg(feature = "transport")]
+pub use connection::Endpoints;
+#[cfg(feature = "transport")]
+pub use convert::EntryRef;
+pub use error::{ClientError, Refusal};
+pub use finished::FinishedStatement;
+#[cfg(feature = "transport")]
+pub use ledger::{
+    EntryKey, EvidenceRequest, Ledger, ListedRecord, ProvenInclusion, ReadKey, RecordFilter,
+    RecordPage,
+};
+#[cfg(feature = "transport")]
+pub use submitter::{Outcome, Wait};

@@ -5,10 +5,13 @@
 //!
 //! Architecture invariant: no module names an openraft type outside `raft` and `store::raft_*`.
 
+pub mod check;
 pub mod clock;
 pub mod config;
 pub mod identity;
+pub mod init;
 pub mod limits_server;
+pub mod ledger;
 pub mod raft;
 pub mod service;
 pub mod store;

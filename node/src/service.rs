@@ -7,6 +7,7 @@ pub mod auth;
 pub mod deadline;
 pub mod listener;
 pub mod peer_tls;
+pub mod serve;
 pub mod spiffe;
 pub mod status;
 pub mod tls;

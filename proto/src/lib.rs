@@ -3,6 +3,8 @@
 //! Pure functions over bytes: no I/O, no clock, no randomness. Salts, keys and times are passed in.
 #![warn(missing_docs)]
 
+pub mod aims;
+pub mod limits;
 pub mod pb;
 pub mod reason;
 pub mod statement;

@@ -376,4 +376,56 @@ mod tests {
         assert!(text.ends_with("...) (nearest justification)"), "{text}");
         assert!(text.chars().count() < 400);
     }
+
+    /// Reasons with their meanings, as the doc comments of the enum give them.
+    fn documented() -> Vec<(String, String)> {
+        let source = include_str!("reason.rs");
+        let (_, body) = source.split_once("pub enum Reason {").expect("the enum");
+        let (body, _) = body.split_once("\n}").expect("its end");
+        let mut rows = Vec::new();
+        let mut meaning: Vec<&str> = Vec::new();
+        for line in body.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            if let Some(text) = line.strip_prefix("///") {
+                meaning.push(text.trim());
+            } else {
+                rows.push((line.trim_end_matches(',').to_owned(), meaning.join(" ")));
+                meaning.clear();
+            }
+        }
+        rows
+    }
+
+    #[test]
+    fn table_in_the_proto_file_agrees() {
+        let text = include_str!("../aimslog/v1/errors.proto");
+        let mut table: Vec<(&str, String)> = Vec::new();
+        for line in text.lines().filter_map(|line| line.strip_prefix("// ")) {
+            let is_reason = line.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+            match (is_reason, line.strip_prefix("  "), table.last_mut()) {
+                (true, _, _) => table.push((line, String::new())),
+                (false, Some(more), Some((_, meaning))) if meaning.is_empty() => {
+                    meaning.push_str(more);
+                }
+                (false, Some(more), Some((_, meaning))) => {
+                    meaning.push(' ');
+                    meaning.push_str(more);
+                }
+                _ => {}
+            }
+        }
+        let names: Vec<String> = Reason::all().map(|reason| format!("{reason:?}")).collect();
+        let documented = documented();
+        assert_eq!(
+            documented
+                .iter()
+                .map(|row| row.0.clone())
+                .collect::<Vec<_>>(),
+            names
+        );
+        let expected: Vec<(&str, String)> = Reason::all()
+            .map(Reason::as_str)
+            .zip(documented.into_iter().map(|row| row.1))
+            .collect();
+        assert_eq!(table, expected);
+    }
 }

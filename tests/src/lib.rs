@@ -1,1 +1,16 @@
-//! Aimslog.
+//! The harness of the whole-cluster tests: real `aimslogd` processes on loopback, what clients were
+//! told, and what must hold afterwards. The scenarios stand in `tests/`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a harness of tests ends the test where something it needs is missing"
+)]
+
+pub mod check;
+pub mod cluster;
+pub mod history;
+pub mod load;
+pub mod people;
+pub mod proxy;

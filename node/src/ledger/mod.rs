@@ -8,10 +8,16 @@
 //! Architecture invariant: nothing below `apply` reads a clock, a random number, JSON or protobuf.
 
 pub mod alarms;
+pub mod apply;
+pub mod blobs;
 pub mod command;
 pub mod cosigner;
 pub mod cosigner_state;
 pub mod cut;
+pub mod digest;
+pub mod door;
+pub mod evidence;
+pub mod evidence_file;
 pub mod exchange;
 pub mod exchange_client;
 pub mod exchange_hello;
@@ -22,17 +28,24 @@ pub mod guard;
 pub mod guard_file;
 pub mod guard_record;
 pub mod head_keys;
+pub mod heads;
+pub mod machine;
 pub mod outcome;
 pub mod payload;
 pub mod progress;
 pub mod publisher;
 pub mod publisher_state;
+pub mod reader;
+pub mod registry;
 pub mod row;
 pub mod sequencer;
 pub mod state;
+pub mod tree;
 pub mod verifier_task;
 
+mod entries;
 mod exchange_wire;
+mod founding;
 
 #[cfg(test)]
 mod testing;

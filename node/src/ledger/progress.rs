@@ -87,7 +87,10 @@ impl LedgerProgress {
     ///
     /// # Errors
     /// When rows are damaged or missing.
-    pub fn read(rows: &impl Rows, applied: Option<Position>) -> Result<Self, StateError> {
+    pub fn read(
+        rows: &(impl Rows + ?Sized),
+        applied: Option<Position>,
+    ) -> Result<Self, StateError> {
         let corrupt = rows.value(&codec::single(Single::Corrupt))?;
         let Some(core) = rows.core()? else {
             return Ok(Self {
@@ -132,7 +135,7 @@ impl LedgerProgress {
 }
 
 /// The cut with the largest tree that is still noted.
-pub fn newest_cut(rows: &impl Rows) -> Result<Option<CutNote>, StateError> {
+pub fn newest_cut(rows: &(impl Rows + ?Sized)) -> Result<Option<CutNote>, StateError> {
     let Some((key, value)) = newest(rows, &codec::cut(0))? else {
         return Ok(None);
     };
@@ -152,7 +155,7 @@ pub fn newest_cut(rows: &impl Rows) -> Result<Option<CutNote>, StateError> {
 }
 
 /// The published head with the largest tree; of several at one size, the newest.
-pub fn newest_head(rows: &impl Rows) -> Result<Option<HeadRow>, StateError> {
+pub fn newest_head(rows: &(impl Rows + ?Sized)) -> Result<Option<HeadRow>, StateError> {
     let Some((_, value)) = newest(rows, &codec::head_by_size(0, 0))? else {
         return Ok(None);
     };
@@ -161,7 +164,10 @@ pub fn newest_head(rows: &impl Rows) -> Result<Option<HeadRow>, StateError> {
 }
 
 /// The last row of the table that `any` is a key of.
-fn newest(rows: &impl Rows, any: &Key) -> Result<Option<(Vec<u8>, Vec<u8>)>, StateError> {
+fn newest(
+    rows: &(impl Rows + ?Sized),
+    any: &Key,
+) -> Result<Option<(Vec<u8>, Vec<u8>)>, StateError> {
     let table = Key {
         family: Family::Meta,
         bytes: any.bytes.get(..1).unwrap_or_default().to_vec(),

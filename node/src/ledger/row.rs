@@ -57,10 +57,6 @@ pub struct Core {
     pub time_term: (u64, u64),
     /// Entry id of genesis: the cluster id.
     pub cluster: [u8; 32],
-    /// The service id, which is the origin and what statements name as audience.
-    pub origin: String,
-    /// Digest of the active rule bundle.
-    pub rules: [u8; 32],
     /// The log's tree.
     pub frontier: Frontier,
     /// Running number that the next published head takes; the first is 0.
@@ -76,6 +72,10 @@ pub struct Core {
 pub struct EntryRow {
     /// The signed statement: the bytes of the leaf.
     pub statement: Bytes,
+    /// The organisation that issued it; empty for the service and its operators.
+    pub organization: String,
+    /// The kind of record, without version.
+    pub kind: String,
     /// Registration time in milliseconds.
     pub time_ms: u64,
     /// Number of the entity in its register, from 1; 0 for system records.
@@ -169,15 +169,6 @@ pub struct CutRow {
     pub root: [u8; 32],
 }
 
-/// The tlog policy that an entry brought.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PolicyRow {
-    /// What every published head satisfies.
-    pub publish: String,
-    /// What verifiers are told to ask for.
-    pub trust: String,
-}
-
 /// Where a node found that its own tree is not the published one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CorruptRow {
@@ -203,9 +194,7 @@ impl Value for Core {
             .u64(self.time_ms)
             .u64(self.time_term.0)
             .u64(self.time_term.1)
-            .raw(&self.cluster)
-            .bytes(self.origin.as_bytes())
-            .raw(&self.rules);
+            .raw(&self.cluster);
         writer
             .bytes(&self.frontier.encode())
             .u64(self.next_head)
@@ -219,8 +208,6 @@ impl Value for Core {
             time_ms: reader.u64("time")?,
             time_term: (reader.u64("term")?, reader.u64("leader")?),
             cluster: reader.array("cluster id")?,
-            origin: reader.text("origin", FIELD_BYTES_MAX)?.to_owned(),
-            rules: reader.array("rules digest")?,
             frontier: read_frontier(reader)?,
             next_head: reader.u64("next head")?,
             trusted_head: reader.option_u64("trusted head")?,
@@ -235,6 +222,8 @@ impl Value for EntryRow {
     fn write(&self, writer: Writer) -> Writer {
         writer
             .bytes(&self.statement)
+            .bytes(self.organization.as_bytes())
+            .bytes(self.kind.as_bytes())
             .u64(self.time_ms)
             .u64(self.number)
             .u32(self.version)
@@ -244,6 +233,8 @@ impl Value for EntryRow {
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             statement: Bytes::copy_from_slice(reader.bytes("statement", FIELD_BYTES_MAX)?),
+            organization: reader.text("organization", FIELD_BYTES_MAX)?.to_owned(),
+            kind: reader.text("kind", FIELD_BYTES_MAX)?.to_owned(),
             time_ms: reader.u64("time")?,
             number: reader.u64("register number")?,
             version: reader.u32("entity version")?,
@@ -369,23 +360,6 @@ impl Value for CutRow {
             raft_index: reader.u64("raft index")?,
             time_ms: reader.u64("time")?,
             root: reader.array("root")?,
-        })
-    }
-}
-
-impl Value for PolicyRow {
-    const WHAT: &'static str = "policy";
-
-    fn write(&self, writer: Writer) -> Writer {
-        writer
-            .bytes(self.publish.as_bytes())
-            .bytes(self.trust.as_bytes())
-    }
-
-    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            publish: reader.text("publish policy", FIELD_BYTES_MAX)?.to_owned(),
-            trust: reader.text("trust policy", FIELD_BYTES_MAX)?.to_owned(),
         })
     }
 }

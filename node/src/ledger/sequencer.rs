@@ -15,7 +15,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, ready},
+    stream::FuturesUnordered,
+};
 use sha2::{Digest, Sha256};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -31,17 +35,32 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    raft::{Committed, ProposeError},
+    raft::{Committed, Consensus, ProposeError, Role},
 };
 
 /// Where commands go. Implemented by Raft, and by the tests.
 pub trait Propose: Send + Sync + 'static {
-    /// Hands over a command. Commands enter the Raft log in the order of these calls; the answer
-    /// comes once the command is committed and applied here, or cannot be.
-    fn propose(&self, command: Bytes) -> BoxFuture<'static, Result<Committed, ProposeError>>;
+    /// Hands over a command; commands enter the Raft log in the order in which these calls return.
+    /// Waits only for room in front of the Raft log, never for a commit.
+    fn submit(&self, command: Bytes) -> BoxFuture<'_, Result<Pending, ProposeError>>;
 
     /// The term that this node leads, if it leads.
     fn leading_term(&self) -> Option<u64>;
+}
+
+/// The answer to a command, once it is committed and applied here, or cannot be.
+pub type Pending = BoxFuture<'static, Result<Committed, ProposeError>>;
+
+impl Propose for Consensus {
+    fn submit(&self, command: Bytes) -> BoxFuture<'_, Result<Pending, ProposeError>> {
+        async move { Ok(Self::submit(self, command).await?.outcome().boxed()) }.boxed()
+    }
+
+    fn leading_term(&self) -> Option<u64> {
+        let status = self.status();
+        let status = status.borrow();
+        (status.role == Role::Leader).then_some(status.vote.term)
+    }
 }
 
 /// How the sequencer works.
@@ -344,7 +363,7 @@ impl<P: Propose> SequencerLoop<P> {
         let mut tick = Instant::now() + self.config.tick;
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
-            if self.depart(&mut flights) {
+            if self.depart(&mut flights).await {
                 tick = Instant::now() + self.config.tick;
             }
             tokio::select! {
@@ -363,7 +382,7 @@ impl<P: Propose> SequencerLoop<P> {
                 },
                 () = tokio::time::sleep_until(tick) => {
                     tick = Instant::now() + self.config.tick;
-                    self.tick(&mut flights);
+                    self.tick(&mut flights).await;
                 }
             }
         }
@@ -411,13 +430,13 @@ impl<P: Propose> SequencerLoop<P> {
     }
 
     /// Hands over as many commands as may go now; true if any did.
-    fn depart(&mut self, flights: &mut FuturesUnordered<Flight>) -> bool {
+    async fn depart(&mut self, flights: &mut FuturesUnordered<Flight>) -> bool {
         let mut departed = false;
         while flights.len() < self.config.window && self.may_depart(flights.len()) {
-            let now = self.stamp(flights);
+            let now = self.stamp(flights).await;
             let jobs = self.next_jobs();
             let command = assemble(&jobs, now);
-            flights.push(self.fly(command, jobs));
+            flights.push(self.fly(command, jobs).await);
             departed = true;
         }
         departed
@@ -464,7 +483,7 @@ impl<P: Propose> SequencerLoop<P> {
     /// The registration time of the next command: the clock's, never before the newest known and,
     /// within a term, never further from it than apply accepts. After a long pause of the process
     /// the distance is made up in ticks.
-    fn stamp(&mut self, flights: &FuturesUnordered<Flight>) -> u64 {
+    async fn stamp(&mut self, flights: &FuturesUnordered<Flight>) -> u64 {
         let applied = self.parts.progress.borrow().clone();
         let term = self.parts.propose.leading_term();
         let now = self.parts.clock.unix_millis();
@@ -479,7 +498,7 @@ impl<P: Propose> SequencerLoop<P> {
                 }
                 reached += TIME_STEP_MS_MAX;
                 let tick = Command::Tick { time_ms: reached };
-                flights.push(self.fly(tick, Vec::new()));
+                flights.push(self.fly(tick, Vec::new()).await);
             }
             time_ms = time_ms.min(reached + TIME_STEP_MS_MAX);
         }
@@ -488,8 +507,11 @@ impl<P: Propose> SequencerLoop<P> {
     }
 
     /// Proposes now, and waits for the outcome in the returned future.
-    fn fly(&self, command: Command, jobs: Vec<Job>) -> Flight {
-        let pending = self.parts.propose.propose(command.encode());
+    async fn fly(&self, command: Command, jobs: Vec<Job>) -> Flight {
+        let pending = match self.parts.propose.submit(command.encode()).await {
+            Ok(pending) => pending,
+            Err(error) => return ready((jobs, Err(error.into()))).boxed(),
+        };
         let limit = self.config.commit_timeout;
         async move {
             let result = match timeout(limit, pending).await {
@@ -505,11 +527,11 @@ impl<P: Propose> SequencerLoop<P> {
         .boxed()
     }
 
-    fn tick(&mut self, flights: &mut FuturesUnordered<Flight>) {
+    async fn tick(&mut self, flights: &mut FuturesUnordered<Flight>) {
         let founded = self.parts.progress.borrow().founded;
         if founded && self.parts.propose.leading_term().is_some() && flights.is_empty() {
-            let time_ms = self.stamp(flights);
-            flights.push(self.fly(Command::Tick { time_ms }, Vec::new()));
+            let time_ms = self.stamp(flights).await;
+            flights.push(self.fly(Command::Tick { time_ms }, Vec::new()).await);
         }
     }
 

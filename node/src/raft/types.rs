@@ -1,44 +1,11 @@
 //! The words of the interface: position, vote, member, status.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-/// Where an entry stands in the Raft log.
-///
-/// Ordered by term, leader, index, as Raft orders log ids. Two entries at one index differ in term
-/// or leader, and then at most one of them was ever committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Position {
-    /// The term of the leader that proposed the entry.
-    pub term: u64,
-    /// The node id of that leader.
-    pub leader: u64,
-    /// Counted from 0.
-    pub index: u64,
-}
-
-/// The newest vote of a node: the highest term it knows, for whom it voted in it, and whether that
-/// candidate is known to have won.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Vote {
-    pub term: u64,
-    pub node: u64,
-    pub committed: bool,
-}
-
-/// How a member is reached and called. The id stands beside it and is never used twice.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Member {
-    /// `host:port` of the peer listener.
-    pub addr: String,
-    /// The cosigner name, `<origin>/node/<id>`.
-    pub name: String,
-}
+pub use crate::store::raft_codec::{Member, Position, Vote};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -95,18 +62,5 @@ impl Status {
             && self
                 .last_quorum_ack
                 .is_some_and(|ack| now.saturating_duration_since(ack) <= age)
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}.{}", self.term, self.leader, self.index)
-    }
-}
-
-impl fmt::Display for Vote {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = if self.committed { "won" } else { "asked" };
-        write!(f, "{}-{} {state}", self.term, self.node)
     }
 }

@@ -1,11 +1,11 @@
-//! Who reads: the token of a call, and whose key it is.
+//! Who reads: the token of a call, checked under the registry of this node.
 //!
-//! The form of read tokens and their checks are the protocol's (`aimslog_proto::token`); the registry
-//! of the log says whose key signed one.
+//! The form of tokens is `aimslog_proto::token`. There is no user directory and no password: the
+//! registry of the log says whose key it is, and a key that is not active reads nothing.
 
 use aimslog_proto::reason::Reason;
 use aimslog_proto::statement::key::{PublicKey, Thumbprint};
-use aimslog_proto::token::{self, UnverifiedToken};
+use aimslog_proto::token::{ReadToken, TokenError, UnverifiedToken};
 use tonic::metadata::MetadataMap;
 
 use crate::service::status::Failure;
@@ -17,7 +17,7 @@ pub struct KeyHolder {
     pub organization: String,
     /// The principal.
     pub principal: String,
-    /// Its key.
+    /// Its Ed25519 key.
     pub key: PublicKey,
 }
 
@@ -28,24 +28,26 @@ pub struct Reader {
     pub organization: String,
     /// The principal that signed the token.
     pub principal: String,
+    /// From when on the token is refused, in Unix seconds.
+    pub expires_at: u64,
 }
 
-/// Why a token is no proof of who calls. The caller learns it: it is about the token alone.
+/// Why nobody is known to call. The caller learns it: it is about the token alone.
 #[derive(Debug, thiserror::Error)]
-pub enum TokenError {
+pub enum AuthError {
     /// No `authorization: Bearer` metadata.
     #[error("the call carries no read token (authorization: Bearer ...)")]
     Missing,
     /// The token itself.
-    #[error("{0}")]
-    Refused(#[source] token::TokenError),
-    /// No active principal has this key, or the signature does not verify: the two look alike.
-    #[error("the key of the read token is not registered, or the signature does not verify")]
-    Unknown,
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// No active principal has this key.
+    #[error("the key of the token is not registered, or not active any more")]
+    UnknownKey,
 }
 
-impl From<TokenError> for Failure {
-    fn from(error: TokenError) -> Self {
+impl From<AuthError> for Failure {
+    fn from(error: AuthError) -> Self {
         Self::new(Reason::Unauthenticated, error.to_string())
     }
 }
@@ -59,31 +61,28 @@ pub struct Expected<'a> {
     pub now: u64,
 }
 
-/// The reader that the metadata of a call prove, under a registry that `holder` asks.
+/// The reader that the metadata of a call prove.
 ///
 /// `holder` is given the thumbprint and answers for active principals only.
 pub fn reader(
     metadata: &MetadataMap,
     expected: Expected<'_>,
     holder: impl FnOnce(&Thumbprint) -> Option<KeyHolder>,
-) -> Result<Reader, TokenError> {
-    let value = metadata.get("authorization").ok_or(TokenError::Missing)?;
-    let text = value.to_str().map_err(|_not_ascii| TokenError::Missing)?;
-    let (scheme, token) = text.split_once(' ').ok_or(TokenError::Missing)?;
+) -> Result<Reader, AuthError> {
+    let value = metadata.get("authorization").ok_or(AuthError::Missing)?;
+    let text = value.to_str().map_err(|_not_ascii| AuthError::Missing)?;
+    let (scheme, token) = text.split_once(' ').ok_or(AuthError::Missing)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(TokenError::Missing);
+        return Err(AuthError::Missing);
     }
-    let token = UnverifiedToken::parse(token).map_err(TokenError::Refused)?;
-    let holder = holder(&token.key()).ok_or(TokenError::Unknown)?;
-    token
-        .verify(&holder.key, expected.audience, expected.now)
-        .map_err(|error| match error {
-            token::TokenError::Signature(_) => TokenError::Unknown,
-            other => TokenError::Refused(other),
-        })?;
+    let token = UnverifiedToken::parse(token)?;
+    let holder = holder(&token.key()).ok_or(AuthError::UnknownKey)?;
+    let ReadToken { expires_at, .. } =
+        token.verify(&holder.key, expected.audience, expected.now)?;
     Ok(Reader {
         organization: holder.organization,
         principal: holder.principal,
+        expires_at,
     })
 }
 
@@ -91,70 +90,78 @@ pub fn reader(
 mod tests {
     use super::*;
     use aimslog_proto::statement::key::SigningKey;
+    use aimslog_proto::token::mint;
 
     const NOW: u64 = 1_800_000_000;
     const AUDIENCE: &str = "ledger.example.com/aims1";
 
-    fn check(authorization: &str) -> Result<Reader, TokenError> {
-        let mut metadata = MetadataMap::new();
-        metadata.insert("authorization", authorization.parse().unwrap());
-        let expected = Expected {
-            audience: AUDIENCE,
-            now: NOW,
-        };
-        let key = SigningKey::from_seed(&[3; 32]).public_key();
-        reader(&metadata, expected, |thumbprint| {
-            (*thumbprint == key.thumbprint()).then(|| KeyHolder {
-                organization: "acme".to_owned(),
-                principal: "p-1".to_owned(),
-                key,
-            })
-        })
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_seed(&[seed; 32])
     }
 
-    fn mint(seed: u8, audience: &str, now: u64) -> String {
-        let key = SigningKey::from_seed(&[seed; 32]);
-        format!("Bearer {}", token::mint(&key, audience, now, 300).unwrap())
+    fn call(authorization: Option<&str>) -> Result<Reader, AuthError> {
+        let mut metadata = MetadataMap::new();
+        if let Some(value) = authorization {
+            metadata.insert("authorization", value.parse().unwrap());
+        }
+        let known = key(3).public_key();
+        reader(
+            &metadata,
+            Expected {
+                audience: AUDIENCE,
+                now: NOW,
+            },
+            |thumbprint| {
+                (*thumbprint == known.thumbprint()).then(|| KeyHolder {
+                    organization: "acme".to_owned(),
+                    principal: "p-1".to_owned(),
+                    key: known,
+                })
+            },
+        )
+    }
+
+    fn bearer(seed: u8, audience: &str, now: u64) -> String {
+        format!("Bearer {}", mint(&key(seed), audience, now, 300).unwrap())
     }
 
     #[test]
-    fn accepts_a_fresh_token_of_a_registered_key() {
-        let reader = check(&mint(3, AUDIENCE, NOW)).unwrap();
+    fn a_fresh_token_of_a_registered_key_gives_its_organisation() {
+        let reader = call(Some(&bearer(3, AUDIENCE, NOW))).unwrap();
         assert_eq!(reader.organization, "acme");
         assert_eq!(reader.principal, "p-1");
+        assert_eq!(reader.expires_at, NOW + 300);
     }
 
     #[test]
-    fn refuses_other_keys_audiences_times_and_schemes() {
-        let refused = |text: &str| check(text).unwrap_err();
-        assert!(matches!(
-            refused(&mint(4, AUDIENCE, NOW)),
-            TokenError::Unknown
-        ));
-        assert!(matches!(
-            refused(&mint(3, "other", NOW)),
-            TokenError::Refused(_)
-        ));
-        assert!(matches!(
-            refused(&mint(3, AUDIENCE, NOW - 361)),
-            TokenError::Refused(_)
-        ));
-        assert!(matches!(
-            refused(&mint(3, AUDIENCE, NOW + 61)),
-            TokenError::Refused(_)
-        ));
-        assert!(matches!(refused("Basic abc"), TokenError::Missing));
-        assert!(matches!(refused("Bearer"), TokenError::Missing));
-        assert!(matches!(refused("Bearer a.b.c"), TokenError::Refused(_)));
-    }
-
-    #[test]
-    fn a_signature_by_another_key_looks_like_an_unknown_key() {
-        let good = mint(3, AUDIENCE, NOW);
-        let (input, _) = good.rsplit_once('.').unwrap();
-        let other = mint(4, AUDIENCE, NOW);
-        let (_, signature) = other.rsplit_once('.').unwrap();
-        let swapped = check(&format!("{input}.{signature}")).unwrap_err();
-        assert!(matches!(swapped, TokenError::Unknown));
+    fn everything_else_proves_nobody() {
+        use base64::Engine as _;
+        let encode = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+        let good = bearer(3, AUDIENCE, NOW);
+        let (_, rest) = good.split_once('.').unwrap();
+        let kid = key(3).public_key().thumbprint().to_string();
+        let with = |alg: &str, typ: &str| {
+            let header = format!(r#"{{"alg":"{alg}","kid":"{kid}","typ":"{typ}"}}"#);
+            format!("Bearer {}.{rest}", encode(&header))
+        };
+        let cases = [
+            ("unknown key", bearer(4, AUDIENCE, NOW)),
+            ("expired", bearer(3, AUDIENCE, NOW - 1_000)),
+            ("future", bearer(3, AUDIENCE, NOW + 1_000)),
+            ("other audience", bearer(3, "ledger.example.com/aims2", NOW)),
+            ("alg none", with("none", "aimslog-read+jwt")),
+            ("alg HS256", with("HS256", "aimslog-read+jwt")),
+            ("typ JWT", with("EdDSA", "JWT")),
+            ("other scheme", good.replace("Bearer", "Basic")),
+            ("no scheme", "Bearer".to_owned()),
+            ("too long", format!("{good}{}", "A".repeat(4_096))),
+        ];
+        assert!(matches!(call(None), Err(AuthError::Missing)));
+        for (what, value) in cases {
+            let result = call(Some(&value));
+            assert!(result.is_err(), "{what}: {result:?}");
+            let failure = result.map_err(Failure::from).unwrap_err();
+            assert_eq!(failure.reason(), Reason::Unauthenticated, "{what}");
+        }
     }
 }

@@ -124,7 +124,7 @@ impl KeyWriter {
 
 // Tables of `meta`.
 const SINGLE: u8 = 0x01;
-const REGISTRY: u8 = 0x02;
+const SYSTEM: u8 = 0x02;
 const HEAD: u8 = 0x03;
 const HEAD_BY_SIZE: u8 = 0x04;
 const HEAD_BY_TIME: u8 = 0x05;
@@ -133,7 +133,6 @@ const ENTITY: u8 = 0x07;
 const BLOB: u8 = 0x08;
 const BLOB_EXPIRY: u8 = 0x09;
 const CUT: u8 = 0x0a;
-const POLICY: u8 = 0x0b;
 // Table of `entries`.
 const ENTRY: u8 = 0x01;
 // Tables of `payloads`.
@@ -179,9 +178,9 @@ pub fn single(which: Single) -> Key {
     Key::new(Family::Meta, SINGLE).u8(id).done()
 }
 
-/// A registry row under the key that the registry rules chose.
-pub fn registry(key: &[u8]) -> Key {
-    Key::new(Family::Meta, REGISTRY).raw(key).done()
+/// That the entry at `index` is a system record: the registry is a function of these.
+pub fn system(index: u64) -> Key {
+    Key::new(Family::Meta, SYSTEM).u64(index).done()
 }
 
 /// A published head by its running number.
@@ -243,11 +242,6 @@ pub fn blob_expiry_from(time_ms: u64) -> Key {
 /// What this node noted at a cut.
 pub fn cut(size: u64) -> Key {
     Key::new(Family::Meta, CUT).u64(size).done()
-}
-
-/// A tlog policy by the index of the entry that brought it.
-pub fn policy(index: u64) -> Key {
-    Key::new(Family::Meta, POLICY).u64(index).done()
 }
 
 /// A log entry.

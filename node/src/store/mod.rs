@@ -1,5 +1,7 @@
-//! The two RocksDB databases of a node, and nothing that decides.
+//! The two `RocksDB` databases of a node, and nothing that decides.
 
 pub mod codec;
 pub mod fatal;
+pub mod raft_codec;
+pub mod raft_db;
 pub mod state_db;

@@ -194,3 +194,6 @@ impl Header {
         EvidenceSubject::parse(&self.subject)
     }
 }
+
+#[cfg(test)]
+pub(in crate::statement) mod tests;

@@ -229,3 +229,6 @@ pub enum CheckpointError {
     #[error("the log has not signed the checkpoint")]
     Note(#[source] NoteError),
 }
+
+#[cfg(test)]
+mod tests;

@@ -249,3 +249,6 @@ pub enum ConsistencyError {
         got: RootHash,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,3 +87,6 @@ pub enum CosignError {
         time: UnixSeconds,
     },
 }
+
+#[cfg(test)]
+mod tests;

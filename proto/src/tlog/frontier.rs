@@ -190,3 +190,6 @@ pub enum FrontierError {
         got: usize,
     },
 }
+
+#[cfg(test)]
+mod tests;

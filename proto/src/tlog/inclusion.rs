@@ -196,3 +196,6 @@ pub enum InclusionError {
         got: RootHash,
     },
 }
+
+#[cfg(test)]
+mod tests;

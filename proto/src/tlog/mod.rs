@@ -29,6 +29,10 @@ pub mod tile;
 pub mod tree;
 
 mod base64;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod oracle;
 
 pub use checkpoint::{Checkpoint, Origin, VerifiedCheckpoint};
 pub use consistency::{ConsistencyPlan, ConsistencyProof};

@@ -300,3 +300,6 @@ pub enum MultiProofError {
         got: RootHash,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -434,3 +434,6 @@ pub enum SignatureRefused {
     #[error("the signature type of the key is unknown")]
     UnknownType,
 }
+
+#[cfg(test)]
+mod tests;

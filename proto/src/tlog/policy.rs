@@ -424,3 +424,6 @@ pub enum PolicyParseError {
     #[error("the policy has no quorum line")]
     NoQuorumLine,
 }
+
+#[cfg(test)]
+mod tests;

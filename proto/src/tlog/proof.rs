@@ -222,3 +222,6 @@ pub enum TlogProofError {
     #[error("the inclusion proof fails")]
     Inclusion(#[source] InclusionError),
 }
+
+#[cfg(test)]
+mod tests;

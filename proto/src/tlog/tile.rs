@@ -419,3 +419,6 @@ pub enum TileError {
         got: usize,
     },
 }
+
+#[cfg(test)]
+mod tests;

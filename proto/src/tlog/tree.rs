@@ -194,3 +194,6 @@ pub(super) fn fold_right(hashes: &[Hash]) -> Option<Hash> {
 pub(super) const fn split(count: u64) -> u64 {
     1 << (count - 1).ilog2()
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,18 +36,15 @@ fn core_and_registers() {
         time_ms: 2,
         time_term: (3, 4),
         cluster: [0xc1; 32],
-        origin: "l/a".to_owned(),
-        rules: [0xd1; 32],
         frontier: Frontier::EMPTY,
         next_head: 5,
         trusted_head: None,
         thin_from: 6,
     };
     let text = format!(
-        "01 00000001 0000000000000002 0000000000000003 0000000000000004 {} 00000003 6c2f61 {} \
+        "01 00000001 0000000000000002 0000000000000003 0000000000000004 {} \
          00000008 0000000000000000 0000000000000005 00 0000000000000006",
         "c1".repeat(32),
-        "d1".repeat(32),
     );
     golden(&core, &text);
 
@@ -71,13 +68,15 @@ fn core_and_registers() {
 fn entries_and_entities() {
     let entry = EntryRow {
         statement: Bytes::from_static(b"st"),
+        organization: "o".to_owned(),
+        kind: "k".to_owned(),
         time_ms: 1,
         number: 2,
         version: 3,
         leaf_hash: [0xaa; 32],
     };
     let text = format!(
-        "01 00000002 7374 0000000000000001 0000000000000002 00000003 {}",
+        "01 00000002 7374 00000001 6f 00000001 6b 0000000000000001 0000000000000002 00000003 {}",
         "aa".repeat(32)
     );
     golden(&entry, &text);
@@ -133,12 +132,6 @@ fn heads_cuts_and_policies() {
         "aa".repeat(32)
     );
     golden(&cut, &text);
-
-    let policy = PolicyRow {
-        publish: "p".to_owned(),
-        trust: "t".to_owned(),
-    };
-    golden(&policy, "01 00000001 70 00000001 74");
 
     let corrupt = CorruptRow {
         size: 1,

@@ -30,7 +30,7 @@ fn keys_have_their_golden_bytes() {
         (single(Single::Membership), Family::Meta, "0102".to_owned()),
         (single(Single::Core), Family::Meta, "0103".to_owned()),
         (single(Single::Corrupt), Family::Meta, "0104".to_owned()),
-        (registry(b"xy"), Family::Meta, "027879".to_owned()),
+        (system(1), Family::Meta, "020000000000000001".to_owned()),
         (head(1), Family::Meta, "030000000000000001".to_owned()),
         (
             head_by_size(2, 1),
@@ -56,7 +56,6 @@ fn keys_have_their_golden_bytes() {
             "090000000000000003".to_owned(),
         ),
         (cut(4), Family::Meta, "0a0000000000000004".to_owned()),
-        (policy(4), Family::Meta, "0b0000000000000004".to_owned()),
         (entry(258), Family::Entries, "010000000000000102".to_owned()),
         (
             payload(258),

@@ -5,6 +5,7 @@ use super::heads::{AcceptedHead, History, check_other, walk};
 use super::record::Context;
 use super::report::{Code, Findings, HeldOutside, Input, Report};
 use super::{chain, input};
+use crate::aims::bundle::RuleBundle;
 use crate::statement::key::PublicKey;
 use crate::system::registry::Registry;
 use crate::time::UnixSeconds;
@@ -14,6 +15,13 @@ use crate::tlog::{LeafHash, MultiProof, Policy, TreeHead};
 pub trait FieldLists {
     /// The names in their order, or `None` for an unknown kind or version.
     fn field_list(&self, kind: &str, version: u32) -> Option<Vec<String>>;
+}
+
+impl FieldLists for RuleBundle {
+    fn field_list(&self, kind: &str, version: u32) -> Option<Vec<String>> {
+        let kind = self.kind(kind, version).ok()?;
+        Some(kind.field_names().map(str::to_owned).collect())
+    }
 }
 
 /// A head that the verifier saved on an earlier occasion.

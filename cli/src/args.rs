@@ -1,0 +1,113 @@
+//! The command line: what every command shares, and the list of commands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::verb;
+
+/// Evidence of an AI management system, in a log that nobody can change unseen.
+///
+/// Submit records (oversight decisions, audit findings, corrective actions ...) to an Aimslog ledger,
+/// and check them offline: who logged what, when at the latest, before which other, and that nothing
+/// was changed or removed since. It does not show that a record is true.
+#[derive(Debug, Parser)]
+#[command(name = "aimslog", version, after_help = EXIT_CODES, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 ok, 1 verification failed, 2 usage, 3 unreachable or I/O, 4 refused by the ledger,
+5 outcome unknown (repeating the same command is safe).
+
+Try it: aimslog demo";
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Print data as one JSON document
+    #[arg(long, global = true, env = "AIMSLOG_JSON", hide_env_values = true)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// Which ledger, as whom: overrides of the context.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection (each overrides the context)")]
+pub(crate) struct Connection {
+    /// Context to use; see `aimslog context`
+    #[arg(long, global = true, env = "AIMSLOG_CONTEXT", value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// Folder of configuration and state [default: ~/.config/aimslog]
+    #[arg(long, global = true, env = "AIMSLOG_HOME", value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// Client listener of a node, host:port; several allowed
+    #[arg(
+        long,
+        global = true,
+        env = "AIMSLOG_ENDPOINT",
+        value_name = "HOST:PORT",
+        value_delimiter = ','
+    )]
+    pub(crate) endpoint: Vec<String>,
+    /// PEM of the authority that signed the nodes' certificates
+    #[arg(long, global = true, env = "AIMSLOG_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Policy file (C2SP tlog-policy) that heads must satisfy
+    #[arg(long, global = true, env = "AIMSLOG_POLICY", value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Seed file of the key that signs
+    #[arg(long, global = true, env = "AIMSLOG_KEY", value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// Organisation that the key belongs to
+    #[arg(long, global = true, env = "AIMSLOG_ORG", value_name = "ID")]
+    pub(crate) org: Option<String>,
+    /// Seconds until a call is given up
+    #[arg(
+        long,
+        global = true,
+        env = "AIMSLOG_TIMEOUT",
+        value_name = "SECONDS",
+        default_value_t = 30
+    )]
+    pub(crate) timeout: u64,
+    /// Admin listener of a node, host:port; several allowed (operators)
+    #[arg(
+        long,
+        global = true,
+        env = "AIMSLOG_ADMIN_ENDPOINT",
+        value_name = "HOST:PORT",
+        value_delimiter = ','
+    )]
+    pub(crate) admin_endpoint: Vec<String>,
+    /// PEM of the authority of the admin listeners (operators)
+    #[arg(long, global = true, env = "AIMSLOG_ADMIN_CA", value_name = "FILE")]
+    pub(crate) admin_ca: Option<PathBuf>,
+    /// PEM of the operator's client certificate (operators)
+    #[arg(long, global = true, env = "AIMSLOG_ADMIN_CERT", value_name = "FILE")]
+    pub(crate) admin_cert: Option<PathBuf>,
+    /// PEM of that certificate's key (operators)
+    #[arg(
+        long,
+        global = true,
+        env = "AIMSLOG_ADMIN_CERT_KEY",
+        value_name = "FILE"
+    )]
+    pub(crate) admin_cert_key: Option<PathBuf>,
+}
+
+/// The commands, one file each in `verb/`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a context: which ledger, which policy, as whom
+    Init(verb::init::Init),
+    /// List, show, choose or remove contexts
+    Context(verb::context::ContextCommand),
+    /// Make a key, or show the public half of one
+    Key(verb::key::Key),
+}

@@ -1,0 +1,71 @@
+//! What a command prints: data to standard output, as text for people or as one JSON document; talk
+//! to standard error.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// One JSON document, for programs.
+    Json,
+}
+
+/// Where a command's words go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    format: Format,
+}
+
+impl Output {
+    pub(crate) fn new(format: Format) -> Self {
+        Self { format }
+    }
+
+    /// Whether the answer is to be JSON.
+    pub(crate) fn is_json(self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Prints the data of the command: `value` as JSON, or `text` for people. A closed pipe (`| head`)
+    /// is no error.
+    pub(crate) fn data(self, value: &impl Serialize, text: impl AsRef<str>) -> Result<()> {
+        let printed = match self.format {
+            Format::Json => serde_json::to_string_pretty(value)?,
+            Format::Text => text.as_ref().trim_end_matches('\n').to_owned(),
+        };
+        ignore_closed_pipe(writeln!(io::stdout().lock(), "{printed}"))
+    }
+
+    /// Says something to the person at the terminal, not part of the data.
+    pub(crate) fn say(self, text: impl AsRef<str>) {
+        // Nobody to say it to is no reason to fail.
+        drop(writeln!(io::stderr().lock(), "{}", text.as_ref()));
+    }
+
+    /// A progress bar over `total` steps, shown after a moment and only to a person at a terminal.
+    pub(crate) fn progress(self, total: usize, what: &'static str) -> ProgressBar {
+        if self.is_json() || !io::stderr().is_terminal() {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::new(u64::try_from(total).unwrap_or(u64::MAX));
+        let style = ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len} {eta}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_message(what);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        bar
+    }
+}
+
+fn ignore_closed_pipe(result: io::Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}

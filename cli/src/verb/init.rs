@@ -1,0 +1,119 @@
+//! `aimslog init`: makes a context.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use serde::Serialize;
+
+use crate::args::Connection;
+use crate::context::{Config, Settings, home, read, read_policy};
+use crate::exit::{Exit, UserError};
+use crate::keyfile;
+use crate::output::Output;
+
+/// Make a context: which ledger, under which policy, as whom.
+///
+/// The settings are the connection flags (--endpoint, --ca, --policy, --key, --org, ...). Files are
+/// checked now, so that a typo is found here and not at the first submission. The new context
+/// becomes the current one.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example: aimslog init --endpoint ledger1.example.com:7443 --endpoint ledger2.example.com:7443 \\
+             --ca client-ca.pem --policy policy.txt --key my.seed --org hospital")]
+pub(crate) struct Init {
+    /// Name of the context
+    #[arg(default_value = "default")]
+    name: String,
+    /// Replace a context of this name
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Serialize)]
+struct Made<'a> {
+    context: &'a str,
+    file: PathBuf,
+    settings: &'a Settings,
+}
+
+impl Init {
+    pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
+        check_name(&self.name)?;
+        let home = home(flags)?;
+        let mut config = Config::load(&home)?;
+        if config.context.contains_key(&self.name) && !self.force {
+            return Err(UserError::usage(format!(
+                "there is a context {:?}; --force replaces it",
+                self.name
+            )));
+        }
+        let settings = settings_of(flags)?;
+        config.context.insert(self.name.clone(), settings.clone());
+        config.current = Some(self.name.clone());
+        config.save(&home)?;
+        let file = home.join("config.toml");
+        let text = format!(
+            "context {} is made and current, in {}\nnext: aimslog doctor",
+            self.name,
+            file.display()
+        );
+        output.data(
+            &Made {
+                context: &self.name,
+                file,
+                settings: &settings,
+            },
+            text,
+        )?;
+        Ok(Exit::Ok)
+    }
+}
+
+/// A context's name is also the name of its state folder.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !name.is_empty() && name.len() <= 64 && name.chars().all(plain) {
+        return Ok(());
+    }
+    Err(UserError::usage(
+        "the name of a context is 1 to 64 letters, digits, '-' or '_'",
+    ))
+}
+
+fn settings_of(flags: &Connection) -> Result<Settings> {
+    let absolute = |path: &Option<PathBuf>| path.as_deref().map(absolute).transpose();
+    let settings = Settings {
+        endpoints: flags.endpoint.clone(),
+        ca: absolute(&flags.ca)?,
+        policy: absolute(&flags.policy)?,
+        key: absolute(&flags.key)?,
+        organization: flags.org.clone(),
+        admin_endpoints: flags.admin_endpoint.clone(),
+        admin_ca: absolute(&flags.admin_ca)?,
+        admin_certificate: absolute(&flags.admin_cert)?,
+        admin_key: absolute(&flags.admin_cert_key)?,
+    };
+    if let Some(policy) = &settings.policy {
+        read_policy(policy)?;
+    }
+    if let Some(key) = &settings.key {
+        keyfile::load(key)?;
+    }
+    for file in [
+        &settings.ca,
+        &settings.admin_ca,
+        &settings.admin_certificate,
+        &settings.admin_key,
+    ]
+    .into_iter()
+    .flatten()
+    {
+        read(file)?;
+    }
+    Ok(settings)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).with_context(|| path.display().to_string())
+}

@@ -1,0 +1,104 @@
+//! What can go wrong between a client and a ledger, and what the caller can do about it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use aimslog_proto::reason::{Reason, Violation};
+use aimslog_proto::tlog::TreeHead;
+
+/// An error of a call to the ledger.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// No endpoint could be reached, or none that could take the call. Nothing was stored.
+    #[error("no node could take the call; tried {}: {last}", tried.join(", "))]
+    Unreachable {
+        /// Every endpoint that was tried.
+        tried: Vec<String>,
+        /// What the last one said.
+        last: String,
+    },
+    /// The call was cut off after it may have reached the ledger: send the same bytes again.
+    #[error("the outcome is not known; sending the same bytes again is safe ({last})")]
+    OutcomeUnknown {
+        /// What the last attempt said.
+        last: String,
+    },
+    /// The ledger refused the call, and will again.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The endpoint, certificate or key that was configured cannot be used.
+    #[error("{what}: {why}")]
+    Configuration {
+        /// Which setting.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The answer does not verify. This is never a matter of trying again.
+    #[error("the answer of {endpoint} does not verify: {why}")]
+    Unverified {
+        /// Which node gave it.
+        endpoint: String,
+        /// Which check failed.
+        why: String,
+    },
+    /// The ledger has shown two heads that cannot be of one history. Keep the file and tell the
+    /// certification body; trying again is no remedy.
+    #[error(
+        "FORK: {endpoint} shows {shown}, which does not continue the remembered {remembered}{}",
+        kept.as_ref().map(|path| format!("; both signed heads are kept in {}", path.display())).unwrap_or_default()
+    )]
+    Fork {
+        /// Which node showed the other history.
+        endpoint: String,
+        /// The head that was remembered.
+        remembered: TreeHead,
+        /// The head that contradicts it.
+        shown: TreeHead,
+        /// Where both signed heads were kept.
+        kept: Option<PathBuf>,
+    },
+    /// The answer is well-formed gRPC but lacks a part that the protocol demands.
+    #[error("the answer lacks {what}")]
+    Malformed {
+        /// The missing or malformed part.
+        what: &'static str,
+    },
+    /// Reading or writing a file of the client failed.
+    #[error("{path}")]
+    File {
+        /// The file.
+        path: String,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A refusal as it crossed gRPC: `google.rpc.ErrorInfo` and `BadRequest`.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{}: {message}{}", reason_text(*reason), violations_text(violations))]
+pub struct Refusal {
+    /// The gRPC code, e.g. `NotFound`.
+    pub code: String,
+    /// The stable reason, where the server gave one that this version knows.
+    pub reason: Option<Reason>,
+    /// For people.
+    pub message: String,
+    /// Further facts, e.g. the leader's address.
+    pub metadata: BTreeMap<String, String>,
+    /// Everything that is wrong with the request.
+    pub violations: Vec<Violation>,
+}
+
+fn reason_text(reason: Option<Reason>) -> &'static str {
+    reason.map_or("REFUSED", Reason::as_str)
+}
+
+fn violations_text(violations: &[Violation]) -> String {
+    violations
+        .iter()
+        .map(|violation| format!("\n  {violation}"))
+        .collect()
+}

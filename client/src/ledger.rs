@@ -1,0 +1,550 @@
+//! Reading from a ledger: every answer is checked against the policy before it is handed on.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aimslog_proto::pb::v1;
+use aimslog_proto::pb::v1::evidence_service_client::EvidenceServiceClient;
+use aimslog_proto::pb::v1::log_service_client::LogServiceClient;
+use aimslog_proto::statement::evidence;
+use aimslog_proto::statement::id::EntryId;
+use aimslog_proto::statement::key::Signer;
+use aimslog_proto::time::UnixSeconds;
+use aimslog_proto::tlog::{
+    ConsistencyProof, Hash, InclusionProof, LeafHash, LeafIndex, Policy, TreeSize,
+};
+use aimslog_proto::{limits, token};
+use tonic::metadata::MetadataValue;
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+
+use crate::clock;
+use crate::connection::{Connection, Endpoints};
+use crate::convert::{self, EntryRef};
+use crate::error::ClientError;
+use crate::trust::{HeadMemory, Relation, SignedHead, chain, relate};
+use crate::verifier;
+
+/// Largest answer that is read, in bytes: a page of records.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// How long a read token lives; a new one is made for each call.
+const TOKEN_SECONDS: u64 = 120;
+
+/// Who reads: a key that the registry of the ledger knows.
+pub type ReadKey = Arc<dyn Signer + Send + Sync>;
+
+/// One entry to ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKey {
+    /// By what it is.
+    Id(EntryId),
+    /// By where it stands.
+    Index(LeafIndex),
+}
+
+/// A ledger: its nodes, the policy that its heads must satisfy, and the heads remembered of it.
+pub struct Ledger {
+    connection: Connection,
+    policy: Policy,
+    memory: Mutex<HeadMemory>,
+    reader: Option<(ReadKey, String)>,
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger")
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A record with what the caller may see of it. The statement's bytes hash to the entry id; that it
+/// stands in the log is what an evidence file or an inclusion proof says, not this.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedRecord {
+    /// Where the service says it stands.
+    pub entry: EntryRef,
+    /// The Signed Statement.
+    pub statement: Vec<u8>,
+    /// What became of the disclosures.
+    pub payload: v1::PayloadStatus,
+    /// All disclosures, if present.
+    pub disclosures: Vec<Vec<u8>>,
+}
+
+/// A page of records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordPage {
+    /// In log order.
+    pub records: Vec<ListedRecord>,
+    /// Asks for the next page; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// What to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordFilter {
+    /// The organisation; required.
+    pub organization: String,
+    /// Only this kind.
+    pub kind: Option<String>,
+    /// Only records about this system.
+    pub system: Option<String>,
+}
+
+/// An inclusion proof that was verified.
+#[derive(Debug, Clone)]
+pub struct ProvenInclusion {
+    /// The leaf.
+    pub leaf: LeafHash,
+    /// The proof, for `.tlog-proof` files and receipts.
+    pub proof: InclusionProof,
+    /// The head that it leads to.
+    pub head: SignedHead,
+}
+
+/// What to disclose in an evidence file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EvidenceRequest {
+    /// At least one.
+    pub entries: Vec<EntryId>,
+    /// Only these fields; empty: all.
+    pub fields: Vec<String>,
+    /// An older head that the caller kept.
+    pub since: Option<TreeSize>,
+}
+
+impl Ledger {
+    /// A ledger at these endpoints. Nothing is sent yet.
+    pub fn new(
+        endpoints: &Endpoints,
+        policy: Policy,
+        memory: HeadMemory,
+    ) -> Result<Self, ClientError> {
+        let connection = Connection::new(endpoints)?;
+        Ok(Self {
+            connection,
+            policy,
+            memory: Mutex::new(memory),
+            reader: None,
+        })
+    }
+
+    /// The same, reading as the holder of this key; `service_id` is what the key signs tokens for.
+    #[must_use]
+    pub fn reading_as(mut self, key: ReadKey, service_id: impl Into<String>) -> Self {
+        self.reader = Some((key, service_id.into()));
+        self
+    }
+
+    /// The policy that every head must satisfy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The request with a fresh token of the reader, if there is one, and its deadline.
+    pub(crate) fn request<T>(&self, message: T) -> Result<Request<T>, Status> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.connection.deadline());
+        if let Some((key, service_id)) = &self.reader {
+            let now = clock::unix_seconds();
+            let token = token::mint(key.as_ref(), service_id, now, TOKEN_SECONDS)
+                .map_err(|error| Status::failed_precondition(chain(&error)))?;
+            let value = MetadataValue::try_from(format!("Bearer {token}"))
+                .map_err(|error| Status::failed_precondition(error.to_string()))?;
+            request.metadata_mut().insert("authorization", value);
+        }
+        Ok(request)
+    }
+
+    pub(crate) async fn log<T, F, Fut>(&self, call: F) -> Result<(String, T), ClientError>
+    where
+        F: Fn(LogServiceClient<Channel>) -> Fut,
+        Fut: Future<Output = Result<T, Status>>,
+    {
+        let call = |channel| {
+            call(LogServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX))
+        };
+        self.connection.call(call).await
+    }
+
+    pub(crate) async fn evidence_service<T, F, Fut>(
+        &self,
+        call: F,
+    ) -> Result<(String, T), ClientError>
+    where
+        F: Fn(EvidenceServiceClient<Channel>) -> Fut,
+        Fut: Future<Output = Result<T, Status>>,
+    {
+        let call = |channel| {
+            let client = EvidenceServiceClient::new(channel);
+            call(client.max_decoding_message_size(ANSWER_BYTES_MAX))
+        };
+        self.connection.call(call).await
+    }
+
+    /// Facts about the log: service id, genesis, policies. Not verified; a policy from here is no
+    /// better than whoever answered.
+    pub async fn unverified_info(&self) -> Result<v1::GetLogInfoResponse, ClientError> {
+        let (_, answer) = self
+            .log(async |mut client| {
+                let request = self.request(v1::GetLogInfoRequest {})?;
+                Ok(client.get_log_info(request).await?.into_inner())
+            })
+            .await?;
+        Ok(answer)
+    }
+
+    /// The newest head of the ledger, checked against the policy and against the head remembered.
+    /// A stale answer is not returned: the remembered head is newer.
+    pub async fn checkpoint(&self) -> Result<SignedHead, ClientError> {
+        self.checkpoint_of(v1::GetCheckpointRequest::default())
+            .await
+    }
+
+    /// A head of at least this size; waits for one up to the deadline.
+    pub async fn checkpoint_covering(&self, size: TreeSize) -> Result<SignedHead, ClientError> {
+        let request = v1::GetCheckpointRequest {
+            wait_for_size: size.0,
+            ..Default::default()
+        };
+        self.checkpoint_of(request).await
+    }
+
+    async fn checkpoint_of(
+        &self,
+        message: v1::GetCheckpointRequest,
+    ) -> Result<SignedHead, ClientError> {
+        let (endpoint, answer) = self
+            .log(async |mut client| {
+                Ok(client
+                    .get_checkpoint(self.request(message)?)
+                    .await?
+                    .into_inner())
+            })
+            .await?;
+        let head = self.check_head(&endpoint, answer.head)?;
+        self.learn(&endpoint, head).await
+    }
+
+    fn check_head(
+        &self,
+        endpoint: &str,
+        message: Option<v1::SignedHead>,
+    ) -> Result<SignedHead, ClientError> {
+        let message = message.ok_or(ClientError::Malformed { what: "head" })?;
+        SignedHead::check(&message.checkpoint, &self.policy).map_err(|why| {
+            ClientError::Unverified {
+                endpoint: endpoint.to_owned(),
+                why,
+            }
+        })
+    }
+
+    /// Relates a head to the remembered one and remembers the newer. Returns the newer.
+    async fn learn(&self, endpoint: &str, head: SignedHead) -> Result<SignedHead, ClientError> {
+        let remembered = self
+            .memory
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .newest()
+            .cloned();
+        let Some(remembered) = remembered else {
+            self.remember(head.clone())?;
+            return Ok(head);
+        };
+        let (old, new) = (remembered.head().size, head.head().size);
+        let proof = if old == new {
+            None
+        } else {
+            let (_, proof) = self
+                .unverified_consistency(old.min(new), old.max(new))
+                .await?;
+            Some(proof)
+        };
+        let relation =
+            relate(remembered.head(), head.head(), proof.as_ref()).map_err(|needed| {
+                ClientError::Unverified {
+                    endpoint: endpoint.to_owned(),
+                    why: needed.to_string(),
+                }
+            })?;
+        match relation {
+            Relation::First | Relation::Extends => {
+                self.remember(head.clone())?;
+                Ok(head)
+            }
+            Relation::Same | Relation::Stale => Ok(remembered),
+            Relation::Fork => {
+                let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+                let kept = memory.keep_fork(&head)?;
+                Err(ClientError::Fork {
+                    endpoint: endpoint.to_owned(),
+                    remembered: *remembered.head(),
+                    shown: *head.head(),
+                    kept,
+                })
+            }
+        }
+    }
+
+    fn remember(&self, head: SignedHead) -> Result<(), ClientError> {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another call may have remembered a newer one meanwhile: the memory never goes back.
+        if memory
+            .newest()
+            .is_some_and(|newest| newest.head().size >= head.head().size)
+        {
+            return Ok(());
+        }
+        memory.remember(head)
+    }
+
+    async fn unverified_consistency(
+        &self,
+        old: TreeSize,
+        new: TreeSize,
+    ) -> Result<(SignedHead, ConsistencyProof), ClientError> {
+        let message = v1::GetConsistencyProofRequest {
+            old_size: old.0,
+            new_size: new.0,
+        };
+        let (endpoint, answer) = self
+            .log(async |mut client| {
+                Ok(client
+                    .get_consistency_proof(self.request(message)?)
+                    .await?
+                    .into_inner())
+            })
+            .await?;
+        Ok((
+            self.check_head(&endpoint, answer.head)?,
+            convert::consistency(answer.proof)?,
+        ))
+    }
+
+    /// The consistency proof from an older head, verified, and the newer head.
+    pub async fn consistency(
+        &self,
+        old: &SignedHead,
+    ) -> Result<(SignedHead, ConsistencyProof), ClientError> {
+        let newest = self.checkpoint().await?;
+        let (head, proof) = self
+            .unverified_consistency(old.head().size, newest.head().size)
+            .await?;
+        proof
+            .verify(old.head(), head.head())
+            .map_err(|error| ClientError::Unverified {
+                endpoint: "the ledger".to_owned(),
+                why: chain(&error),
+            })?;
+        Ok((head, proof))
+    }
+
+    /// Proof that an entry is in the log, under the newest head; verified.
+    pub async fn inclusion(&self, key: EntryKey) -> Result<ProvenInclusion, ClientError> {
+        let asked = match key {
+            EntryKey::Id(id) => {
+                v1::get_inclusion_proof_request::Key::EntryId(id.as_bytes().to_vec())
+            }
+            EntryKey::Index(index) => v1::get_inclusion_proof_request::Key::Index(index.0),
+        };
+        let message = v1::GetInclusionProofRequest {
+            key: Some(asked),
+            tree_size: 0,
+        };
+        let (endpoint, answer) = self
+            .log(async |mut client| {
+                let request = self.request(message.clone())?;
+                Ok(client.get_inclusion_proof(request).await?.into_inner())
+            })
+            .await?;
+        let head = self.check_head(&endpoint, answer.head)?;
+        let proof = convert::inclusion(answer.proof)?;
+        let unverified = |why: String| ClientError::Unverified {
+            endpoint: endpoint.clone(),
+            why,
+        };
+        let leaf = match key {
+            EntryKey::Id(_) => self.entry(key).await?.1,
+            EntryKey::Index(_) => LeafHash::from_hash(Hash::from_bytes(convert::array(
+                &answer.leaf_hash,
+                "leaf_hash of 32 bytes",
+            )?)),
+        };
+        proof
+            .verify(leaf, head.head())
+            .map_err(|error| unverified(chain(&error)))?;
+        self.learn(&endpoint, head.clone()).await?;
+        Ok(ProvenInclusion { leaf, proof, head })
+    }
+
+    /// The bytes of an entry, whose hash is what was asked for, and its leaf hash.
+    pub async fn entry(&self, key: EntryKey) -> Result<(Vec<u8>, LeafHash), ClientError> {
+        let asked = match key {
+            EntryKey::Id(id) => v1::get_entry_request::Key::EntryId(id.as_bytes().to_vec()),
+            EntryKey::Index(index) => v1::get_entry_request::Key::Index(index.0),
+        };
+        let message = v1::GetEntryRequest { key: Some(asked) };
+        let (endpoint, answer) = self
+            .log(async |mut client| {
+                Ok(client
+                    .get_entry(self.request(message.clone())?)
+                    .await?
+                    .into_inner())
+            })
+            .await?;
+        if let EntryKey::Id(id) = key
+            && EntryId::of(&answer.statement) != id
+        {
+            let why = "the entry does not hash to the id that was asked for".to_owned();
+            return Err(ClientError::Unverified { endpoint, why });
+        }
+        let leaf = LeafHash::of(&answer.statement);
+        Ok((answer.statement, leaf))
+    }
+
+    /// The COSE receipt of an entry with the head that makes it worth something. The two are checked
+    /// against each other by [`evidence::verify`], which `verify` of the command line calls.
+    pub async fn receipt(&self, key: EntryKey) -> Result<(Vec<u8>, SignedHead), ClientError> {
+        let asked = match key {
+            EntryKey::Id(id) => v1::get_receipt_request::Key::EntryId(id.as_bytes().to_vec()),
+            EntryKey::Index(index) => v1::get_receipt_request::Key::Index(index.0),
+        };
+        let message = v1::GetReceiptRequest {
+            key: Some(asked),
+            tree_size: 0,
+        };
+        let (endpoint, answer) = self
+            .log(async |mut client| {
+                Ok(client
+                    .get_receipt(self.request(message.clone())?)
+                    .await?
+                    .into_inner())
+            })
+            .await?;
+        Ok((answer.receipt, self.check_head(&endpoint, answer.head)?))
+    }
+
+    /// One record of the reader's organisation.
+    pub async fn record(&self, key: EntryKey) -> Result<ListedRecord, ClientError> {
+        let asked = match key {
+            EntryKey::Id(id) => v1::get_record_request::Key::EntryId(id.as_bytes().to_vec()),
+            EntryKey::Index(index) => v1::get_record_request::Key::Index(index.0),
+        };
+        let message = v1::GetRecordRequest { key: Some(asked) };
+        let (endpoint, answer) = self
+            .evidence_service(async |mut client| {
+                Ok(client
+                    .get_record(self.request(message.clone())?)
+                    .await?
+                    .into_inner())
+            })
+            .await?;
+        listed(
+            &endpoint,
+            answer
+                .record
+                .ok_or(ClientError::Malformed { what: "record" })?,
+        )
+    }
+
+    /// A page of the reader's organisation's records.
+    pub async fn list(
+        &self,
+        filter: &RecordFilter,
+        page: Option<&str>,
+    ) -> Result<RecordPage, ClientError> {
+        let message = v1::ListRecordsRequest {
+            organization: filter.organization.clone(),
+            kind: filter.kind.clone().unwrap_or_default(),
+            system: filter.system.clone().unwrap_or_default(),
+            page_size: u32::try_from(limits::PAGE_MAX).unwrap_or(u32::MAX),
+            page_token: page.unwrap_or_default().to_owned(),
+        };
+        let (endpoint, answer) = self
+            .evidence_service(async |mut client| {
+                Ok(client
+                    .list_records(self.request(message.clone())?)
+                    .await?
+                    .into_inner())
+            })
+            .await?;
+        let records = answer
+            .records
+            .into_iter()
+            .map(|record| listed(&endpoint, record));
+        let records = records.collect::<Result<_, _>>()?;
+        let next = Some(answer.next_page_token).filter(|token| !token.is_empty());
+        Ok(RecordPage { records, next })
+    }
+
+    /// The evidence file of these records. It is verified before it is returned.
+    pub async fn evidence(&self, asked: &EvidenceRequest) -> Result<Vec<u8>, ClientError> {
+        let message = v1::GetEvidenceRequest {
+            entry_ids: asked
+                .entries
+                .iter()
+                .map(|id| id.as_bytes().to_vec())
+                .collect(),
+            fields: asked.fields.clone(),
+            since_size: asked.since.map_or(0, |size| size.0),
+            tree_size: 0,
+        };
+        let (endpoint, file) = self
+            .log(async |mut client| {
+                let mut stream = client
+                    .get_evidence(self.request(message.clone())?)
+                    .await?
+                    .into_inner();
+                let mut file = Vec::new();
+                while let Some(part) = stream.message().await? {
+                    if file.len() + part.chunk.len() > evidence::FILE_BYTES_MAX {
+                        return Err(Status::out_of_range("the evidence file is too large"));
+                    }
+                    file.extend_from_slice(&part.chunk);
+                }
+                Ok(file)
+            })
+            .await?;
+        self.check_evidence(&endpoint, &file)?;
+        Ok(file)
+    }
+
+    /// Refuses an evidence file that does not verify under the policy of this ledger.
+    pub(crate) fn check_evidence(&self, endpoint: &str, file: &[u8]) -> Result<(), ClientError> {
+        let now = UnixSeconds(clock::unix_seconds());
+        let report = verifier::verify(file, &self.policy, now);
+        if report.verdict.is_verified() {
+            return Ok(());
+        }
+        Err(ClientError::Unverified {
+            endpoint: endpoint.to_owned(),
+            why: report.to_string(),
+        })
+    }
+
+    /// How long a call may take in all.
+    pub fn deadline(&self) -> Duration {
+        self.connection.deadline()
+    }
+}
+
+fn listed(endpoint: &str, message: v1::Record) -> Result<ListedRecord, ClientError> {
+    let payload = message.payload_status();
+    let entry = convert::entry_ref(message.entry)?;
+    if EntryId::of(&message.statement) != entry.entry_id {
+        let why = "a statement does not hash to its entry id".to_owned();
+        return Err(ClientError::Unverified {
+            endpoint: endpoint.to_owned(),
+            why,
+        });
+    }
+    Ok(ListedRecord {
+        entry,
+        statement: message.statement,
+        payload,
+        disclosures: message.disclosures,
+    })
+}

@@ -1,0 +1,100 @@
+//! From a gRPC status to what the caller can act upon: the only place that reads `google.rpc`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aimslog_proto::reason::{Reason, Violation};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::error::Refusal;
+
+/// What to do with a failed attempt.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// Try again, elsewhere or later; nothing was stored by this attempt.
+    Retry { after: Option<Duration> },
+    /// Try again: the attempt may have been carried out, and repeating it is safe.
+    RetryUnknown,
+    /// Final.
+    Final(Refusal),
+}
+
+/// Every call of the public API may be repeated safely (a statement is its own idempotency key), so
+/// only the blame matters here: refusals are final, anything else is tried elsewhere.
+pub(crate) fn judge(status: &Status) -> Verdict {
+    let refusal = refusal(status);
+    match refusal.reason {
+        Some(Reason::OutcomeUnknown) => return Verdict::RetryUnknown,
+        Some(
+            Reason::NotLeader
+            | Reason::NoQuorum
+            | Reason::StaleRegistry
+            | Reason::Amnesia
+            | Reason::Corrupt
+            | Reason::ShuttingDown
+            | Reason::Overloaded
+            | Reason::DiskFull,
+        ) => {
+            return Verdict::Retry {
+                after: retry_delay(status),
+            };
+        }
+        Some(_) => return Verdict::Final(refusal),
+        None => {}
+    }
+    match status.code() {
+        Code::Unavailable | Code::ResourceExhausted | Code::Aborted => Verdict::Retry {
+            after: retry_delay(status),
+        },
+        // Cut off by the transport or by a deadline on the way: it may have arrived.
+        Code::DeadlineExceeded | Code::Cancelled | Code::Unknown | Code::Internal => {
+            Verdict::RetryUnknown
+        }
+        _ => Verdict::Final(refusal),
+    }
+}
+
+fn retry_delay(status: &Status) -> Option<Duration> {
+    status
+        .get_details_retry_info()
+        .and_then(|info| info.retry_delay)
+}
+
+/// The refusal that a status carries.
+pub(crate) fn refusal(status: &Status) -> Refusal {
+    let info = status.get_details_error_info();
+    let metadata: BTreeMap<String, String> = info
+        .as_ref()
+        .map(|info| info.metadata.clone().into_iter().collect())
+        .unwrap_or_default();
+    let violations = status
+        .get_details_bad_request()
+        .map(|bad| {
+            bad.field_violations
+                .into_iter()
+                .map(|field| Violation::new(Reason::InvalidRequest, field.field, field.description))
+                .collect()
+        })
+        .unwrap_or_default();
+    Refusal {
+        code: format!("{:?}", status.code()),
+        reason: info.and_then(|info| Reason::from_text(&info.reason)),
+        message: status.message().to_owned(),
+        metadata,
+        violations,
+    }
+}
+
+/// A violation from its message.
+pub(crate) fn violation(message: aimslog_proto::pb::v1::Violation) -> Violation {
+    let reason = Reason::from_text(&message.reason).unwrap_or(Reason::Internal);
+    let mut violation = Violation::new(reason, message.field, message.rule);
+    if !message.found.is_empty() {
+        violation = violation.found(message.found);
+    }
+    if !message.nearest.is_empty() {
+        violation = violation.nearest(message.nearest);
+    }
+    violation
+}

@@ -1,0 +1,232 @@
+//! `aimslogd check`: everything that can be wrong before a node starts, said at once.
+
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError, Problem};
+use crate::identity::NodeKeys;
+use crate::init::{node_name, statement_key};
+use crate::service::spiffe::ClusterTag;
+use crate::service::status::Chain;
+use crate::service::tls::{NodeTls, TlsIdentity};
+use aimslog_proto::statement::UnverifiedStatement;
+use aimslog_proto::statement::id::EntryId;
+use aimslog_proto::system::registry::Registry;
+use aimslog_proto::system::{Genesis, NodeId};
+use aimslog_proto::tlog::LeafIndex;
+use aimslog_proto::tlog::note::{KeyName, VerifierKey};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Free space that a node needs to start, beside the reserve that stops submissions.
+const START_BYTES_MIN: u64 = 64 << 20;
+
+/// What `check` found.
+#[derive(Debug)]
+pub struct Report {
+    /// The configuration in effect, or every problem.
+    pub text: String,
+    /// Whether a node would start with it.
+    pub good: bool,
+}
+
+/// The first two entries of the log, as the node's folder holds them.
+#[derive(Debug)]
+pub struct FirstEntries {
+    /// Entry 0, verbatim.
+    pub genesis_bytes: Vec<u8>,
+    /// Entry 1, verbatim.
+    pub keys_bytes: Vec<u8>,
+    /// What entry 0 says.
+    pub genesis: Genesis,
+    /// The cluster id: entry id of entry 0.
+    pub cluster_id: EntryId,
+}
+
+/// Why the first two entries are not usable.
+#[derive(Debug, thiserror::Error)]
+pub enum FoundingError {
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Not a statement.
+    #[error("{} is not a signed statement", path.display())]
+    Statement {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: aimslog_proto::statement::StatementError,
+    },
+    /// A statement that may not stand there.
+    #[error("{} is not acceptable: {violation}", path.display())]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// Which rule it breaks.
+        violation: Box<aimslog_proto::reason::Violation>,
+    },
+    /// Entry 0 is another record.
+    #[error("{} is not a genesis", path.display())]
+    NotGenesis {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Reads entries 0 and 1 and checks them as every node does at apply.
+pub fn first_entries(config: &Config) -> Result<FirstEntries, FoundingError> {
+    let mut registry = Registry::new();
+    let mut read = |path: &Path, index: u64| {
+        let bytes = std::fs::read(path).map_err(|source| FoundingError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let statement =
+            UnverifiedStatement::parse(&bytes).map_err(|source| FoundingError::Statement {
+                path: path.to_owned(),
+                source,
+            })?;
+        registry
+            .apply(LeafIndex(index), &statement)
+            .map_err(|violation| FoundingError::Refused {
+                path: path.to_owned(),
+                violation: Box::new(violation),
+            })?;
+        Ok(bytes)
+    };
+    let genesis_bytes = read(&config.genesis, 0)?;
+    let keys_bytes = read(&config.keys_statement, 1)?;
+    let genesis = registry
+        .genesis()
+        .cloned()
+        .ok_or_else(|| FoundingError::NotGenesis {
+            path: config.genesis.clone(),
+        })?;
+    let cluster_id = EntryId::of(&genesis_bytes);
+    Ok(FirstEntries {
+        genesis_bytes,
+        keys_bytes,
+        genesis,
+        cluster_id,
+    })
+}
+
+/// Reads the file and everything it names. An error is only that the file itself is unusable.
+pub fn check(path: &Path, clock: &dyn Clock) -> Result<Report, ConfigError> {
+    let config = Config::load(path)?;
+    let problems = problems(&config, clock);
+    if problems.is_empty() {
+        return Ok(Report {
+            text: config.effective(),
+            good: true,
+        });
+    }
+    let mut text = String::new();
+    for problem in &problems {
+        // Writing to a String cannot fail.
+        let _infallible = writeln!(text, "{problem}");
+    }
+    Ok(Report { text, good: false })
+}
+
+/// Everything that would keep a node with this configuration from starting, as far as files say.
+pub fn problems(config: &Config, clock: &dyn Clock) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut add = |key: &str, error: &dyn std::error::Error| {
+        problems.push(Problem::new(key, Chain(error).to_string()));
+    };
+    let keys = NodeKeys::load(&config.keys)
+        .map_err(|error| add("keys", &error))
+        .ok();
+    let first = first_entries(config)
+        .map_err(|error| add("node.genesis", &error))
+        .ok();
+    if let Some(first) = &first {
+        let identity = TlsIdentity {
+            cluster: ClusterTag::of(first.cluster_id.as_bytes()),
+            node_id: config.node_id,
+            now: clock.unix_seconds(),
+        };
+        if let Err(error) = NodeTls::load(&config.tls, identity) {
+            add("tls", &error);
+        }
+    }
+    if let (Some(first), Some(keys)) = (&first, &keys) {
+        problems.extend(key_problems(config, &first.genesis, keys));
+    }
+    for (key, folder) in [
+        ("node.data_dir", &config.data_dir),
+        ("node.guard_dir", &config.guard_dir),
+    ] {
+        if let Err(problem) = folder_problem(folder) {
+            problems.push(Problem::new(key, problem));
+        }
+    }
+    problems
+}
+
+/// The keys must be the ones that genesis names. A node that was admitted later is in no genesis.
+fn key_problems(config: &Config, genesis: &Genesis, keys: &NodeKeys) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut wrong = |key: &str, what: &str| {
+        problems.push(Problem::new(
+            key,
+            format!("is not the {what} key that genesis names"),
+        ));
+    };
+    let origin = &genesis.origin;
+    if VerifierKey::ed25519(genesis.log_key.name().clone(), &keys.log.verifying_key())
+        != genesis.log_key
+    {
+        wrong("keys.log", "log");
+    }
+    if statement_key(&keys.receipt).public_key() != genesis.receipt_key {
+        wrong("keys.receipt", "receipt");
+    }
+    if statement_key(&keys.service).public_key() != genesis.service_key {
+        wrong("keys.service", "service");
+    }
+    let own = genesis
+        .nodes
+        .iter()
+        .find(|node| Some(node.id) == NodeId::new(config.node_id));
+    if let (Some(own), Ok(name)) = (own, KeyName::new(node_name(origin, config.node_id)))
+        && VerifierKey::cosignature_v1(name, &keys.cosigner.verifying_key()) != own.cosigner
+    {
+        wrong("keys.cosigner", "cosigner");
+    }
+    let expected = node_name(origin, config.node_id);
+    if config.name != expected {
+        let problem = format!("must be {expected}, as genesis says");
+        problems.push(Problem::new("node.name", problem));
+    }
+    problems
+}
+
+fn folder_problem(folder: &Path) -> Result<(), String> {
+    let metadata = std::fs::metadata(folder)
+        .map_err(|error| format!("cannot use {}: {error}", folder.display()))?;
+    if !metadata.is_dir() {
+        return Err(format!("{} is not a folder", folder.display()));
+    }
+    let free = free_bytes(folder)
+        .map_err(|error| format!("cannot ask for free space at {}: {error}", folder.display()))?;
+    if free < START_BYTES_MIN {
+        let (free, least) = (free >> 20, START_BYTES_MIN >> 20);
+        return Err(format!(
+            "too little disk: {free} MiB free, {least} MiB needed to start"
+        ));
+    }
+    Ok(())
+}
+
+/// Space on the volume of `folder` that this program may use.
+pub fn free_bytes(folder: &Path) -> std::io::Result<u64> {
+    let volume = rustix::fs::statvfs(folder)?;
+    Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
+}

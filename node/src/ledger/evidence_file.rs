@@ -1,0 +1,382 @@
+//! Evidence files: one or many records with everything that proves them under one head.
+
+use std::collections::BTreeSet;
+
+use aimslog_proto::{
+    statement::{
+        FieldProof, UnverifiedStatement,
+        evidence::{
+            EvidenceFile, FileEntry, FileField, FileHead, FileRecord, OtherHead, PolicyStep,
+        },
+        key::Signature,
+        receipt::HeadReceipt,
+    },
+    system::registry::{KeyOwner, Registry},
+    time::{UnixMillis, UnixSeconds},
+    tlog::{Hash, LeafHash, LeafIndex, TreeSize},
+};
+
+use super::{
+    apply::ApplyError,
+    payload::{self, PayloadRow},
+    reader,
+    row::{EntryRow, HeadRow},
+    tree,
+};
+use crate::store::state_db::{Rows, StateError};
+
+/// Which records to prove, and how much of them to show.
+#[derive(Debug, Clone, Copy)]
+pub struct EvidenceRequest<'a> {
+    /// The records, strictly ascending; at least one, all covered by `head`.
+    pub indices: &'a [LeafIndex],
+    /// Which fields are shown.
+    pub fields: FieldChoice<'a>,
+    /// The head under which everything is proven.
+    pub head: &'a HeadRow,
+}
+
+/// Which fields of the records an evidence file shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldChoice<'a> {
+    /// All.
+    All,
+    /// None: only that the statements are logged.
+    None,
+    /// Those with these names.
+    Named(&'a [String]),
+}
+
+/// Why there is no evidence file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvidenceFileError {
+    /// Rows are damaged.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A stored statement or record is damaged.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The log has no such entry under this head.
+    #[error("no entry {index} under a head of {size}")]
+    BeyondHead {
+        /// The entry asked for.
+        index: LeafIndex,
+        /// Size of the head.
+        size: u64,
+    },
+    /// The entry is a system record; those stand in the chain.
+    #[error("entry {index} is a record of the ledger itself")]
+    SystemRecord {
+        /// The entry asked for.
+        index: LeafIndex,
+    },
+    /// Fields are asked for that the ledger was never given, or that are erased.
+    #[error("the content of entry {index} is not held here")]
+    NoContent {
+        /// The entry asked for.
+        index: LeafIndex,
+    },
+    /// What the state holds does not fit together.
+    #[error("the state contradicts itself: {what}")]
+    Contradiction {
+        /// What does not hold.
+        what: &'static str,
+    },
+}
+
+/// The evidence file for these records. Reads as many rows as the records, their chain and one
+/// multi-proof need.
+///
+/// # Errors
+/// [`EvidenceFileError`].
+pub fn evidence_file(
+    rows: &(impl Rows + ?Sized),
+    registry: &Registry,
+    request: &EvidenceRequest<'_>,
+) -> Result<EvidenceFile, EvidenceFileError> {
+    let size = TreeSize(request.head.size);
+    let mut records = Vec::new();
+    let mut chain = Chain::new(rows, registry, size);
+    for index in request.indices {
+        let entry = reader::entry(rows, *index)?
+            .filter(|_| size.contains(*index))
+            .ok_or(EvidenceFileError::BeyondHead {
+                index: *index,
+                size: size.0,
+            })?;
+        if entry.number == 0 {
+            return Err(EvidenceFileError::SystemRecord { index: *index });
+        }
+        chain.lead_to_signer(&entry, *index)?;
+        records.push(record(rows, request.fields, (*index, &entry))?);
+    }
+    let policy_steps = chain.policy_steps()?;
+    let chain = chain.entries()?;
+    let mut indices: Vec<LeafIndex> = request
+        .indices
+        .iter()
+        .copied()
+        .chain(chain.iter().map(|entry| entry.index))
+        .collect();
+    indices.sort_unstable();
+    let proof = tree::multi(rows, indices, size)?.ok_or(EvidenceFileError::Contradiction {
+        what: "records and their chain are ascending and covered by the head",
+    })?;
+    let genesis = registry.genesis().ok_or(EvidenceFileError::Contradiction {
+        what: "a founded ledger has a genesis",
+    })?;
+    Ok(EvidenceFile {
+        origin: genesis.origin.clone(),
+        head: FileHead {
+            checkpoint: note_text(request.head)?,
+            receipt: head_receipt(registry, request.head)?,
+        },
+        records,
+        chain,
+        proof: proof.hashes().to_vec(),
+        heads: bracketing_heads(rows, request)?,
+        policy_steps,
+    })
+}
+
+/// What every receipt under this head has in common.
+///
+/// # Errors
+/// When the registry has no receipt key for it.
+pub fn head_receipt(registry: &Registry, head: &HeadRow) -> Result<HeadReceipt, EvidenceFileError> {
+    let missing = EvidenceFileError::Contradiction {
+        what: "a published head has a receipt key",
+    };
+    let Some(genesis) = registry.genesis() else {
+        return Err(missing);
+    };
+    let last = LeafIndex(head.size.saturating_sub(1));
+    let root = super::progress::tree_head(head.size, head.root).root;
+    // While keys are exchanged there may be two; the signature says which.
+    for key in registry.receipt_keys_at(last) {
+        let receipt = HeadReceipt::from_signature(
+            &genesis.origin,
+            key.key.thumbprint(),
+            UnixSeconds(head.receipt_iat),
+            Signature(head.receipt_signature),
+        );
+        if receipt.verify(&key.key, &genesis.origin, &root).is_ok() {
+            return Ok(receipt);
+        }
+    }
+    Err(missing)
+}
+
+fn record(
+    rows: &(impl Rows + ?Sized),
+    choice: FieldChoice<'_>,
+    (index, entry): (LeafIndex, &EntryRow),
+) -> Result<FileRecord, EvidenceFileError> {
+    let (fields, field_proof) = match choice {
+        FieldChoice::None => (Vec::new(), Vec::new()),
+        FieldChoice::All | FieldChoice::Named(_) => fields(rows, choice, index)?,
+    };
+    Ok(FileRecord {
+        index,
+        statement: entry.statement.to_vec(),
+        fields,
+        field_proof,
+        registered_at: Some(UnixMillis(entry.time_ms)),
+        register_number: Some(entry.number),
+    })
+}
+
+fn fields(
+    rows: &(impl Rows + ?Sized),
+    choice: FieldChoice<'_>,
+    index: LeafIndex,
+) -> Result<(Vec<FileField>, Vec<Hash>), EvidenceFileError> {
+    let Some(PayloadRow::Present(bytes)) = reader::payload(rows, index)? else {
+        return Err(EvidenceFileError::NoContent { index });
+    };
+    let disclosures = payload::decode(&bytes).map_err(StateError::row("payload"))?;
+    let mut shown = Vec::new();
+    for (place, bytes) in (0_u32..).zip(&disclosures) {
+        let text = str::from_utf8(bytes).map_err(|_| EvidenceFileError::Contradiction {
+            what: "a disclosure is UTF-8",
+        })?;
+        if is_chosen(choice, bytes) {
+            shown.push(FileField {
+                index: place,
+                disclosure: text.to_owned(),
+            });
+        }
+    }
+    // All fields need no proof beside themselves, and none need none.
+    if shown.is_empty() || shown.len() == disclosures.len() {
+        return Ok((shown, Vec::new()));
+    }
+    let leaves: Vec<LeafHash> = disclosures
+        .iter()
+        .map(|bytes| LeafHash::of(bytes))
+        .collect();
+    let places: Vec<u64> = shown.iter().map(|field| u64::from(field.index)).collect();
+    let proof =
+        FieldProof::build(&leaves, &places).map_err(|_| EvidenceFileError::Contradiction {
+            what: "a stored record has a commitment",
+        })?;
+    Ok((shown, proof.hashes))
+}
+
+fn is_chosen(choice: FieldChoice<'_>, disclosure: &[u8]) -> bool {
+    match choice {
+        FieldChoice::All => true,
+        FieldChoice::None => false,
+        FieldChoice::Named(names) => aimslog_proto::statement::Disclosure::parse(disclosure)
+            .is_ok_and(|field| names.iter().any(|name| name == field.name())),
+    }
+}
+
+/// The newest head without any of the records, and the oldest with all of them: they bracket when
+/// the records were logged.
+fn bracketing_heads(
+    rows: &(impl Rows + ?Sized),
+    request: &EvidenceRequest<'_>,
+) -> Result<Vec<OtherHead>, EvidenceFileError> {
+    let (Some(first), Some(last)) = (request.indices.first(), request.indices.last()) else {
+        return Ok(Vec::new());
+    };
+    let before = reader::head_at_or_below(rows, TreeSize(first.0))?;
+    let after = reader::head_at_or_above(rows, TreeSize(last.0 + 1))?;
+    let mut heads = Vec::new();
+    for head in before.into_iter().chain(after) {
+        let (smaller, larger) = (
+            head.size.min(request.head.size),
+            head.size.max(request.head.size),
+        );
+        if smaller == larger {
+            continue;
+        }
+        let proof = tree::consistency(rows, [TreeSize(smaller), TreeSize(larger)])?;
+        let consistency = proof
+            .map(|proof| proof.hashes().to_vec())
+            .unwrap_or_default();
+        heads.push(OtherHead {
+            checkpoint: note_text(&head)?,
+            consistency,
+        });
+    }
+    Ok(heads)
+}
+
+fn note_text(head: &HeadRow) -> Result<String, EvidenceFileError> {
+    String::from_utf8(head.note.to_vec()).map_err(|_| EvidenceFileError::Contradiction {
+        what: "a stored note is UTF-8",
+    })
+}
+
+/// The system records that lead from genesis to signers and policies.
+struct Chain<'a, R: ?Sized> {
+    rows: &'a R,
+    registry: &'a Registry,
+    size: TreeSize,
+    indices: BTreeSet<LeafIndex>,
+}
+
+impl<'a, R: Rows + ?Sized> Chain<'a, R> {
+    fn new(rows: &'a R, registry: &'a Registry, size: TreeSize) -> Self {
+        // Genesis and the receipt keys are part of every chain.
+        let indices = [LeafIndex(0), LeafIndex(1)]
+            .into_iter()
+            .filter(|i| size.contains(*i));
+        let receipt_keys = registry
+            .keys()
+            .filter(|(_, row)| row.owner == KeyOwner::Receipt)
+            .map(|(_, row)| row.registered_at)
+            .filter(|index| size.contains(*index));
+        Self {
+            rows,
+            registry,
+            size,
+            indices: indices.chain(receipt_keys).collect(),
+        }
+    }
+
+    /// Adds what registered the key that signed the entry, what registered the key that signed
+    /// that, and so on; and where such a key was retired later, the record that says so.
+    fn lead_to_signer(
+        &mut self,
+        entry: &EntryRow,
+        index: LeafIndex,
+    ) -> Result<(), EvidenceFileError> {
+        let mut open = vec![signer(entry, index)?];
+        while let Some(kid) = open.pop() {
+            let Some(row) = self.registry.key(&kid) else {
+                return Err(EvidenceFileError::Contradiction {
+                    what: "a signer is registered",
+                });
+            };
+            let retired = row.retired_at.filter(|index| self.size.contains(*index));
+            for index in [Some(row.registered_at), retired].into_iter().flatten() {
+                if self.indices.insert(index) && index.0 > 0 {
+                    let entry = self.entry(index)?;
+                    open.push(signer(&entry, index)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The records that changed the policy, each with the head that led over.
+    fn policy_steps(&mut self) -> Result<Vec<PolicyStep>, EvidenceFileError> {
+        let mut steps = Vec::new();
+        let mut at = LeafIndex(self.size.0.saturating_sub(1));
+        while let Some((since, _)) = self.registry.policy_at(at)
+            && since.0 > 0
+        {
+            self.indices.insert(since);
+            let entry = self.entry(since)?;
+            self.lead_to_signer(&entry, since)?;
+            if let Some(head) = reader::head_at_or_above(self.rows, TreeSize(since.0 + 1))? {
+                let proof = tree::inclusion(self.rows, since, TreeSize(head.size))?;
+                steps.push(PolicyStep {
+                    checkpoint: note_text(&head)?,
+                    index: since,
+                    proof: proof
+                        .map(|proof| proof.hashes().to_vec())
+                        .unwrap_or_default(),
+                });
+            }
+            at = LeafIndex(since.0 - 1);
+        }
+        steps.reverse();
+        Ok(steps)
+    }
+
+    fn entries(&self) -> Result<Vec<FileEntry>, EvidenceFileError> {
+        self.indices
+            .iter()
+            .map(|index| {
+                let statement = self.entry(*index)?.statement.to_vec();
+                Ok(FileEntry {
+                    index: *index,
+                    statement,
+                })
+            })
+            .collect()
+    }
+
+    fn entry(&self, index: LeafIndex) -> Result<EntryRow, EvidenceFileError> {
+        reader::entry(self.rows, index)?.ok_or(EvidenceFileError::Contradiction {
+            what: "a registered record is an entry",
+        })
+    }
+}
+
+fn signer(
+    entry: &EntryRow,
+    index: LeafIndex,
+) -> Result<aimslog_proto::statement::key::Thumbprint, ApplyError> {
+    UnverifiedStatement::parse(&entry.statement)
+        .map(|statement| statement.header().key)
+        .map_err(|source| ApplyError::StoredStatement {
+            index: index.0,
+            source,
+        })
+}

@@ -1,0 +1,397 @@
+//! The rule bundle: everything that a decision reads besides the log, compiled in and named by a
+//! digest.
+//!
+//! Digest = SHA-256 over `aimslog-rules/v1\n` and then, for each file of `rules/` in the order of
+//! their names and last for `schema`: length of the name, name, length of the content, content;
+//! lengths as 8 bytes big-endian. The content of `schema` is, for each kind in the order of their
+//! names, the line `kind NAME VERSION` and the lines of [`MessageSchema::canonical_text`]: so the
+//! digest covers types, enum values, formats and required fields, but no comment of a proto file.
+//!
+//! [`MessageSchema::canonical_text`]: super::schema::MessageSchema::canonical_text
+
+use super::catalog::{Control, ControlClaim, Scheme, Schemes};
+use super::kind::{Kind, Tables};
+use super::nearest::nearest;
+use super::schema::{SchemaError, SchemaReader};
+use crate::pb::FILE_DESCRIPTOR_SET;
+use crate::reason::{Reason, Violation};
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock};
+
+/// The files of `rules/`, in the order of their names.
+const FILES: [(&str, &str); 3] = [
+    ("bundle.toml", include_str!("../../rules/bundle.toml")),
+    ("controls.toml", include_str!("../../rules/controls.toml")),
+    ("kinds.toml", include_str!("../../rules/kinds.toml")),
+];
+
+static V1: LazyLock<RuleBundle> = LazyLock::new(|| {
+    #[expect(clippy::expect_used, reason = "compiled-in data, read by every test")]
+    RuleBundle::read(FILES).expect("the compiled-in rule bundle is consistent")
+});
+
+/// Name of a rule bundle: SHA-256, see the module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BundleDigest(pub [u8; 32]);
+
+impl std::fmt::Display for BundleDigest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Why the files of a bundle contradict each other: always a mistake in our own data.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BundleError {
+    /// A file is not the TOML that it must be.
+    #[error("{file} does not parse")]
+    Toml {
+        /// Name of the file.
+        file: &'static str,
+        /// What the parser says.
+        #[source]
+        source: toml::de::Error,
+    },
+    /// A message of a kind cannot be read.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// A file of the bundle is missing.
+    #[error("the file {0} is missing")]
+    MissingFile(&'static str),
+    /// A name that nothing defines, or a list that differs from its source.
+    #[error("{place}: {name:?} is not defined")]
+    Undefined {
+        /// Where it stands.
+        place: String,
+        /// The name.
+        name: String,
+    },
+    /// A frozen field list differs from its message.
+    #[error("kind {kind}: the field list is {listed:?}, the message says {message:?}")]
+    FieldList {
+        /// Name of the kind.
+        kind: String,
+        /// The frozen list.
+        listed: Vec<String>,
+        /// The fields of the message, in the order of their numbers.
+        message: Vec<String>,
+    },
+    /// A name that is defined twice.
+    #[error("{0} is defined twice")]
+    Duplicate(String),
+    /// The digest of a predecessor is not 64 hexadecimal digits.
+    #[error("{0:?} is not a digest")]
+    MalformedDigest(String),
+}
+
+/// One version of all rules.
+#[derive(Debug)]
+pub struct RuleBundle {
+    version: u32,
+    digest: BundleDigest,
+    predecessors: Vec<BundleDigest>,
+    roles: Vec<String>,
+    kinds: BTreeMap<(String, u32), Kind>,
+    schemes: Arc<Schemes>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BundleFile {
+    version: u32,
+    predecessors: Vec<String>,
+    roles: Vec<String>,
+    reserved_kinds: BTreeSet<String>,
+    scheme: Vec<SchemeEntry>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SchemeEntry {
+    name: String,
+    title: String,
+    catalogue: bool,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ControlsFile {
+    scheme: String,
+    control: Vec<ControlEntry>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ControlEntry {
+    id: String,
+    title: String,
+    kinds: Vec<String>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KindsFile {
+    kind: Vec<Tables>,
+}
+
+impl RuleBundle {
+    /// The bundle of version 1.
+    pub fn v1() -> &'static Self {
+        &V1
+    }
+
+    /// Version of the bundle.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// Its name in headers.
+    pub fn digest(&self) -> BundleDigest {
+        self.digest
+    }
+
+    /// Earlier bundles whose statements are still accepted.
+    pub fn predecessors(&self) -> &[BundleDigest] {
+        &self.predecessors
+    }
+
+    /// Whether statements made under this bundle are accepted.
+    pub fn is_accepting(&self, digest: BundleDigest) -> bool {
+        digest == self.digest || self.predecessors.contains(&digest)
+    }
+
+    /// Roles that a principal can hold.
+    pub fn roles(&self) -> &[String] {
+        &self.roles
+    }
+
+    /// All kinds, by name and version.
+    pub fn kinds(&self) -> impl Iterator<Item = &Kind> {
+        self.kinds.values()
+    }
+
+    /// The kind with this name and version; refuses an unknown one with the nearest known one.
+    pub fn kind(&self, name: &str, version: u32) -> Result<&Kind, Violation> {
+        if let Some(kind) = self.kinds.get(&(name.to_owned(), version)) {
+            return Ok(kind);
+        }
+        let versions = self
+            .kinds
+            .keys()
+            .filter(|(other, _)| other == name)
+            .map(|(_, v)| *v);
+        if let Some(newest) = versions.max() {
+            let rule = "the version of the kind is one that the rule bundle defines";
+            return Err(
+                Violation::new(Reason::UnknownVersion, "header.content_type", rule)
+                    .found(format!("{name} version {version}"))
+                    .nearest(newest.to_string()),
+            );
+        }
+        let rule = "the kind is one that the rule bundle defines";
+        let violation =
+            Violation::new(Reason::UnknownKind, "header.content_type", rule).found(name);
+        let names = self.kinds.keys().map(|(other, _)| other.as_str());
+        Err(match nearest(name, names) {
+            Some(near) => violation.nearest(near),
+            None => violation,
+        })
+    }
+
+    /// The newest version of the kind with this name.
+    pub fn newest_kind(&self, name: &str) -> Result<&Kind, Violation> {
+        let newest = self
+            .kinds
+            .keys()
+            .filter(|(other, _)| other == name)
+            .map(|(_, v)| *v)
+            .max();
+        self.kind(name, newest.unwrap_or(1))
+    }
+
+    /// The schemes of control ids.
+    pub fn schemes(&self) -> &Schemes {
+        &self.schemes
+    }
+
+    /// The control that a header's claim names; see [`Schemes::check`].
+    pub fn check_control(&self, claim: ControlClaim<'_>) -> Result<Option<&Control>, Violation> {
+        self.schemes.check("header.controls", claim)
+    }
+
+    fn read(files: [(&'static str, &'static str); 3]) -> Result<Self, BundleError> {
+        let bundle: BundleFile = parse(&files, "bundle.toml")?;
+        let controls: ControlsFile = parse(&files, "controls.toml")?;
+        let tables: KindsFile = parse(&files, "kinds.toml")?;
+
+        let mut names = bundle.reserved_kinds;
+        names.extend(tables.kind.iter().map(|tables| tables.name.clone()));
+        let schemes = Arc::new(read_schemes(bundle.scheme, controls, &names)?);
+        let reader = SchemaReader::new(FILE_DESCRIPTOR_SET)?;
+        let mut kinds = BTreeMap::new();
+        for tables in tables.kind {
+            let kind = read_kind(&reader, &schemes, tables)?;
+            super::cross::check_tables(&kind, &names, &bundle.roles)?;
+            let key = (kind.name.clone(), kind.version);
+            if let Some(earlier) = kinds.insert(key, kind) {
+                return Err(BundleError::Duplicate(earlier.name));
+            }
+        }
+        let predecessors = bundle
+            .predecessors
+            .iter()
+            .map(|text| parse_digest(text))
+            .collect::<Result<_, _>>()?;
+        let digest = digest_of(&files, &kinds);
+        let version = bundle.version;
+        Ok(Self {
+            version,
+            digest,
+            predecessors,
+            roles: bundle.roles,
+            kinds,
+            schemes,
+        })
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(
+    files: &[(&'static str, &'static str)],
+    name: &'static str,
+) -> Result<T, BundleError> {
+    let (file, text) = files
+        .iter()
+        .find(|(file, _)| *file == name)
+        .ok_or(BundleError::MissingFile(name))?;
+    toml::from_str(text).map_err(|source| BundleError::Toml { file, source })
+}
+
+fn read_schemes(
+    entries: Vec<SchemeEntry>,
+    controls: ControlsFile,
+    kinds: &BTreeSet<String>,
+) -> Result<Schemes, BundleError> {
+    let mut ids = BTreeSet::new();
+    for control in &controls.control {
+        if !ids.insert(control.id.clone()) {
+            return Err(BundleError::Duplicate(control.id.clone()));
+        }
+        if let Some(kind) = control.kinds.iter().find(|kind| !kinds.contains(*kind)) {
+            let place = format!("control {}", control.id);
+            return Err(BundleError::Undefined {
+                place,
+                name: kind.clone(),
+            });
+        }
+    }
+    let mut catalogue: Vec<Control> = controls
+        .control
+        .into_iter()
+        .map(|ControlEntry { id, title, kinds }| Control { id, title, kinds })
+        .collect();
+    let mut schemes = Vec::new();
+    for SchemeEntry {
+        name,
+        title,
+        catalogue: has_catalogue,
+    } in entries
+    {
+        let controls = match (has_catalogue, name == controls.scheme) {
+            (true, true) => Some(std::mem::take(&mut catalogue)),
+            (false, false) => None,
+            _ => {
+                return Err(BundleError::Undefined {
+                    place: "catalogue".to_owned(),
+                    name,
+                });
+            }
+        };
+        schemes.push(Scheme {
+            name,
+            title,
+            controls,
+        });
+    }
+    if !catalogue.is_empty() {
+        return Err(BundleError::Undefined {
+            place: "scheme".to_owned(),
+            name: controls.scheme,
+        });
+    }
+    Ok(Schemes::new(schemes))
+}
+
+fn read_kind(
+    reader: &SchemaReader,
+    schemes: &Arc<Schemes>,
+    tables: Tables,
+) -> Result<Kind, BundleError> {
+    let schema = reader.message(&tables.message)?;
+    let message: Vec<String> = schema
+        .fields
+        .iter()
+        .map(|field| field.name.clone())
+        .collect();
+    if message != tables.fields {
+        let (kind, listed) = (tables.name, tables.fields);
+        return Err(BundleError::FieldList {
+            kind,
+            listed,
+            message,
+        });
+    }
+    let (name, version) = (tables.name.clone(), tables.version);
+    Ok(Kind {
+        name,
+        version,
+        schema,
+        schemes: Arc::clone(schemes),
+        tables,
+    })
+}
+
+fn digest_of(
+    files: &[(&'static str, &'static str)],
+    kinds: &BTreeMap<(String, u32), Kind>,
+) -> BundleDigest {
+    let mut schema = String::new();
+    for ((name, version), kind) in kinds {
+        for part in ["kind ", name, " ", &version.to_string(), "\n"] {
+            schema.push_str(part);
+        }
+        schema.push_str(&kind.schema.canonical_text());
+    }
+    let mut hasher = Sha256::new();
+    hasher.update(b"aimslog-rules/v1\n");
+    for (name, content) in files.iter().copied().chain([("schema", schema.as_str())]) {
+        for part in [name, content] {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part.as_bytes());
+        }
+    }
+    BundleDigest(hasher.finalize().into())
+}
+
+fn parse_digest(text: &str) -> Result<BundleDigest, BundleError> {
+    let malformed = || BundleError::MalformedDigest(text.to_owned());
+    let mut digest = [0; 32];
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != digest.len() || !rest.is_empty() {
+        return Err(malformed());
+    }
+    for (byte, [high, low]) in digest.iter_mut().zip(pairs) {
+        let value = |digit: &u8| match digit {
+            b'0'..=b'9' => Ok(digit - b'0'),
+            b'a'..=b'f' => Ok(digit - b'a' + 10),
+            _ => Err(malformed()),
+        };
+        *byte = value(high)? * 16 + value(low)?;
+    }
+    Ok(BundleDigest(digest))
+}
+
+#[cfg(test)]
+#[path = "bundle/tests.rs"]
+mod tests;

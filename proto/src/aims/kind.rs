@@ -1,0 +1,203 @@
+//! A kind of evidence: the frozen field list, the message behind it and the tables of its life.
+
+use super::catalog::Schemes;
+use super::nearest::nearest;
+use super::schema::{FieldSchema, MessageSchema};
+use crate::reason::{Reason, Violation};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// One version of one kind of evidence. Made by the rule bundle only.
+#[derive(Debug, Clone)]
+pub struct Kind {
+    pub(super) name: String,
+    pub(super) version: u32,
+    pub(super) schema: MessageSchema,
+    pub(super) schemes: Arc<Schemes>,
+    pub(super) tables: Tables,
+}
+
+/// What the rule bundle says about a kind, besides its message.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tables {
+    pub(super) name: String,
+    pub(super) version: u32,
+    pub(super) message: String,
+    pub(super) fields: Vec<String>,
+    pub(super) retention: String,
+    pub(super) sealed: bool,
+    pub(super) subjects: Vec<String>,
+    pub(super) append: Vec<String>,
+    pub(super) states: Vec<String>,
+    pub(super) initial: Vec<String>,
+    pub(super) status_field: Option<String>,
+    pub(super) order: Vec<(String, String)>,
+    pub(super) distinct: Vec<(String, String)>,
+    #[serde(default)]
+    pub(super) moves: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    pub(super) links: Vec<LinkRule>,
+    #[serde(default)]
+    pub(super) when: Vec<WhenRule>,
+}
+
+/// A relation to other entries.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkRule {
+    /// Name of the relation in the header.
+    pub relation: String,
+    /// Kinds that the target may be of.
+    pub kinds: Vec<String>,
+}
+
+/// Content that must be there when a field has one of some values.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WhenRule {
+    /// An enum field.
+    pub field: String,
+    /// Its values that need the content.
+    pub values: Vec<String>,
+    /// Fields that must then be there.
+    pub require: Vec<String>,
+}
+
+impl Kind {
+    /// Name, for example `oversight_decision`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Version of the field list, from 1.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The message behind the field list.
+    pub fn schema(&self) -> &MessageSchema {
+        &self.schema
+    }
+
+    /// The frozen list: field *i* is disclosure *i*.
+    pub fn fields(&self) -> &[FieldSchema] {
+        &self.schema.fields
+    }
+
+    /// Names of the frozen list, in order.
+    pub fn field_names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.schema.fields.iter().map(|field| field.name.as_str())
+    }
+
+    /// Position of a field in the frozen list.
+    pub fn field_index(&self, name: &str) -> Option<usize> {
+        self.field_names().position(|field| field == name)
+    }
+
+    /// Retention class of records that name none themselves.
+    pub fn retention(&self) -> &str {
+        &self.tables.retention
+    }
+
+    /// Whether a statement is accepted without its disclosures.
+    pub fn is_sealed_allowed(&self) -> bool {
+        self.tables.sealed
+    }
+
+    /// Whether a principal in this role may sign it.
+    pub fn is_appended_by(&self, role: &str) -> bool {
+        self.tables.append.iter().any(|allowed| allowed == role)
+    }
+
+    /// Classes of subject (`system`, `aims`) that it may be about.
+    pub fn subjects(&self) -> &[String] {
+        &self.tables.subjects
+    }
+
+    /// All states of its life.
+    pub fn states(&self) -> &[String] {
+        &self.tables.states
+    }
+
+    /// The field that repeats the header's transition, if the kind has one.
+    pub fn status_field(&self) -> Option<&str> {
+        self.tables.status_field.as_deref()
+    }
+
+    /// Relations that its links may have.
+    pub fn links(&self) -> &[LinkRule] {
+        &self.tables.links
+    }
+
+    pub(super) fn schemes(&self) -> &Schemes {
+        &self.schemes
+    }
+
+    /// Whether a version in state `to` may follow `from`, where `None` stands for no version yet.
+    /// Staying in a state is always allowed. Header and state only: for apply.
+    pub fn check_transition(&self, from: Option<&str>, to: &str) -> Result<(), Violation> {
+        const FIELD: &str = "header.transition";
+        if !self.tables.states.iter().any(|state| state == to) {
+            let violation = Violation::new(
+                Reason::InvalidTransition,
+                FIELD,
+                format!("the state is one of {}", self.tables.states.join(", ")),
+            )
+            .found(to);
+            let states = self.tables.states.iter().map(String::as_str);
+            return Err(match nearest(to, states) {
+                Some(state) => violation.nearest(state),
+                None => violation,
+            });
+        }
+        let none = Vec::new();
+        let allowed = match from {
+            None => &self.tables.initial,
+            Some(from) if from == to => return Ok(()),
+            Some(from) => self.tables.moves.get(from).unwrap_or(&none),
+        };
+        if allowed.iter().any(|state| state == to) {
+            return Ok(());
+        }
+        let after = from.unwrap_or("the start");
+        let rule = format!("after {after} may come: {}", allowed.join(", "));
+        Err(Violation::new(Reason::InvalidTransition, FIELD, rule).found(to))
+    }
+
+    /// The rule of a relation that the links of this kind may have.
+    pub fn check_relation(&self, relation: &str) -> Result<&LinkRule, Violation> {
+        if let Some(link) = self
+            .tables
+            .links
+            .iter()
+            .find(|link| link.relation == relation)
+        {
+            return Ok(link);
+        }
+        let names: Vec<&str> = self
+            .tables
+            .links
+            .iter()
+            .map(|link| link.relation.as_str())
+            .collect();
+        let rule = format!("the relation is one of {}", names.join(", "));
+        let violation = Violation::new(Reason::InvalidHeader, LINKS, rule).found(relation);
+        Err(match nearest(relation, names) {
+            Some(name) => violation.nearest(name),
+            None => violation,
+        })
+    }
+
+    /// Whether a link with this relation may lead to an entry of this kind.
+    pub fn check_link(&self, relation: &str, target_kind: &str) -> Result<(), Violation> {
+        let link = self.check_relation(relation)?;
+        if link.kinds.iter().any(|kind| kind == target_kind) {
+            return Ok(());
+        }
+        let rule = format!("a link `{relation}` leads to {}", link.kinds.join(", "));
+        Err(Violation::new(Reason::InvalidHeader, LINKS, rule).found(target_kind))
+    }
+}
+
+const LINKS: &str = "header.links";

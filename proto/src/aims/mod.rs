@@ -1,0 +1,17 @@
+//! The domain: kinds of evidence, their records, life cycles and controls, as one rule bundle.
+//!
+//! Kinds are data. A kind is a protobuf message (`aimslog/evidence/v1`), whose fields carry their
+//! rules as options, and an entry in `rules/kinds.toml`; there is no code per kind.
+
+pub mod bundle;
+pub mod catalog;
+pub mod convert;
+pub mod kind;
+pub mod record;
+pub mod schema;
+pub mod submission;
+
+mod cross;
+mod format;
+mod nearest;
+mod value;

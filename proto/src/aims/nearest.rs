@@ -1,0 +1,74 @@
+//! The nearest valid value to a wrong one, for messages to people.
+
+/// The candidate with the smallest edit distance to `found`, letter case ignored, if it is near
+/// enough to be a likely slip: at most a third of the longer text, or one edit, or what completes a
+/// beginning of at least three characters. Among equals the first wins.
+pub(crate) fn nearest<'a>(
+    found: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    /// Longer input is not a slip of the pen, and the distance costs the product of the lengths.
+    const CHARS_MAX: usize = 100;
+    let found: Vec<char> = found.to_lowercase().chars().take(CHARS_MAX + 1).collect();
+    if found.len() > CHARS_MAX {
+        return None;
+    }
+    candidates
+        .into_iter()
+        .filter_map(|candidate| {
+            let other: Vec<char> = candidate.to_lowercase().chars().collect();
+            let distance = distance(&found, &other);
+            let allowed = (found.len().max(other.len()) / 3).max(1);
+            (distance <= allowed || found.len() >= 3 && other.starts_with(&found))
+                .then_some((distance, candidate))
+        })
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein distance: insertions, deletions and replacements, row by row.
+fn distance(a: &[char], b: &[char]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (y, cell) in b.iter().zip(row.iter_mut().skip(1)) {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = *cell;
+            left = replaced.min(diagonal + 1).min(left + 1);
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(a.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distance_of_known_pairs() {
+        for (a, b, expected) in [
+            ("", "", 0),
+            ("", "ab", 2),
+            ("ab", "", 2),
+            ("kitten", "sitting", 3),
+            ("flaw", "lawn", 2),
+        ] {
+            let chars = |s: &str| s.chars().collect::<Vec<_>>();
+            assert_eq!(distance(&chars(a), &chars(b)), expected, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn names_a_likely_slip_and_nothing_far_off() {
+        let names = ["OVERRIDE", "REJECT", "STOP"];
+        assert_eq!(nearest("OVERIDE", names), Some("OVERRIDE"));
+        assert_eq!(nearest("stop", names), Some("STOP"));
+        assert_eq!(nearest("BANANA", names), None);
+        assert_eq!(nearest(&"X".repeat(5000), names), None);
+    }
+}

@@ -1,0 +1,370 @@
+use super::*;
+use crate::aims::bundle::RuleBundle;
+use crate::aims::kind::Kind;
+use crate::statement::commitment::Commitment;
+use crate::statement::disclosure::DisclosureSet;
+
+/// Strict record, disclosures and commitment root of each kind, made by a second implementation.
+macro_rules! golden {
+    ($($kind:literal),*) => {
+        [$((
+            $kind,
+            include_str!(concat!("../../../tests/golden/", $kind, ".json")),
+            include_str!(concat!("../../../tests/golden/", $kind, ".disclosures.jsonl")),
+            include_str!(concat!("../../../tests/golden/", $kind, ".root")),
+        )),*]
+    };
+}
+
+const GOLDEN: [(&str, &str, &str, &str); 6] = golden!(
+    "ai_system",
+    "corrective_action",
+    "finding",
+    "internal_audit",
+    "nonconformity",
+    "oversight_decision"
+);
+
+fn kind(name: &str) -> &'static Kind {
+    RuleBundle::v1().kind(name, 1).expect("a kind")
+}
+
+fn fields(json: &str) -> Vec<(String, Option<Json>)> {
+    let Json::Object(members) = Json::parse(json.trim_end().as_bytes()).expect("strict JSON")
+    else {
+        panic!("not an object");
+    };
+    members
+        .into_iter()
+        .map(|(name, value)| (name, Some(value)))
+        .collect()
+}
+
+fn check(kind: &Kind, fields: &[(String, Option<Json>)]) -> Vec<Violation> {
+    let fields: Vec<(&str, Option<Json>)> = fields
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()))
+        .collect();
+    validate(kind, &fields)
+}
+
+#[test]
+fn golden_files_cover_every_kind() {
+    let names: Vec<&str> = RuleBundle::v1().kinds().map(Kind::name).collect();
+    assert_eq!(names, GOLDEN.map(|golden| golden.0));
+}
+
+#[test]
+fn golden_records_read_back_to_the_same_bytes() {
+    for (name, json, _, _) in GOLDEN {
+        let kind = kind(name);
+        let record = Record::from_canonical_bytes(kind, json.trim_end().as_bytes())
+            .unwrap_or_else(|violations| panic!("{name}: {violations:?}"));
+        assert_eq!(
+            record.canonical_bytes(kind),
+            json.trim_end().as_bytes(),
+            "{name}"
+        );
+        assert!(check(kind, &fields(json)).is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn golden_disclosures_lead_to_the_golden_root() {
+    for (name, json, disclosures, root) in GOLDEN {
+        let kind = kind(name);
+        let lines: Vec<&[u8]> = disclosures.lines().map(str::as_bytes).collect();
+        let names: Vec<&str> = kind.field_names().collect();
+        let set = DisclosureSet::parse(&lines, &names).unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        for ((field, value), disclosure) in fields(json).iter().zip(set.as_slice()) {
+            assert_eq!(disclosure.name(), field, "{name}");
+            assert_eq!(Some(disclosure.value()), value.as_ref(), "{name} {field}");
+        }
+        let commitment = Commitment::build(&set.leaf_hashes()).expect("at least one field");
+        assert_eq!(
+            format!("{:x}", commitment.root().hash()),
+            root.trim_end(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn each_field_missing_doubled_swapped_or_unknown_is_named() {
+    for (name, json, _, _) in GOLDEN {
+        let kind = kind(name);
+        let good = fields(json);
+        for index in 0..good.len() {
+            let field = good[index].0.as_str();
+            let path = format!("record.{field}");
+            let has = |found: &[Violation], reason, path: &str| {
+                let is = |v: &Violation| v.reason == reason && v.field == path;
+                assert!(found.iter().any(is), "{name} {path} {reason}: {found:?}");
+            };
+
+            let mut missing = good.clone();
+            missing.remove(index);
+            let found = check(kind, &missing);
+            has(&found, Reason::MissingField, &path);
+            assert_eq!(
+                found.iter().filter(|v| v.field == path).count(),
+                1,
+                "{name} {field}"
+            );
+
+            let mut doubled = good.clone();
+            doubled.insert(index, good[index].clone());
+            has(&check(kind, &doubled), Reason::DuplicateField, &path);
+
+            let mut swapped = good.clone();
+            let other = (index + 1) % good.len();
+            swapped.swap(index, other);
+            let found = check(kind, &swapped);
+            has(&found, Reason::SwappedField, &path);
+            has(
+                &found,
+                Reason::SwappedField,
+                &format!("record.{}", good[other].0),
+            );
+
+            let mut unknown = good.clone();
+            unknown[index].0.push('x');
+            let found = check(kind, &unknown);
+            has(&found, Reason::UnknownField, &format!("{path}x"));
+            has(&found, Reason::MissingField, &path);
+            let near = found
+                .iter()
+                .find(|v| v.reason == Reason::UnknownField)
+                .expect("named above");
+            assert_eq!(near.nearest.as_deref(), Some(field), "{name}");
+
+            let mut absent = good.clone();
+            absent[index].1 = None;
+            let found = check(kind, &absent);
+            if kind.fields()[index].required {
+                has(&found, Reason::MissingField, &path);
+            }
+        }
+    }
+}
+
+#[test]
+fn each_field_refuses_values_of_every_other_type() {
+    let wrong = [
+        Json::Bool(true),
+        Json::Integer(-1),
+        Json::Text("\u{1}".to_owned()),
+        Json::Array(vec![]),
+        Json::Array(vec![Json::Null]),
+        Json::Object(vec![]),
+        Json::Object(vec![("x".to_owned(), Json::Null)]),
+    ];
+    for (name, json, _, _) in GOLDEN {
+        let kind = kind(name);
+        let good = fields(json);
+        for (index, schema) in kind.fields().iter().enumerate() {
+            for value in &wrong {
+                let is_bool = matches!(schema.value, crate::aims::schema::ValueType::Bool);
+                if is_bool && *value == Json::Bool(true) {
+                    continue;
+                }
+                let mut bad = good.clone();
+                bad[index].1 = Some(value.clone());
+                let path = format!("record.{}", schema.name);
+                let found = check(kind, &bad);
+                assert!(
+                    found.iter().any(|v| v.field.starts_with(&path)),
+                    "{name} {path} {value:?}: {found:?}"
+                );
+            }
+        }
+    }
+}
+
+fn with(name: &str, changes: &[(&str, Option<Json>)]) -> Vec<Violation> {
+    let golden = GOLDEN
+        .iter()
+        .find(|golden| golden.0 == name)
+        .expect("a kind");
+    let mut record = fields(golden.1);
+    for (field, value) in changes {
+        let slot = record
+            .iter_mut()
+            .find(|(other, _)| other == field)
+            .expect("a field");
+        slot.1.clone_from(value);
+    }
+    check(kind(name), &record)
+}
+
+fn text(text: &str) -> Option<Json> {
+    Some(Json::Text(text.to_owned()))
+}
+
+#[test]
+fn all_violations_come_at_once() {
+    let found = with(
+        "oversight_decision",
+        &[
+            ("decision", text("OVERIDE")),
+            ("reviewer_role", text("TBD")),
+            ("output_digest", text("ABC")),
+            ("presented_at", text("2026-11-02 08:15")),
+            ("reviewer", None),
+        ],
+    );
+    let paths: Vec<(&str, Reason)> = found.iter().map(|v| (v.field.as_str(), v.reason)).collect();
+    assert_eq!(
+        paths,
+        [
+            ("record.output_digest", Reason::InvalidField),
+            ("record.decision", Reason::InvalidField),
+            ("record.reviewer", Reason::MissingField),
+            ("record.reviewer_role", Reason::InvalidField),
+            ("record.presented_at", Reason::InvalidField),
+        ]
+    );
+    assert_eq!(found[1].nearest.as_deref(), Some("OVERRIDE"));
+}
+
+#[test]
+fn rules_between_fields_hold() {
+    let table: [(&str, &[(&str, Option<Json>)], &str, Reason); 7] = [
+        (
+            "oversight_decision",
+            &[("justification", None)],
+            "record.justification",
+            Reason::MissingField,
+        ),
+        (
+            "oversight_decision",
+            &[("decided_at", text("2020-01-01T00:00:00Z"))],
+            "record.decided_at",
+            Reason::InvalidField,
+        ),
+        (
+            "oversight_decision",
+            &[("reviewer", text("p-105"))],
+            "record.second_review.reviewer",
+            Reason::InvalidField,
+        ),
+        (
+            "nonconformity",
+            &[("root_cause", None)],
+            "record.root_cause",
+            Reason::MissingField,
+        ),
+        (
+            "corrective_action",
+            &[("verified_by", text("p-142"))],
+            "record.verified_by",
+            Reason::InvalidField,
+        ),
+        (
+            "corrective_action",
+            &[("evidence", None)],
+            "record.evidence",
+            Reason::MissingField,
+        ),
+        (
+            "internal_audit",
+            &[(
+                "period",
+                Some(Json::Object(vec![
+                    (
+                        "from".to_owned(),
+                        Json::Text("2026-06-02T00:00:00Z".to_owned()),
+                    ),
+                    (
+                        "to".to_owned(),
+                        Json::Text("2026-06-01T00:00:00Z".to_owned()),
+                    ),
+                ])),
+            )],
+            "record.period.to",
+            Reason::InvalidField,
+        ),
+    ];
+    for (name, changes, path, reason) in table {
+        let found = with(name, changes);
+        assert_eq!(found.len(), 1, "{name} {path}: {found:?}");
+        assert_eq!((found[0].field.as_str(), found[0].reason), (path, reason));
+    }
+}
+
+#[test]
+fn nested_objects_keep_order_and_names() {
+    let actor = |members: &[(&str, &str)]| {
+        let members = members
+            .iter()
+            .map(|(n, v)| ((*n).to_owned(), Json::Text((*v).to_owned())));
+        [("actor", Some(Json::Object(members.collect())))]
+    };
+    assert!(with("finding", &actor(&[("id", "p-1"), ("role", "auditor")])).is_empty());
+    for (members, path, reason) in [
+        (
+            &[("role", "auditor"), ("id", "p-1")][..],
+            "record.actor.id",
+            Reason::SwappedField,
+        ),
+        (
+            &[("id", "p-1")][..],
+            "record.actor.role",
+            Reason::MissingField,
+        ),
+        (
+            &[("id", "p-1"), ("id", "p-1"), ("role", "x")][..],
+            "record.actor.id",
+            Reason::DuplicateField,
+        ),
+        (
+            &[("id", "p-1"), ("role", "x"), ("rol", "x")][..],
+            "record.actor.rol",
+            Reason::UnknownField,
+        ),
+    ] {
+        let found = with("finding", &actor(members));
+        assert_eq!(found.len(), 1, "{path}: {found:?}");
+        assert_eq!((found[0].field.as_str(), found[0].reason), (path, reason));
+    }
+}
+
+#[test]
+fn header_and_record_agree() {
+    let kind = kind("finding");
+    let golden = GOLDEN
+        .iter()
+        .find(|golden| golden.0 == "finding")
+        .expect("a kind");
+    let record = Record::from_canonical_bytes(kind, golden.1.trim_end().as_bytes()).expect("valid");
+    let check = |subject: &str, transition: Option<&str>| {
+        let header = HeaderView::new(subject, transition).expect("a subject");
+        let found = check_against_header(kind, &record, header);
+        found
+            .into_iter()
+            .map(|v| (v.field, v.reason))
+            .collect::<Vec<_>>()
+    };
+    let system = "urn:aimslog:fictitia:system:sys-triage-1";
+    assert!(check(system, Some("acknowledged")).is_empty());
+    let transition = ("header.transition".to_owned(), Reason::HeaderMismatch);
+    assert_eq!(check(system, Some("issued")), [transition.clone()]);
+    assert_eq!(check(system, None), [transition]);
+    let mismatch = ("record.system".to_owned(), Reason::HeaderMismatch);
+    assert_eq!(
+        check("urn:aimslog:fictitia:system:sys-2", Some("acknowledged")),
+        [mismatch.clone()]
+    );
+    assert_eq!(
+        check("urn:aimslog:fictitia:aims:main", Some("acknowledged")),
+        [mismatch]
+    );
+    for subject in [
+        "",
+        "urn:aimslog:a:system",
+        "urn:aimslog:a:system:b:c",
+        "urn:x:a:system:b",
+    ] {
+        assert_eq!(HeaderView::new(subject, None), None, "{subject}");
+    }
+}

@@ -1,0 +1,226 @@
+use super::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+const DEMO: [(&str, &str); 4] = [
+    (
+        "01-inventory",
+        include_str!("../../../../cli/demo/01-inventory.jsonl"),
+    ),
+    (
+        "02-oversight",
+        include_str!("../../../../cli/demo/02-oversight.jsonl"),
+    ),
+    (
+        "03-audit",
+        include_str!("../../../../cli/demo/03-audit.jsonl"),
+    ),
+    (
+        "04-improvement",
+        include_str!("../../../../cli/demo/04-improvement.jsonl"),
+    ),
+];
+
+#[test]
+fn demo_records_are_valid_and_their_links_and_states_hold() {
+    let bundle = RuleBundle::v1();
+    let mut states: BTreeMap<String, (String, Option<String>)> = BTreeMap::new();
+    let mut kinds = BTreeSet::new();
+    let mut count = 0;
+    for (file, text) in DEMO {
+        for submission in parse_file(bundle, text.as_bytes()) {
+            let submission = submission.unwrap_or_else(|error| panic!("{file}: {error:#?}"));
+            let kind = bundle.kind(submission.record.kind(), 1).expect("a kind");
+            let of = |target: &Target| match target {
+                Target::Key(key) => states.get(key).unwrap_or_else(|| panic!("{file}: {key}")),
+                Target::Entry(id) => panic!("{file}: {id} cannot be known"),
+            };
+            for link in &submission.links {
+                kind.check_link(&link.relation, &of(&link.target).0)
+                    .expect(file);
+            }
+            let from = submission
+                .amends
+                .as_ref()
+                .map(|(target, _)| of(target).clone());
+            if let Some((earlier, _)) = &from {
+                assert_eq!(earlier, kind.name(), "{file}");
+            }
+            if let Some(to) = &submission.transition {
+                let from = from.as_ref().and_then(|(_, state)| state.as_deref());
+                kind.check_transition(from, to)
+                    .unwrap_or_else(|v| panic!("{file}: {v}"));
+            }
+            let key = submission.key.clone().expect("every demo record has a key");
+            let state = (kind.name().to_owned(), submission.transition.clone());
+            assert!(
+                states.insert(key.clone(), state).is_none(),
+                "{file}: {key} twice"
+            );
+            kinds.insert(kind.name());
+            count += 1;
+        }
+    }
+    assert!(count >= 100, "{count}");
+    assert_eq!(kinds.len(), bundle.kinds().count());
+}
+
+const GOOD: &str = r#"{"meta":{"kind":"finding","key":"f-1","links":[["audit","key:a-1"]],
+    "controls":["A.9.2","org/SEC.1"]},"record":RECORD}"#;
+
+fn good() -> String {
+    GOOD.replace("RECORD", include_str!("../../../tests/golden/finding.json"))
+}
+
+#[test]
+fn wrapper_fills_in_what_the_record_says() {
+    let submission = parse(RuleBundle::v1(), good().as_bytes());
+    // A first version cannot start acknowledged.
+    let refused = submission.expect_err("not an initial state");
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert_eq!(refused[0].reason, Reason::InvalidTransition);
+
+    let later = good().replace("\"key\":\"f-1\"", "\"key\":\"f-1\",\"amends\":\"key:f-0\"");
+    let submission = parse(RuleBundle::v1(), later.as_bytes()).expect("valid");
+    assert_eq!(
+        submission.subject,
+        Subject::System("sys-triage-1".to_owned())
+    );
+    assert_eq!(submission.transition.as_deref(), Some("acknowledged"));
+    assert_eq!(
+        submission.amends,
+        Some((Target::Key("f-0".to_owned()), Change::Amend))
+    );
+    assert_eq!(submission.links[0].target, Target::Key("a-1".to_owned()));
+    let controls = [("iso42001-2023", "A.9.2"), ("org", "SEC.1")];
+    assert_eq!(
+        submission.controls,
+        controls.map(|(s, i)| (s.to_owned(), i.to_owned()))
+    );
+}
+
+#[test]
+fn each_slip_in_the_wrapper_is_named() {
+    let later = good().replace("\"key\":\"f-1\"", "\"key\":\"f-1\",\"amends\":\"key:f-0\"");
+    for (from, to, field, reason) in [
+        (
+            "\"kind\":\"finding\"",
+            "\"kind\":\"findin\"",
+            "header.content_type",
+            Reason::UnknownKind,
+        ),
+        (
+            "\"kind\":\"finding\",",
+            "",
+            "meta.kind",
+            Reason::MissingField,
+        ),
+        (
+            "\"kind\":",
+            "\"version\":9,\"kind\":",
+            "header.content_type",
+            Reason::UnknownVersion,
+        ),
+        ("\"links\"", "\"lins\"", "meta.lins", Reason::UnknownField),
+        (
+            "\"key:a-1\"",
+            "\"a-1\"",
+            "meta.links[0]",
+            Reason::InvalidRequest,
+        ),
+        (
+            "\"audit\",",
+            "\"audits\",",
+            "meta.links[0]",
+            Reason::InvalidHeader,
+        ),
+        (
+            "\"A.9.2\",",
+            "\"A.9.5\",",
+            "meta.controls[0]",
+            Reason::UnknownControl,
+        ),
+        ("\"f-1\"", "\"f 1\"", "meta.key", Reason::InvalidRequest),
+        (
+            "\"f-1\"",
+            "\"f-1\",\"subject\":\"sys-2\"",
+            "record.system",
+            Reason::HeaderMismatch,
+        ),
+        (
+            "\"f-1\"",
+            "\"f-1\",\"transition\":\"closed\"",
+            "header.transition",
+            Reason::HeaderMismatch,
+        ),
+        (
+            "\"f-1\"",
+            "\"f-1\",\"change\":\"delete\"",
+            "meta.change",
+            Reason::InvalidRequest,
+        ),
+        (
+            "\"record\":",
+            "\"recrd\":",
+            "file.recrd",
+            Reason::UnknownField,
+        ),
+    ] {
+        let changed = later.replacen(from, to, 1);
+        assert_ne!(changed, later, "{from}");
+        let found = parse(RuleBundle::v1(), changed.as_bytes()).expect_err(to);
+        let is = |v: &Violation| v.field == field && v.reason == reason;
+        assert!(found.iter().any(is), "{to}: {found:?}");
+    }
+}
+
+#[test]
+fn file_names_the_line_of_each_bad_record() {
+    let line = good().replace('\n', "");
+    let text = format!("\n{line}\n\n{{}}\nx\n");
+    let results = parse_file(RuleBundle::v1(), text.as_bytes());
+    let lines: Vec<Option<usize>> = results
+        .iter()
+        .map(|result| result.as_ref().err().map(|error| error.line))
+        .collect();
+    assert_eq!(lines, [Some(2), Some(4), Some(5)]);
+    assert!(parse_file(RuleBundle::v1(), b"").is_empty());
+    assert!(parse_file(RuleBundle::v1(), b"\n \n").is_empty());
+}
+
+/// 20,000 seeded mutations: no panic, and what is accepted is a valid record.
+#[test]
+fn mutated_files_are_read_or_refused() {
+    let bundle = RuleBundle::v1();
+    let good = good().replace("\"key\":\"f-1\"", "\"key\":\"f-1\",\"amends\":\"key:f-0\"");
+    let mut state: u64 = 42_001;
+    let mut next = |bound: usize| {
+        // Constants of Knuth's MMIX generator; the high bits are the good ones.
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).expect("31 bits") % bound
+    };
+    let mut accepted = 0;
+    for _ in 0..20_000 {
+        let mut bytes = good.clone().into_bytes();
+        for _ in 0..=next(3) {
+            let at = next(bytes.len());
+            match next(4) {
+                0 => bytes[at] = u8::try_from(next(256)).expect("a byte"),
+                1 => drop(bytes.remove(at)),
+                2 => bytes.insert(at, b"{}[]\",:\\u0a"[next(11)]),
+                _ => bytes.truncate(at.max(1)),
+            }
+        }
+        for submission in parse_file(bundle, &bytes).into_iter().flatten() {
+            let kind = bundle
+                .kind(submission.record.kind(), 1)
+                .expect("it was accepted");
+            let canonical = submission.record.canonical_bytes(kind);
+            let again = Record::from_canonical_bytes(kind, &canonical).expect("canonical");
+            assert_eq!(again, submission.record);
+            accepted += 1;
+        }
+    }
+    assert!(accepted > 0, "texts can change without harm");
+}

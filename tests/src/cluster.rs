@@ -1,0 +1,355 @@
+//! A cluster of real processes in a folder of its own.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use aimslog_client::admin;
+use aimslog_client::trust::HeadMemory;
+use aimslog_client::{ClientError, Endpoints, Ledger, ReadKey};
+use aimslog_proto::pb::admin::v1::StatusResponse;
+use aimslog_proto::tlog::Policy;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+/// The name of the log in tests.
+pub const ORIGIN: &str = "ledger.example.com/test";
+
+/// The program under test, built beside the test itself.
+pub fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the test knows its own file");
+    let folder = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("tests lie in deps/");
+    let program = folder.join(name);
+    assert!(
+        program.exists(),
+        "{} is not built: run `make test`, or build the workspace first",
+        program.display()
+    );
+    program
+}
+
+/// One node: its folder, its ports, its process while it runs.
+#[derive(Debug)]
+pub struct Node {
+    /// The number in the cluster, from 1.
+    pub id: u64,
+    /// `<cluster>/n<id>`.
+    pub folder: PathBuf,
+    /// Port of its peer listener.
+    pub peer: u16,
+    /// Port of its client listener.
+    pub client: u16,
+    /// Port of its admin listener.
+    pub admin: u16,
+    process: Option<Child>,
+}
+
+/// The cluster. Its processes end and its folder goes when it is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The nodes, by position.
+    pub nodes: Vec<Node>,
+    folder: TempDir,
+}
+
+impl Cluster {
+    /// Makes a cluster of this many nodes, starts and founds it, and waits for its first head.
+    pub async fn start(count: u16) -> Self {
+        let mut cluster = Self::prepare(count);
+        cluster.start_all();
+        cluster.found().await;
+        cluster
+    }
+
+    /// Makes the folders of a cluster without starting anything. One operator, so that a test needs
+    /// one key; the rule of two has its own test.
+    pub fn prepare(count: u16) -> Self {
+        let folder = TempDir::with_prefix("aimslog-test-").unwrap();
+        let ports = free_ports(usize::from(count) * 3);
+        let nodes: Vec<Node> = ports
+            .chunks_exact(3)
+            .zip(1_u64..)
+            .map(|(ports, id)| Node {
+                id,
+                folder: folder.path().join(format!("cluster/n{id}")),
+                peer: ports[0],
+                client: ports[1],
+                admin: ports[2],
+                process: None,
+            })
+            .collect();
+        let mut init = Command::new(program("aimslogd"));
+        init.args(["init", "--origin", ORIGIN, "--operators", "1", "--dir"]);
+        init.arg(folder.path().join("cluster"));
+        for node in &nodes {
+            let (id, peer, client, admin) = (node.id, node.peer, node.client, node.admin);
+            init.arg("--node")
+                .arg(format!("n{id}=127.0.0.1:{peer}:{client}:{admin}"));
+        }
+        let made = init.stdout(Stdio::null()).status().unwrap();
+        assert!(made.success(), "aimslogd init failed");
+        Self { nodes, folder }
+    }
+
+    /// The folder of the cluster, as `aimslogd init` wrote it.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().join("cluster")
+    }
+
+    /// Starts every node that does not run.
+    pub fn start_all(&mut self) {
+        for position in 0..self.nodes.len() {
+            if self.nodes[position].process.is_none() {
+                self.start_node(position);
+            }
+        }
+    }
+
+    /// Starts one node; its log goes to `<folder>/log.txt`, appended.
+    pub fn start_node(&mut self, position: usize) {
+        self.start_node_with(position, &[]);
+    }
+
+    /// Starts one node with further environment variables.
+    pub fn start_node_with(&mut self, position: usize, environment: &[(&str, &str)]) {
+        let node = &mut self.nodes[position];
+        assert!(node.process.is_none(), "node {} runs already", node.id);
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(node.folder.join("log.txt"));
+        let log = log.unwrap();
+        let child = Command::new(program("aimslogd"))
+            .args(["run", "--config"])
+            .arg(node.folder.join("aimslogd.toml"))
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        node.process = Some(child);
+    }
+
+    /// Founds the cluster and waits for the first head.
+    pub async fn found(&self) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let admin = self.admin_of(0);
+        loop {
+            match admin.init().await {
+                Ok(_) => break,
+                Err(error) if Instant::now() > deadline => {
+                    panic!("the cluster cannot be founded: {error}\n{}", self.logs());
+                }
+                Err(_) => sleep(Duration::from_millis(50)).await,
+            }
+        }
+        let ledger = self.ledger();
+        if let Err(error) = ledger
+            .checkpoint_covering(aimslog_proto::tlog::TreeSize(2))
+            .await
+        {
+            panic!("no first head: {error}\n{}", self.logs());
+        }
+    }
+
+    /// Kills a node with SIGKILL: nothing is flushed, nobody is told.
+    pub fn kill(&mut self, position: usize) {
+        let mut child = self.nodes[position].process.take().expect("the node runs");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Asks a node to end (SIGTERM) and waits for it.
+    pub fn stop(&mut self, position: usize) -> ExitStatus {
+        let mut child = self.nodes[position].process.take().expect("the node runs");
+        signal(&child, Signal::TERM);
+        child.wait().unwrap()
+    }
+
+    /// Waits until a node ends by itself; panics after ten seconds.
+    pub async fn wait_for_end(&mut self, position: usize) -> ExitStatus {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let process = self.nodes[position]
+                .process
+                .as_mut()
+                .expect("the node was started");
+            if let Some(status) = process.try_wait().unwrap() {
+                self.nodes[position].process = None;
+                return status;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "the node does not end\n{}",
+                self.logs()
+            );
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Stops the node's clock of life: it neither runs nor dies (SIGSTOP).
+    pub fn freeze(&self, position: usize) {
+        signal(
+            self.nodes[position]
+                .process
+                .as_ref()
+                .expect("the node runs"),
+            Signal::STOP,
+        );
+    }
+
+    /// Lets a frozen node go on (SIGCONT).
+    pub fn thaw(&self, position: usize) {
+        signal(
+            self.nodes[position]
+                .process
+                .as_ref()
+                .expect("the node runs"),
+            Signal::CONT,
+        );
+    }
+
+    /// Whether a process of the node was started and not taken away.
+    pub fn is_started(&self, position: usize) -> bool {
+        self.nodes[position].process.is_some()
+    }
+
+    /// The policy that verifiers get.
+    pub fn policy(&self) -> Policy {
+        Policy::parse(&fs::read(self.folder().join("public/policy.txt")).unwrap()).unwrap()
+    }
+
+    /// A ledger over all nodes, with a fresh memory of heads.
+    pub fn ledger(&self) -> Ledger {
+        self.ledger_over(&self.nodes.iter().collect::<Vec<_>>())
+    }
+
+    /// A ledger that asks one node alone.
+    pub fn ledger_of(&self, position: usize) -> Ledger {
+        self.ledger_over(&[&self.nodes[position]])
+    }
+
+    /// A ledger over all nodes that reads as the holder of a key.
+    pub fn ledger_as(&self, key: ReadKey) -> Ledger {
+        self.ledger().reading_as(key, ORIGIN)
+    }
+
+    fn ledger_over(&self, nodes: &[&Node]) -> Ledger {
+        let endpoints = self.endpoints(nodes.iter().map(|node| node.client));
+        Ledger::new(&endpoints, self.policy(), HeadMemory::in_memory()).unwrap()
+    }
+
+    /// The client endpoints at these ports.
+    pub fn endpoints(&self, ports: impl Iterator<Item = u16>) -> Endpoints {
+        Endpoints {
+            addresses: ports.map(|port| format!("127.0.0.1:{port}")).collect(),
+            ca_pem: fs::read(self.folder().join("public/client-ca.pem")).unwrap(),
+            identity_pem: None,
+            deadline: Duration::from_secs(20),
+        }
+    }
+
+    /// The admin service of one node.
+    pub fn admin_of(&self, position: usize) -> admin::Cluster {
+        let operator = self.folder().join("operator-1");
+        let endpoints = Endpoints {
+            addresses: vec![format!("127.0.0.1:{}", self.nodes[position].admin)],
+            ca_pem: fs::read(operator.join("client-ca.pem")).unwrap(),
+            identity_pem: Some((
+                fs::read(operator.join("admin.pem")).unwrap(),
+                fs::read(operator.join("admin.key")).unwrap(),
+            )),
+            deadline: Duration::from_secs(10),
+        };
+        admin::Cluster::new(&endpoints).unwrap()
+    }
+
+    /// How a node sees the cluster.
+    pub async fn status(&self, position: usize) -> Result<StatusResponse, ClientError> {
+        self.admin_of(position).status().await
+    }
+
+    /// Waits until a condition of a node's status holds; panics after `limit` and shows the logs.
+    pub async fn wait_until(
+        &self,
+        position: usize,
+        limit: Duration,
+        condition: impl Fn(&StatusResponse) -> bool,
+    ) -> StatusResponse {
+        let deadline = Instant::now() + limit;
+        let mut last = String::new();
+        while Instant::now() < deadline {
+            match self.status(position).await {
+                Ok(status) if condition(&status) => return status,
+                Ok(status) => last = format!("{status:?}"),
+                Err(error) => last = error.to_string(),
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        panic!("node {position} did not get there: {last}\n{}", self.logs());
+    }
+
+    /// The position of the node that leads, as the nodes that run say; waits for one.
+    pub async fn leader(&self) -> usize {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < deadline {
+            for position in 0..self.nodes.len() {
+                if !self.is_started(position) {
+                    continue;
+                }
+                if let Ok(status) = self.status(position).await
+                    && status.role == "leader"
+                {
+                    return position;
+                }
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        panic!("nobody leads\n{}", self.logs());
+    }
+
+    /// The last lines of every node's log.
+    pub fn logs(&self) -> String {
+        let tail = |node: &Node| {
+            let log = fs::read_to_string(node.folder.join("log.txt")).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = lines[lines.len().saturating_sub(30)..].join("\n");
+            format!("--- node {}\n{last}\n", node.id)
+        };
+        self.nodes.iter().map(tail).collect()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for node in &mut self.nodes {
+            if let Some(mut child) = node.process.take() {
+                // Ended already is as good.
+                drop(child.kill());
+                drop(child.wait());
+            }
+        }
+    }
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let pid = Pid::from_raw(child.id().cast_signed()).expect("a process id is positive");
+    kill_process(pid, signal).unwrap();
+}
+
+/// Loopback ports that were free a moment ago.
+pub fn free_ports(count: usize) -> Vec<u16> {
+    let held: Vec<TcpListener> = (0..count)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    held.iter()
+        .map(|socket| socket.local_addr().unwrap().port())
+        .collect()
+}

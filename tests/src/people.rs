@@ -1,0 +1,128 @@
+//! Who submits in tests: an organisation, its administrator, and records with nothing in them but
+//! what makes them valid and different.
+
+use std::sync::Arc;
+
+use aimslog_client::author::{Author, Identity, Surroundings};
+use aimslog_client::{FinishedStatement, ReadKey, clock};
+use aimslog_proto::aims::bundle::RuleBundle;
+use aimslog_proto::aims::submission::{Submission, parse};
+use aimslog_proto::statement::header::Origin as RecordOrigin;
+use aimslog_proto::statement::id::StatementId;
+use aimslog_proto::statement::key::SigningKey;
+use aimslog_proto::system::{
+    Holder, Making, Organization, OrganizationId, PrincipalId, prove_principal_key, sign_record,
+};
+use aimslog_proto::time::UnixSeconds;
+use aimslog_proto::tlog::Origin;
+
+use crate::cluster::{Cluster, ORIGIN};
+
+/// An organisation with one administrator, who also submits.
+#[derive(Debug, Clone)]
+pub struct Hospital {
+    /// The administrator's key.
+    pub key: Arc<SigningKey>,
+    /// The organisation's id.
+    pub id: String,
+}
+
+impl Hospital {
+    /// Registers an organisation of this id at the cluster.
+    pub async fn register(cluster: &Cluster, id: &str) -> Self {
+        let key = Arc::new(SigningKey::from_seed(&rand::random()));
+        let statement = organization_statement(cluster, id, &key);
+        let leader = cluster.leader().await;
+        if let Err(error) = cluster.admin_of(leader).submit_system(&statement).await {
+            panic!("the organisation is refused: {error}\n{}", cluster.logs());
+        }
+        Self {
+            key,
+            id: id.to_owned(),
+        }
+    }
+
+    /// The key as readers need it.
+    pub fn read_key(&self) -> ReadKey {
+        Arc::clone(&self.key) as ReadKey
+    }
+
+    /// The author of this organisation's records.
+    pub fn author(&self) -> Author {
+        Author {
+            key: Arc::clone(&self.key),
+            organization: self.id.clone(),
+            service_id: ORIGIN.to_owned(),
+            origin: RecordOrigin::Person,
+            on_behalf_of: None,
+        }
+    }
+
+    /// An oversight decision that no other number gives.
+    pub fn decision(&self, number: u64) -> FinishedStatement {
+        self.finish(&decision_json(number))
+    }
+
+    /// Several of them.
+    pub fn decisions(&self, numbers: std::ops::Range<u64>) -> Vec<FinishedStatement> {
+        numbers.map(|number| self.decision(number)).collect()
+    }
+
+    /// A statement of the record in this submission file.
+    pub fn finish(&self, json: &str) -> FinishedStatement {
+        let submission = self.submission(json);
+        let mut surroundings = Surroundings {
+            now: UnixSeconds(clock::unix_seconds()),
+            salt: &mut rand::random,
+            resolve: &|_| None,
+        };
+        self.author()
+            .finish(&submission, Identity::OfRecord, &mut surroundings)
+            .unwrap()
+    }
+
+    /// The submission that this text says.
+    pub fn submission(&self, json: &str) -> Submission {
+        parse(RuleBundle::v1(), json.as_bytes()).unwrap_or_else(|violations| {
+            let lines: Vec<String> = violations.iter().map(ToString::to_string).collect();
+            panic!("the sample record is invalid:\n{}", lines.join("\n"))
+        })
+    }
+}
+
+fn organization_statement(cluster: &Cluster, id: &str, key: &SigningKey) -> Vec<u8> {
+    let seed = std::fs::read_to_string(cluster.folder().join("operator-1/operator.seed")).unwrap();
+    let operator = SigningKey::parse_seed_file(&seed).unwrap();
+    let origin = Origin::new(ORIGIN).unwrap();
+    let organization = OrganizationId::new(id).unwrap();
+    let administrator = PrincipalId::new("admin-1").unwrap();
+    let record = Organization {
+        possession: prove_principal_key(&origin, &organization, &administrator, key).unwrap(),
+        organization,
+        administrator,
+        holder: Holder::new("holder-1").unwrap(),
+        key: key.public_key(),
+    };
+    let making = Making {
+        origin: &origin,
+        issued: UnixSeconds(clock::unix_seconds()),
+        expires: None,
+        id: StatementId::from_bytes(rand::random()),
+    };
+    sign_record(&record, &making, &operator)
+        .unwrap()
+        .bytes()
+        .to_vec()
+}
+
+/// A valid oversight decision as a submission file.
+pub fn decision_json(number: u64) -> String {
+    format!(
+        r#"{{"meta":{{"kind":"oversight_decision","subject":"sys-test-1"}},
+        "record":{{"occurred_at":"2026-03-02T08:00:00Z","actor":{{"id":"p-1","role":"reviewer"}},
+        "confidentiality":"INTERNAL","personal_data":false,"system":"sys-test-1",
+        "system_version":"1.0","decision":"APPROVE","reviewer":"p-1",
+        "justification":"test record number {number}",
+        "presented_at":"2026-03-02T07:59:00Z","decided_at":"2026-03-02T08:00:00Z"}}}}"#
+    )
+}
