@@ -98,73 +98,76 @@ fn wrapper_fills_in_what_the_record_says() {
     );
 }
 
+/// What is written, what is written instead, and what is found.
+const SLIPS: [(&str, &str, &str, Reason); 12] = [
+    (
+        "\"kind\":\"finding\"",
+        "\"kind\":\"findin\"",
+        "header.content_type",
+        Reason::UnknownKind,
+    ),
+    (
+        "\"kind\":\"finding\",",
+        "",
+        "meta.kind",
+        Reason::MissingField,
+    ),
+    (
+        "\"kind\":",
+        "\"version\":9,\"kind\":",
+        "header.content_type",
+        Reason::UnknownVersion,
+    ),
+    ("\"links\"", "\"lins\"", "meta.lins", Reason::UnknownField),
+    (
+        "\"key:a-1\"",
+        "\"a-1\"",
+        "meta.links[0]",
+        Reason::InvalidRequest,
+    ),
+    (
+        "\"audit\",",
+        "\"audits\",",
+        "meta.links[0]",
+        Reason::InvalidHeader,
+    ),
+    (
+        "\"A.9.2\",",
+        "\"A.9.5\",",
+        "meta.controls[0]",
+        Reason::UnknownControl,
+    ),
+    ("\"f-1\"", "\"f 1\"", "meta.key", Reason::InvalidRequest),
+    (
+        "\"f-1\"",
+        "\"f-1\",\"subject\":\"sys-2\"",
+        "record.system",
+        Reason::HeaderMismatch,
+    ),
+    (
+        "\"f-1\"",
+        "\"f-1\",\"transition\":\"closed\"",
+        "header.transition",
+        Reason::HeaderMismatch,
+    ),
+    (
+        "\"f-1\"",
+        "\"f-1\",\"change\":\"delete\"",
+        "meta.change",
+        Reason::InvalidRequest,
+    ),
+    (
+        "\"record\":",
+        "\"recrd\":",
+        "file.recrd",
+        Reason::UnknownField,
+    ),
+];
+
 #[test]
 fn each_slip_in_the_wrapper_is_named() {
     let later = good().replace("\"key\":\"f-1\"", "\"key\":\"f-1\",\"amends\":\"key:f-0\"");
-    for (from, to, field, reason) in [
-        (
-            "\"kind\":\"finding\"",
-            "\"kind\":\"findin\"",
-            "header.content_type",
-            Reason::UnknownKind,
-        ),
-        (
-            "\"kind\":\"finding\",",
-            "",
-            "meta.kind",
-            Reason::MissingField,
-        ),
-        (
-            "\"kind\":",
-            "\"version\":9,\"kind\":",
-            "header.content_type",
-            Reason::UnknownVersion,
-        ),
-        ("\"links\"", "\"lins\"", "meta.lins", Reason::UnknownField),
-        (
-            "\"key:a-1\"",
-            "\"a-1\"",
-            "meta.links[0]",
-            Reason::InvalidRequest,
-        ),
-        (
-            "\"audit\",",
-            "\"audits\",",
-            "meta.links[0]",
-            Reason::InvalidHeader,
-        ),
-        (
-            "\"A.9.2\",",
-            "\"A.9.5\",",
-            "meta.controls[0]",
-            Reason::UnknownControl,
-        ),
-        ("\"f-1\"", "\"f 1\"", "meta.key", Reason::InvalidRequest),
-        (
-            "\"f-1\"",
-            "\"f-1\",\"subject\":\"sys-2\"",
-            "record.system",
-            Reason::HeaderMismatch,
-        ),
-        (
-            "\"f-1\"",
-            "\"f-1\",\"transition\":\"closed\"",
-            "header.transition",
-            Reason::HeaderMismatch,
-        ),
-        (
-            "\"f-1\"",
-            "\"f-1\",\"change\":\"delete\"",
-            "meta.change",
-            Reason::InvalidRequest,
-        ),
-        (
-            "\"record\":",
-            "\"recrd\":",
-            "file.recrd",
-            Reason::UnknownField,
-        ),
-    ] {
+    for (from, to, field, reason) in SLIPS {
         let changed = later.replacen(from, to, 1);
         assert_ne!(changed, later, "{from}");
         let found = parse(RuleBundle::v1(), changed.as_bytes()).expect_err(to);
