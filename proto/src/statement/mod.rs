@@ -7,6 +7,8 @@ pub mod cbor;
 pub mod commitment;
 pub mod disclosure;
 pub mod evidence;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod header;
 #[cfg(test)]
 mod hex;
