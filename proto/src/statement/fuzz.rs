@@ -9,8 +9,11 @@ use super::key::{PublicKey, SigningKey};
 use super::statement::UnverifiedStatement;
 use crate::tlog::hash::{Hash, LeafHash};
 
-/// Every target of this module: the name of its corpus folder, and its function.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// The name of a corpus folder, and the function that runs over it.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target of this module.
+pub const TARGETS: &[Target] = &[
     ("cbor", cbor),
     ("json", json),
     ("disclosure", disclosure),
@@ -155,7 +158,9 @@ mod tests {
         for (target, run) in TARGETS {
             let corpus = corpus(target);
             assert!(corpus.len() >= 3, "{target}");
-            corpus.iter().for_each(|bytes| run(bytes));
+            for bytes in &corpus {
+                run(bytes);
+            }
             let seed = 42;
             let mut rng = StdRng::seed_from_u64(seed);
             for round in 0..MUTATIONS {

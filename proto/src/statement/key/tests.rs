@@ -48,6 +48,29 @@ fn thumbprint_is_the_hash_of_the_required_cose_parameters() {
     );
 }
 
+/// RFC 9679 6, an EC2 key: the construction that ours follows with the parameters of OKP keys.
+#[test]
+fn thumbprint_construction_gives_the_published_vector() {
+    let x = point("65eda5a12577c2bae829437fe338701a10aaa375e1bb5b5de108de439c08551d");
+    let y = point("1e52ed75701163f7f9e40ddf9f341b3dc9ba860af7e0ca7ca7e9eecd0084d19c");
+    let mut key = MapEncoder::new();
+    for (parameter, coordinate) in [(-3, y), (-2, x)] {
+        key.entry(parameter, |value| {
+            value.bytes(&coordinate);
+        });
+    }
+    for (parameter, number) in [(-1, 1), (1, 2)] {
+        key.entry(parameter, |value| {
+            value.uint(number);
+        });
+    }
+    let thumbprint = Sha256::digest(Encoder::new().map(key).finish());
+    assert_eq!(
+        hex(&thumbprint),
+        "496bd8afadf307e5b08c64b0421bf9dc01528a344a43bda88fadd1669da253ec"
+    );
+}
+
 /// All eight points of small order, canonical and not, and points with `y` not below the prime.
 #[test]
 fn refuses_weak_and_non_canonical_points() {
