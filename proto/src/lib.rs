@@ -4,6 +4,8 @@
 #![warn(missing_docs)]
 
 pub mod aims;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod limits;
 pub mod pb;
 pub mod reason;
