@@ -11,9 +11,12 @@ use crate::tlog::{
     Checkpoint, ConsistencyPlan, ConsistencyProof, MultiProof, Note, Policy, TlogProof, VerifierKey,
 };
 
+/// The name of a target and its function.
+pub type Target = (&'static str, fn(&[u8]));
+
 /// Every target: the name of its folder below `fuzz/corpus` and of its file in
 /// `fuzz/fuzz_targets`, and its function.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[Target] = &[
     ("checkpoint", checkpoint),
     ("consistency", consistency),
     ("entries", entries),

@@ -3,6 +3,12 @@
 //! The long runs of `make fuzz` find new inputs; what they find joins the corpus and is then
 //! checked here for ever. The mutations are the same on every machine: a failure prints its input.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy sees tests only in functions that bear the attribute"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};

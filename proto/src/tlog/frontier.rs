@@ -109,7 +109,7 @@ impl Frontier {
         let leaves = 1_u64
             .checked_shl(u32::from(level))
             .ok_or_else(|| refused.clone())?;
-        if size % leaves != 0 {
+        if !size.is_multiple_of(leaves) {
             return Err(refused);
         }
         let next = size.checked_add(leaves).ok_or(refused)?;

@@ -110,15 +110,11 @@ impl Policy {
         cosigners: &[VerifierKey],
         threshold: usize,
     ) -> Result<Self, PolicyParseError> {
-        let mut text = format!("log {log}\n");
-        for key in cosigners {
-            text.push_str(&format!("witness {} {key}\n", key.name()));
-        }
-        text.push_str(&format!("group nodes {threshold}"));
-        for key in cosigners {
-            text.push_str(&format!(" {}", key.name()));
-        }
-        text.push_str("\nquorum nodes\n");
+        let line = |key: &VerifierKey| format!("witness {} {key}\n", key.name());
+        let witnesses: String = cosigners.iter().map(line).collect();
+        let names: Vec<&str> = cosigners.iter().map(|key| key.name().as_str()).collect();
+        let group = format!("group nodes {threshold} {}\nquorum nodes\n", names.join(" "));
+        let text = format!("log {log}\n{witnesses}{group}");
         Self::parse(text.as_bytes())
     }
 
@@ -207,7 +203,11 @@ impl Policy {
     /// For the log itself, which signs only what the quorum has cosigned. Everybody else asks
     /// [`Policy::check`].
     pub fn quorum_met(&self, note: &Note) -> Result<bool, PolicyError> {
-        Checkpoint::parse(note.text()).map_err(PolicyError::Checkpoint)?;
+        let checkpoint = Checkpoint::parse(note.text()).map_err(PolicyError::Checkpoint)?;
+        let origin = checkpoint.origin().key_name();
+        if !self.logs.iter().any(|log| log.key.name() == origin) {
+            return Err(PolicyError::UnknownLog { got: origin.clone() });
+        }
         Ok(self.is_met(&self.cosigners(note)?))
     }
 

@@ -64,7 +64,7 @@ fn refuses_malformed_texts() {
     for root in [
         "",
         "AAAA",
-        &hash[..43],
+        hash.trim_end_matches('='),
         &hash.replace("FU=", "FV="),
         &hash.to_lowercase(),
     ] {

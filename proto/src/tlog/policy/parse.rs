@@ -18,13 +18,15 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Policy, PolicyParseError> {
         reader.line = number;
         reader.read(content)?;
     }
-    let quorum = reader.quorum.ok_or(PolicyParseError::NoQuorumLine)?;
+    if !reader.has_quorum {
+        return Err(PolicyParseError::NoQuorumLine);
+    }
     Ok(Policy {
         bytes: bytes.to_vec(),
         logs: reader.logs,
         witnesses: reader.witnesses,
         groups: reader.groups,
-        quorum,
+        quorum: reader.quorum,
     })
 }
 
@@ -38,8 +40,10 @@ struct Reader {
     groups: Vec<PolicyGroup>,
     /// Names that are a member of a group.
     members: Vec<PolicyName>,
-    /// The quorum line, once there is one; the inner `None` is `none`.
-    quorum: Option<Option<PolicyName>>,
+    /// Whether there was a quorum line.
+    has_quorum: bool,
+    /// What it names; `None` for `none`.
+    quorum: Option<PolicyName>,
 }
 
 impl Reader {
@@ -148,14 +152,11 @@ impl Reader {
     }
 
     fn quorum(&mut self, name: &[u8]) -> Result<(), PolicyParseError> {
-        if self.quorum.is_some() {
+        if self.has_quorum {
             return Err(PolicyParseError::SecondQuorum { line: self.line });
         }
-        self.quorum = Some(if name == b"none" {
-            None
-        } else {
-            Some(self.known_name(name)?)
-        });
+        self.has_quorum = true;
+        self.quorum = if name == b"none" { None } else { Some(self.known_name(name)?) };
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use super::super::fixture::{
     node_vkey, policy,
 };
 use super::super::note::{NoteSignature, sign};
+use super::PolicyParseError as E;
 use super::*;
 
 fn parse(text: &str) -> Result<Policy, PolicyParseError> {
@@ -16,7 +17,9 @@ fn parse(text: &str) -> Result<Policy, PolicyParseError> {
 fn with(rest: &str) -> Result<Policy, PolicyParseError> {
     let mut text = format!("log {}\n", log_vkey());
     for (name, node) in [("a", 1), ("b", 2), ("c", 3), ("d", 4)] {
-        text.push_str(&format!("witness {name} {}\n", node_vkey(node)));
+        let line = format!("witness {name} {}
+", node_vkey(node));
+        text.push_str(&line);
     }
     parse(&format!("{text}{rest}"))
 }
@@ -80,12 +83,13 @@ fn accepts_two_of_three_and_says_who_and_when() {
     }
 }
 
+type Rule = fn(&[u8]) -> bool;
+
 #[test]
 fn groups_count_as_written() {
     let subsets: Vec<Vec<u8>> = (0..16_u8)
         .map(|set| (1..=4).filter(|node| set >> (node - 1) & 1 == 1).collect())
         .collect();
-    type Rule = fn(&[u8]) -> bool;
     let cases: [(&str, Rule); 7] = [
         ("quorum none\n", |_| true),
         ("quorum c\n", |nodes| nodes.contains(&3)),
@@ -237,120 +241,66 @@ fn reads_comments_tabs_urls_and_foreign_bytes() {
     assert_eq!(canonical.groups(), policy.groups());
 }
 
+fn name(name: &str) -> PolicyName {
+    PolicyName(name.as_bytes().to_vec())
+}
+
 #[test]
-fn refuses_malformed_policies() {
-    use PolicyParseError as E;
-    let name = |name: &str| PolicyName(name.as_bytes().to_vec());
-    assert_eq!(parse(""), Err(E::NoNewlineAtEnd));
-    assert_eq!(parse("quorum none"), Err(E::NoNewlineAtEnd));
-    assert_eq!(parse("\n"), Err(E::NoQuorumLine));
-    assert_eq!(
-        parse("quorum none\nquorum none\n"),
-        Err(E::SecondQuorum { line: 2 })
-    );
-    assert_eq!(parse("quorum\n"), Err(E::UnknownLine { line: 1 }));
-    assert_eq!(parse("Quorum none\n"), Err(E::UnknownLine { line: 1 }));
-    assert_eq!(
-        parse("quorum none extra\n"),
-        Err(E::UnknownLine { line: 1 })
-    );
-    assert_eq!(
-        parse("quorum x\n"),
-        Err(E::UnknownName {
-            line: 1,
-            name: name("x")
-        })
-    );
-    assert_eq!(
-        parse("quorum none\r\n"),
-        Err(E::ControlCharacter {
-            line: 1,
-            found: b'\r'
-        })
-    );
-    assert_eq!(
-        parse("#\u{7f}\n"),
-        Err(E::ControlCharacter {
-            line: 1,
-            found: 0x7f
-        })
-    );
-    assert!(matches!(
-        parse("log x\nquorum none\n"),
-        Err(E::Key { line: 1, .. })
-    ));
-    assert_eq!(
-        with("group g any\nquorum g\n"),
-        Err(E::UnknownLine { line: 6 })
-    );
-    assert_eq!(
-        with("group g any e\nquorum g\n"),
-        Err(E::UnknownName {
-            line: 6,
-            name: name("e")
-        })
-    );
-    assert_eq!(
-        with("group g any none\nquorum g\n"),
-        Err(E::UnknownName {
-            line: 6,
-            name: name("none")
-        })
-    );
-    assert_eq!(
-        with("group g any g\nquorum g\n"),
-        Err(E::UnknownName {
-            line: 6,
-            name: name("g")
-        })
-    );
-    assert_eq!(
-        with("group g any a a\nquorum g\n"),
-        Err(E::MemberTwice {
-            line: 6,
-            name: name("a")
-        })
-    );
-    assert_eq!(
-        with("group g any a b\ngroup h any c b\nquorum g\n"),
-        Err(E::MemberTwice {
-            line: 7,
-            name: name("b")
-        })
-    );
-    for taken in ["a", "none"] {
-        let refused = with(&format!("group {taken} any b\nquorum a\n"));
-        assert_eq!(
-            refused,
-            Err(E::NameTaken {
-                line: 6,
-                name: name(taken)
-            })
-        );
+fn refuses_malformed_lines() {
+    let cases = [
+        ("", E::NoNewlineAtEnd),
+        ("quorum none", E::NoNewlineAtEnd),
+        ("\n", E::NoQuorumLine),
+        ("quorum none\nquorum none\n", E::SecondQuorum { line: 2 }),
+        ("quorum\n", E::UnknownLine { line: 1 }),
+        ("Quorum none\n", E::UnknownLine { line: 1 }),
+        ("quorum none extra\n", E::UnknownLine { line: 1 }),
+        ("group g any\n", E::UnknownLine { line: 1 }),
+        ("log \u{fc}\n", E::Key { line: 1, source: VerifierKeyError::Form }),
+        ("\nlog x\n", E::Key { line: 2, source: VerifierKeyError::Form }),
+        ("quorum none\r\n", E::ControlCharacter { line: 1, found: b'\r' }),
+        ("#\u{7f}\n", E::ControlCharacter { line: 1, found: 0x7f }),
+    ];
+    for (text, error) in cases {
+        assert_eq!(parse(text), Err(error), "{text:?}");
     }
-    for threshold in [
-        "0",
-        "3",
-        "01",
-        "-1",
-        "+1",
-        "ALL",
-        "18446744073709551616",
-        "",
-    ] {
-        let refused = with(&format!("group g {threshold} a b\nquorum g\n"));
-        let members = if threshold.is_empty() { 1 } else { 2 };
-        assert_eq!(
-            refused,
-            Err(E::Threshold { line: 6, members }),
-            "{threshold:?}"
-        );
+    let not_text = Policy::parse(b"log \xff\n");
+    assert_eq!(not_text, Err(E::UnknownLine { line: 1 }));
+}
+
+#[test]
+fn refuses_names_that_are_taken_unknown_or_counted_twice() {
+    let unknown = |text: &str| E::UnknownName { line: 6, name: name(text) };
+    let cases = [
+        ("quorum x\n", unknown("x")),
+        ("group g any e\nquorum g\n", unknown("e")),
+        ("group g any none\nquorum g\n", unknown("none")),
+        ("group g any g\nquorum g\n", unknown("g")),
+        ("group g any a a\nquorum g\n", E::MemberTwice { line: 6, name: name("a") }),
+        (
+            "group g any a b\ngroup h any c b\nquorum g\n",
+            E::MemberTwice { line: 7, name: name("b") },
+        ),
+        ("group a any b\nquorum a\n", E::NameTaken { line: 6, name: name("a") }),
+        ("group none any b\nquorum a\n", E::NameTaken { line: 6, name: name("none") }),
+    ];
+    for (rest, error) in cases {
+        assert_eq!(with(rest), Err(error), "{rest:?}");
     }
 }
 
 #[test]
+fn refuses_thresholds_that_are_no_count_of_members() {
+    for threshold in ["0", "3", "01", "-1", "+1", "ALL", "18446744073709551616"] {
+        let refused = with(&format!("group g {threshold} a b\nquorum g\n"));
+        assert_eq!(refused, Err(E::Threshold { line: 6, members: 2 }), "{threshold:?}");
+    }
+    let missing = with("group g a b\nquorum g\n");
+    assert_eq!(missing, Err(E::Threshold { line: 6, members: 1 }));
+}
+
+#[test]
 fn refuses_keys_that_do_not_belong() {
-    use PolicyParseError as E;
     let twice = with(&format!("witness e {}\nquorum none\n", node_vkey(1)));
     assert_eq!(twice, Err(E::DuplicateKey { line: 6 }));
     // The same public key under another name and id is the same key.

@@ -2,6 +2,7 @@ use super::super::fixture::{cosigned_by, mutations, policy, seven};
 use super::super::hash::TreeSize;
 use super::super::inclusion::InclusionPlan;
 use super::super::oracle::read;
+use super::TlogProofError as E;
 use super::*;
 
 fn proof(index: u64, extra: Option<&[u8]>) -> TlogProof {
@@ -64,7 +65,6 @@ fn refuses_a_path_for_another_size() {
 fn refuses_malformed_proofs() {
     let good = proof(2, Some(b"v1")).to_string();
     let with = |from: &str, to: &str| TlogProof::parse(good.replacen(from, to, 1).as_bytes());
-    use TlogProofError as E;
     assert_eq!(with("@v1", "@v2"), Err(E::Header));
     assert_eq!(TlogProof::parse(b""), Err(E::NoEmptyLine));
     assert_eq!(TlogProof::parse(b"\n\n"), Err(E::Header));
@@ -78,8 +78,7 @@ fn refuses_malformed_proofs() {
         Err(E::Inclusion(InclusionError::WrongLength { .. }))
     ));
     assert_eq!(with("extra djE=", "extra djE"), Err(E::Extra));
-    assert!(
-        matches!(with("extra djE=", "extra "), Ok(_)),
+    assert!(with("extra djE=", "extra ").is_ok(),
         "extra data may be empty"
     );
     assert_eq!(with("extra djE=", "extra"), Err(E::Index));

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::super::frontier::Frontier;
+use super::super::hash::LeafHash;
 use super::super::oracle::{leaves, naive_root, read};
 use super::super::tree::RootPlan;
 use super::*;
@@ -115,7 +116,7 @@ fn widths_agree_with_counting() {
                 assert_eq!(id(level, index).width_at(TreeSize(size)), Some(Width::FULL));
             }
             let last = id(level, nodes / 256);
-            let expected = Width::new((nodes % 256) as u16);
+            let expected = Width::new(u16::try_from(nodes % 256).unwrap());
             assert_eq!(
                 last.width_at(TreeSize(size)),
                 expected,
@@ -142,7 +143,7 @@ fn completes_each_tile_with_its_last_leaf() {
                 .all(|tile| full(tile, index + 1) && !full(tile, index))
         );
         let expected = (0..3)
-            .filter(|level| (index + 1) % 256_u64.pow(level + 1) == 0)
+            .filter(|level| (index + 1).is_multiple_of(256_u64.pow(level + 1)))
             .count();
         assert_eq!(done.len(), expected, "leaf {index}");
     }
@@ -162,7 +163,7 @@ fn tiles_hold_every_node_of_the_tree() {
     let mut frontier = Frontier::EMPTY;
     for leaf in &leaves {
         let store = |node: NodeId, hash| {
-            if node.level() % 8 == 0 {
+            if node.level().is_multiple_of(8) {
                 rows.entry(TileId::holding(node)).or_default().push(hash);
             }
         };
@@ -182,7 +183,7 @@ fn tiles_hold_every_node_of_the_tree() {
                 Some(row.len())
             );
         }
-        if size.0 % 37 == 0 {
+        if size.0.is_multiple_of(37) {
             let plan = RootPlan::new(size);
             let node = |node: &NodeId| {
                 let tile = TileId::holding(*node);
@@ -200,7 +201,7 @@ fn tiles_hold_every_node_of_the_tree() {
 
 #[test]
 fn refuses_nodes_of_other_tiles_and_beyond_the_width() {
-    let row: Vec<Hash> = leaves(5).iter().map(|leaf| leaf.hash()).collect();
+    let row: Vec<Hash> = leaves(5).iter().map(LeafHash::hash).collect();
     let tile = Tile::new(id(0, 1), row.clone()).unwrap();
     let node = |level, index| NodeId::new(level, index).unwrap();
     assert_eq!(tile.node(node(0, 256)), Ok(row[0]));
@@ -226,7 +227,7 @@ fn refuses_nodes_of_other_tiles_and_beyond_the_width() {
 
 #[test]
 fn tile_bytes_are_the_hashes_and_nothing_else() {
-    let row: Vec<Hash> = leaves(3).iter().map(|leaf| leaf.hash()).collect();
+    let row: Vec<Hash> = leaves(3).iter().map(LeafHash::hash).collect();
     let tile = Tile::new(id(2, 7), row).unwrap();
     let bytes = tile.encode();
     assert_eq!(bytes.len(), 96);
