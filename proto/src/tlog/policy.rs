@@ -113,7 +113,10 @@ impl Policy {
         let line = |key: &VerifierKey| format!("witness {} {key}\n", key.name());
         let witnesses: String = cosigners.iter().map(line).collect();
         let names: Vec<&str> = cosigners.iter().map(|key| key.name().as_str()).collect();
-        let group = format!("group nodes {threshold} {}\nquorum nodes\n", names.join(" "));
+        let group = format!(
+            "group nodes {threshold} {}\nquorum nodes\n",
+            names.join(" ")
+        );
         let text = format!("log {log}\n{witnesses}{group}");
         Self::parse(text.as_bytes())
     }
@@ -206,7 +209,9 @@ impl Policy {
         let checkpoint = Checkpoint::parse(note.text()).map_err(PolicyError::Checkpoint)?;
         let origin = checkpoint.origin().key_name();
         if !self.logs.iter().any(|log| log.key.name() == origin) {
-            return Err(PolicyError::UnknownLog { got: origin.clone() });
+            return Err(PolicyError::UnknownLog {
+                got: origin.clone(),
+            });
         }
         Ok(self.is_met(&self.cosigners(note)?))
     }

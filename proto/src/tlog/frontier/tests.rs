@@ -92,7 +92,10 @@ fn refuses_to_grow_beyond_64_bits() {
 #[test]
 fn has_its_golden_bytes() {
     assert_eq!(Frontier::EMPTY.encode(), [0; 8]);
-    assert_eq!(grown(&leaves(3)).encode(), include_bytes!("golden_3_leaves.bin"));
+    assert_eq!(
+        grown(&leaves(3)).encode(),
+        include_bytes!("golden_3_leaves.bin")
+    );
 }
 
 #[test]

@@ -125,9 +125,11 @@ fn accepts_exactly_the_proper_index_lists_up_to_count_12() {
         let beyond = 4 * count;
         let mut lists: Vec<Vec<usize>> = (0..beyond).map(|a| vec![a]).collect();
         lists.extend((0..beyond).flat_map(|a| (0..beyond).map(move |b| vec![a, b])));
-        lists.extend((0..=count).flat_map(|a| {
-            (0..beyond).flat_map(move |b| (0..=count).map(move |c| vec![a, b, c]))
-        }));
+        lists.extend(
+            (0..=count).flat_map(|a| {
+                (0..beyond).flat_map(move |b| (0..=count).map(move |c| vec![a, b, c]))
+            }),
+        );
         for indices in lists {
             let proper = indices.is_sorted_by(|a, b| a < b) && indices.iter().all(|i| *i < count);
             let plan = MultiPlan::new(at(&indices), TreeSize(count as u64));

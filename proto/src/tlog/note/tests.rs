@@ -115,16 +115,31 @@ fn refuses_notes_without_their_parts() {
     let parse = |note: &str| Note::parse(note.as_bytes());
     assert_eq!(parse(""), Err(NoteError::NoEmptyLine));
     assert_eq!(parse(text), Err(NoteError::NoEmptyLine));
-    assert_eq!(parse(&format!("{text}\n{line}\n")), Err(NoteError::NoEmptyLine));
-    assert_eq!(parse(&format!("{text}\n\n{line}")), Err(NoteError::NoNewlineAtEnd));
-    assert_eq!(parse(&format!("{text}\n\n")), Err(NoteError::NoNewlineAtEnd));
-    assert_eq!(parse(&format!("{text}\n\n{line}\n\n")), Err(NoteError::NoNewlineAtEnd));
+    assert_eq!(
+        parse(&format!("{text}\n{line}\n")),
+        Err(NoteError::NoEmptyLine)
+    );
+    assert_eq!(
+        parse(&format!("{text}\n\n{line}")),
+        Err(NoteError::NoNewlineAtEnd)
+    );
+    assert_eq!(
+        parse(&format!("{text}\n\n")),
+        Err(NoteError::NoNewlineAtEnd)
+    );
+    assert_eq!(
+        parse(&format!("{text}\n\n{line}\n\n")),
+        Err(NoteError::NoNewlineAtEnd)
+    );
     assert_eq!(Note::new("no newline"), Err(NoteError::NoNewlineAtEnd));
     let not_utf8 = [b"\xff".as_slice(), SPEC_NOTE.as_bytes()].concat();
     assert!(matches!(Note::parse(&not_utf8), Err(NoteError::NotUtf8(_))));
     for control in *b"\r\t\0\x1f" {
         let spoiled = SPEC_NOTE.replace("is an", &format!("is{}an", char::from(control)));
-        assert_eq!(parse(&spoiled), Err(NoteError::ControlCharacter { found: control }));
+        assert_eq!(
+            parse(&spoiled),
+            Err(NoteError::ControlCharacter { found: control })
+        );
     }
 }
 
@@ -139,7 +154,10 @@ fn refuses_malformed_signature_lines() {
         ("space behind", format!("{line} ")),
         ("no name", line.replace("example.com/foo", "")),
         ("plus in the name", line.replace("/foo", "+foo")),
-        ("no-break space in the name", line.replace("/foo", "\u{a0}foo")),
+        (
+            "no-break space in the name",
+            line.replace("/foo", "\u{a0}foo"),
+        ),
         ("no padding", line.trim_end_matches('=').to_owned()),
         ("id without signature", "\u{2014} name AAAAAA==".to_owned()),
         ("three bytes", "\u{2014} name AAAA".to_owned()),
@@ -148,7 +166,10 @@ fn refuses_malformed_signature_lines() {
         let refused = Note::parse(format!("text\n\n{lines}\n").as_bytes());
         let malformed = matches!(refused, Err(NoteError::MalformedSignature { .. }));
         // An empty line in the place of the signature moves the end of the text.
-        assert!(malformed || lines.is_empty() && refused.is_err(), "{case}: {refused:?}");
+        assert!(
+            malformed || lines.is_empty() && refused.is_err(),
+            "{case}: {refused:?}"
+        );
     }
 }
 

@@ -156,7 +156,11 @@ impl Reader {
             return Err(PolicyParseError::SecondQuorum { line: self.line });
         }
         self.has_quorum = true;
-        self.quorum = if name == b"none" { None } else { Some(self.known_name(name)?) };
+        self.quorum = if name == b"none" {
+            None
+        } else {
+            Some(self.known_name(name)?)
+        };
         Ok(())
     }
 

@@ -17,8 +17,11 @@ fn parse(text: &str) -> Result<Policy, PolicyParseError> {
 fn with(rest: &str) -> Result<Policy, PolicyParseError> {
     let mut text = format!("log {}\n", log_vkey());
     for (name, node) in [("a", 1), ("b", 2), ("c", 3), ("d", 4)] {
-        let line = format!("witness {name} {}
-", node_vkey(node));
+        let line = format!(
+            "witness {name} {}
+",
+            node_vkey(node)
+        );
         text.push_str(&line);
     }
     parse(&format!("{text}{rest}"))
@@ -256,10 +259,34 @@ fn refuses_malformed_lines() {
         ("Quorum none\n", E::UnknownLine { line: 1 }),
         ("quorum none extra\n", E::UnknownLine { line: 1 }),
         ("group g any\n", E::UnknownLine { line: 1 }),
-        ("log \u{fc}\n", E::Key { line: 1, source: VerifierKeyError::Form }),
-        ("\nlog x\n", E::Key { line: 2, source: VerifierKeyError::Form }),
-        ("quorum none\r\n", E::ControlCharacter { line: 1, found: b'\r' }),
-        ("#\u{7f}\n", E::ControlCharacter { line: 1, found: 0x7f }),
+        (
+            "log \u{fc}\n",
+            E::Key {
+                line: 1,
+                source: VerifierKeyError::Form,
+            },
+        ),
+        (
+            "\nlog x\n",
+            E::Key {
+                line: 2,
+                source: VerifierKeyError::Form,
+            },
+        ),
+        (
+            "quorum none\r\n",
+            E::ControlCharacter {
+                line: 1,
+                found: b'\r',
+            },
+        ),
+        (
+            "#\u{7f}\n",
+            E::ControlCharacter {
+                line: 1,
+                found: 0x7f,
+            },
+        ),
     ];
     for (text, error) in cases {
         assert_eq!(parse(text), Err(error), "{text:?}");
@@ -270,19 +297,43 @@ fn refuses_malformed_lines() {
 
 #[test]
 fn refuses_names_that_are_taken_unknown_or_counted_twice() {
-    let unknown = |text: &str| E::UnknownName { line: 6, name: name(text) };
+    let unknown = |text: &str| E::UnknownName {
+        line: 6,
+        name: name(text),
+    };
     let cases = [
         ("quorum x\n", unknown("x")),
         ("group g any e\nquorum g\n", unknown("e")),
         ("group g any none\nquorum g\n", unknown("none")),
         ("group g any g\nquorum g\n", unknown("g")),
-        ("group g any a a\nquorum g\n", E::MemberTwice { line: 6, name: name("a") }),
+        (
+            "group g any a a\nquorum g\n",
+            E::MemberTwice {
+                line: 6,
+                name: name("a"),
+            },
+        ),
         (
             "group g any a b\ngroup h any c b\nquorum g\n",
-            E::MemberTwice { line: 7, name: name("b") },
+            E::MemberTwice {
+                line: 7,
+                name: name("b"),
+            },
         ),
-        ("group a any b\nquorum a\n", E::NameTaken { line: 6, name: name("a") }),
-        ("group none any b\nquorum a\n", E::NameTaken { line: 6, name: name("none") }),
+        (
+            "group a any b\nquorum a\n",
+            E::NameTaken {
+                line: 6,
+                name: name("a"),
+            },
+        ),
+        (
+            "group none any b\nquorum a\n",
+            E::NameTaken {
+                line: 6,
+                name: name("none"),
+            },
+        ),
     ];
     for (rest, error) in cases {
         assert_eq!(with(rest), Err(error), "{rest:?}");
@@ -293,10 +344,23 @@ fn refuses_names_that_are_taken_unknown_or_counted_twice() {
 fn refuses_thresholds_that_are_no_count_of_members() {
     for threshold in ["0", "3", "01", "-1", "+1", "ALL", "18446744073709551616"] {
         let refused = with(&format!("group g {threshold} a b\nquorum g\n"));
-        assert_eq!(refused, Err(E::Threshold { line: 6, members: 2 }), "{threshold:?}");
+        assert_eq!(
+            refused,
+            Err(E::Threshold {
+                line: 6,
+                members: 2
+            }),
+            "{threshold:?}"
+        );
     }
     let missing = with("group g a b\nquorum g\n");
-    assert_eq!(missing, Err(E::Threshold { line: 6, members: 1 }));
+    assert_eq!(
+        missing,
+        Err(E::Threshold {
+            line: 6,
+            members: 1
+        })
+    );
 }
 
 #[test]

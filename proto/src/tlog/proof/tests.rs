@@ -78,7 +78,8 @@ fn refuses_malformed_proofs() {
         Err(E::Inclusion(InclusionError::WrongLength { .. }))
     ));
     assert_eq!(with("extra djE=", "extra djE"), Err(E::Extra));
-    assert!(with("extra djE=", "extra ").is_ok(),
+    assert!(
+        with("extra djE=", "extra ").is_ok(),
         "extra data may be empty"
     );
     assert_eq!(with("extra djE=", "extra"), Err(E::Index));
