@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::guard::Amnesia;
 use super::guard_record::GuardRecord;
 use super::row::CorruptRow;
+use crate::raft::Participation;
 
 /// Two signed answers that contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -185,6 +186,17 @@ impl Standing {
     /// the cosigner decides at each cut.
     pub fn may_sign(&self) -> bool {
         self.may_vote() && self.corrupt.is_none()
+    }
+
+    /// What the node does in its raft group.
+    pub fn participation(&self) -> Participation {
+        if !self.may_vote() {
+            Participation::Silent
+        } else if self.may_campaign() {
+            Participation::Full
+        } else {
+            Participation::NoCampaign
+        }
     }
 
     /// Whether it may answer clients.

@@ -423,7 +423,7 @@ impl From<&Vote> for GuardedVote {
 }
 
 impl<S: SlotStore> VoteGuard for Guard<S> {
-    fn before_vote(&self, vote: &Vote) -> Result<(), GuardError> {
+    fn vote_stored(&self, vote: &Vote) -> Result<(), GuardError> {
         self.vote(GuardedVote::from(vote))
             .map_err(|refused| match refused {
                 GuardRefused::Vote(VoteRefusal { held, .. }) => {

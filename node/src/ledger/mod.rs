@@ -28,6 +28,7 @@ pub mod guard;
 pub mod guard_file;
 pub mod guard_record;
 pub mod head_keys;
+pub mod head_sealer;
 pub mod heads;
 pub mod machine;
 pub mod outcome;

@@ -4,10 +4,14 @@ use super::types::Vote;
 
 /// Remembers the newest vote where a rollback of the data folder does not reach it.
 ///
-/// Called on a blocking thread before each vote is stored. When it returns `Ok` the vote must be on
-/// stable storage. An error is fatal: the vote is neither stored nor answered and the node stops.
+/// Called on a blocking thread after each vote is stored and synced, and before anybody hears of
+/// it. When it returns `Ok` the vote must be on stable storage here too. An error is fatal: the
+/// vote is not answered and the node stops.
+///
+/// The order matters: a crash between the two leaves the database newer than the guard, which is
+/// harmless. The other way round every such crash would look like a database rolled back.
 pub trait VoteGuard: Send + Sync + 'static {
-    fn before_vote(&self, vote: &Vote) -> Result<(), GuardError>;
+    fn vote_stored(&self, vote: &Vote) -> Result<(), GuardError>;
 }
 
 /// Why a vote was not recorded. Always fatal.

@@ -66,10 +66,11 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn save_vote(&mut self, vote: &RaftVote) -> Result<(), io::Error> {
         let vote = vote_of(vote);
+        self.db.save_vote(vote).await.map_err(io::Error::other)?;
         let guard = Arc::clone(&self.guard);
-        let guarded = tokio::task::spawn_blocking(move || guard.before_vote(&vote)).await;
+        let guarded = tokio::task::spawn_blocking(move || guard.vote_stored(&vote)).await;
         match guarded {
-            Ok(Ok(())) => self.db.save_vote(vote).await.map_err(io::Error::other),
+            Ok(Ok(())) => Ok(()),
             Ok(Err(refused)) => {
                 let cause = io::Error::other(refused.to_string());
                 self.fatal
