@@ -104,10 +104,12 @@ pub(crate) struct Connection {
 /// The commands, one file each in `verb/`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a context: which ledger, which policy, as whom
     Init(verb::init::Init),
-    /// List, show, choose or remove contexts
     Context(verb::context::ContextCommand),
-    /// Make a key, or show the public half of one
     Key(verb::key::Key),
+    Policy(verb::policy::PolicyCommand),
+    Cluster(verb::cluster::Cluster),
+    Org(verb::org::Org),
+    Principal(verb::org::PrincipalCommand),
+    Verify(verb::verify::Verify),
 }

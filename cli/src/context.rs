@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aimslog_client::trust::{HeadMemory, replace_file};
-use aimslog_client::{Endpoints, Ledger, ReadKey};
+use aimslog_client::{Endpoints, Ledger};
+use aimslog_proto::statement::key::SigningKey;
 use aimslog_proto::tlog::Policy;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -152,9 +154,9 @@ impl Context {
     }
 
     /// The signing key in force.
-    pub(crate) fn key(&self) -> Result<ReadKey> {
+    pub(crate) fn key(&self) -> Result<Arc<SigningKey>> {
         let path = needed(self.settings.key.as_ref(), "key", "--key FILE")?;
-        Ok(std::sync::Arc::new(keyfile::load(path)?))
+        Ok(Arc::new(keyfile::load(path)?))
     }
 
     /// The organisation in force.

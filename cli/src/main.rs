@@ -37,5 +37,10 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Init(init) => init.run(flags, output),
         Command::Context(context) => context.run(flags, output),
         Command::Key(key) => key.run(flags, output),
+        Command::Policy(policy) => policy.run(flags, output),
+        Command::Cluster(cluster) => cluster.run(flags, output),
+        Command::Org(org) => org.run(flags, output),
+        Command::Principal(principal) => principal.run(flags, output),
+        Command::Verify(verify) => verify.run(flags, output),
     }
 }

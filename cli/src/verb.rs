@@ -1,5 +1,21 @@
 //! The commands, one file each.
 
+pub(crate) mod cluster;
 pub(crate) mod context;
 pub(crate) mod init;
 pub(crate) mod key;
+pub(crate) mod org;
+pub(crate) mod policy;
+pub(crate) mod verify;
+
+use anyhow::{Context as _, Result};
+use tokio::runtime::{Builder, Runtime};
+
+/// The runtime of commands that talk to a ledger.
+pub(crate) fn runtime() -> Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start")
+}

@@ -1,0 +1,252 @@
+//! `aimslog verify`: checks evidence offline, with the policy file and nothing else.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use aimslog_client::trust::SignedHead;
+use aimslog_client::{clock, verifier};
+use aimslog_proto::statement::evidence::{Code, EvidenceFile, Options, Report, SavedHead, verify};
+use aimslog_proto::statement::key::{PublicKey, Thumbprint};
+use aimslog_proto::statement::statement::UnverifiedStatement;
+use aimslog_proto::system::{Genesis, Payload as _};
+use aimslog_proto::time::UnixSeconds;
+use aimslog_proto::tlog::Policy;
+use anyhow::{Context as _, Result};
+use clap::Args;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::args::Connection;
+use crate::context::{Context, read, read_policy};
+use crate::exit::{Exit, UserError};
+use crate::output::Output;
+
+/// Check evidence offline: an evidence file, a .tlog-proof, a receipt or a checkpoint.
+///
+/// Needs no network and no configuration but the policy file, which you got from the ledger's
+/// operator once and whose fingerprint you compared (`aimslog policy fingerprint`). One failing
+/// record fails the file.
+///
+/// The answer is VERIFIED, VERIFIED WITH LIMITS (each is named), NOT VERIFIED or CANNOT TELL. It says
+/// who logged what, when at the latest, and that nothing was changed since; never that a record is
+/// true.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  aimslog verify audit.evidence.json --policy policy.txt
+  aimslog verify audit.evidence.json --policy policy.txt --since last-year.checkpoint
+  aimslog verify receipt.cbor --policy policy.txt --entry statement.cose --checkpoint head.txt")]
+pub(crate) struct Verify {
+    /// The file to check
+    file: PathBuf,
+    /// A checkpoint that you saved earlier (`aimslog checkpoint --save`): the log must extend it
+    #[arg(long, value_name = "FILE")]
+    since: Vec<PathBuf>,
+    /// A file whose digest must be named in a record shown (an attachment, also one kept at home)
+    #[arg(long, value_name = "FILE")]
+    with: Vec<PathBuf>,
+    /// The log entry (statement) that a bare proof or receipt is for
+    #[arg(long, value_name = "FILE")]
+    entry: Option<PathBuf>,
+    /// The cosigned checkpoint that a bare receipt stands under
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Accept a receipt on the word of this receipt key alone, given as its thumbprint; the genesis of
+    /// the ledger names the key (see --genesis)
+    #[arg(long, value_name = "THUMBPRINT", requires = "genesis")]
+    accept_receipt_key: Option<String>,
+    /// The genesis statement of the ledger (genesis.cose), where a receipt key is accepted
+    #[arg(long, value_name = "FILE")]
+    genesis: Option<PathBuf>,
+}
+
+/// A named file whose digest was looked for.
+#[derive(Debug, Serialize)]
+struct Attached {
+    file: PathBuf,
+    digest: String,
+    /// Indices of the records that name the digest.
+    records: Vec<u64>,
+}
+
+#[derive(Serialize)]
+struct Verified<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attachments: Vec<Attached>,
+}
+
+impl Verify {
+    pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
+        let policy = match &flags.policy {
+            Some(path) => read_policy(path)?,
+            None => Context::resolve(flags)?.policy()?,
+        };
+        let bytes = read(&self.file)?;
+        let saved = self.saved_heads(&policy)?;
+        let entry = self.entry.as_deref().map(read).transpose()?;
+        let checkpoint = self
+            .checkpoint
+            .as_deref()
+            .map(fs::read_to_string)
+            .transpose();
+        let checkpoint = checkpoint.context("cannot read the checkpoint")?;
+        let receipt_key = self.receipt_key()?;
+        let options = Options {
+            saved_heads: &saved,
+            statement: entry.as_deref(),
+            checkpoint: checkpoint.as_deref(),
+            receipt_key: receipt_key.as_ref(),
+            ..verifier::options_at(UnixSeconds(clock::unix_seconds()))
+        };
+        let report = verify(&bytes, &policy, &options);
+        let attachments = self.attachments(&report)?;
+        let mut text = report.to_string();
+        for attached in &attachments {
+            text.push_str(&describe(attached));
+        }
+        let missing = attachments
+            .iter()
+            .any(|attached| attached.records.is_empty());
+        output.data(
+            &Verified {
+                report: &report,
+                attachments,
+            },
+            text,
+        )?;
+        let verified = report.verdict.is_verified() && !missing;
+        Ok(if verified {
+            Exit::Ok
+        } else {
+            Exit::NotVerified
+        })
+    }
+
+    fn saved_heads(&self, policy: &Policy) -> Result<Vec<SavedHead>> {
+        self.since
+            .iter()
+            .map(|path| saved_head(path, policy))
+            .collect()
+    }
+
+    fn receipt_key(&self) -> Result<Option<PublicKey>> {
+        let (Some(thumbprint), Some(genesis)) = (&self.accept_receipt_key, &self.genesis) else {
+            return Ok(None);
+        };
+        let thumbprint = Thumbprint::parse(thumbprint)
+            .map_err(|error| UserError::usage(format!("--accept-receipt-key: {error}")))?;
+        let malformed = |why: String| UserError::usage(format!("{}: {why}", genesis.display()));
+        let statement = UnverifiedStatement::parse(&read(genesis)?)
+            .map_err(|error| malformed(error.to_string()))?;
+        let record =
+            Genesis::decode(statement.payload()).map_err(|error| malformed(error.to_string()))?;
+        if record.receipt_key.thumbprint() != thumbprint {
+            return Err(malformed(
+                "its receipt key has another thumbprint".to_owned(),
+            ));
+        }
+        Ok(Some(record.receipt_key))
+    }
+
+    /// Looks for the digest of each `--with` file in the fields shown.
+    fn attachments(&self, report: &Report) -> Result<Vec<Attached>> {
+        self.with
+            .iter()
+            .map(|path| {
+                let digest = format!("{:x}", HexDigest(Sha256::digest(read(path)?).into()));
+                let records = report
+                    .records
+                    .iter()
+                    .filter(|record| {
+                        record
+                            .fields
+                            .iter()
+                            .any(|field| names(&field.value, &digest))
+                    })
+                    .map(|record| record.index)
+                    .collect();
+                Ok(Attached {
+                    file: path.clone(),
+                    digest,
+                    records,
+                })
+            })
+            .collect()
+    }
+}
+
+/// A head that was saved with `aimslog checkpoint --save`; the file's time is when.
+pub(crate) fn saved_head(path: &Path, policy: &Policy) -> Result<SavedHead> {
+    let note = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let head = SignedHead::check(&note, policy)
+        .map_err(|why| UserError::not_verified(format!("{}: {why}", path.display())))?;
+    // The earliest it can have been saved is what its cosigners say; the file's own time is no
+    // proof, but it is the reader's own.
+    let cosigned = head
+        .cosigned()
+        .cosigners()
+        .iter()
+        .map(|cosigner| cosigner.time.0)
+        .max();
+    let modified = fs::metadata(path)?.modified()?;
+    let modified = modified
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    Ok(SavedHead {
+        head: *head.head(),
+        saved_at: UnixSeconds(modified.max(cosigned.unwrap_or(0))),
+    })
+}
+
+struct HexDigest([u8; 32]);
+
+impl std::fmt::LowerHex for HexDigest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Whether a value names a digest anywhere.
+fn names(value: &serde_json::Value, digest: &str) -> bool {
+    match value {
+        serde_json::Value::String(text) => text == digest,
+        serde_json::Value::Array(items) => items.iter().any(|item| names(item, digest)),
+        serde_json::Value::Object(fields) => fields.values().any(|item| names(item, digest)),
+        _ => false,
+    }
+}
+
+fn describe(attached: &Attached) -> String {
+    let file = attached.file.display();
+    if attached.records.is_empty() {
+        return format!(
+            "\nNOT FOUND {file}: no record shown names its digest {}",
+            attached.digest
+        );
+    }
+    let records: Vec<String> = attached.records.iter().map(u64::to_string).collect();
+    format!(
+        "\nattached {file}: its digest is named by the record at {}",
+        records.join(", ")
+    )
+}
+
+/// Whether a report says that two histories were shown.
+pub(crate) fn is_fork(report: &Report) -> bool {
+    report
+        .findings
+        .iter()
+        .any(|finding| finding.code == Code::Fork)
+}
+
+/// The entry ids of an evidence file, unverified; for resuming an interrupted disclosure.
+pub(crate) fn entries_of(bytes: &[u8]) -> Option<Vec<aimslog_proto::statement::id::EntryId>> {
+    let file = EvidenceFile::parse(bytes).ok()?;
+    let ids = file
+        .records
+        .iter()
+        .map(|record| aimslog_proto::statement::id::EntryId::of(&record.statement));
+    Some(ids.collect())
+}
