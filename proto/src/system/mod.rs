@@ -194,3 +194,6 @@ pub fn principal_subject(
 ) -> String {
     subject(origin, &format!("principal/{organization}/{principal}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+//! Goal: a record is accepted exactly where its signer may sign it, and a refusal changes nothing.
+
+use super::*;
+use crate::reason::Reason;
+use crate::statement::UnverifiedStatement;
+use crate::statement::evidence::testing::{
+    World, admit, genesis, key, keys_record, making, node_vkey, org, organization, origin,
+    policies, principal, seed,
+};
+use crate::system::{
+    Node, NodeChange, NodeEntry, Payload, PolicyChange, Principal, PrincipalChange, Rules,
+    add_approval, approve_record, sign_record,
+};
+
+fn signed(record: &impl Payload, signer: u8) -> UnverifiedStatement {
+    sign_record(record, &making(&origin(), 200), &key(signer))
+        .unwrap()
+        .into_unverified()
+}
+
+fn approved<P: Payload>(record: P, operator: u8) -> P {
+    let approval = approve_record(&record, &key(operator)).unwrap();
+    add_approval(record, approval)
+}
+
+fn refused(world: &World, statement: &UnverifiedStatement) -> Reason {
+    let index = LeafIndex(world.entries.len() as u64);
+    let mut registry = world.registry.clone();
+    let violation = registry.apply(index, statement).unwrap_err();
+    assert_eq!(
+        registry.last_index(),
+        world.registry.last_index(),
+        "{violation}"
+    );
+    assert_eq!(
+        registry.keys().count(),
+        world.registry.keys().count(),
+        "{violation}"
+    );
+    violation.reason
+}
+
+fn revoke(id: &str) -> Principal {
+    Principal {
+        organization: org("acme"),
+        principal: principal(id),
+        change: PrincipalChange::Revoke,
+    }
+}
+
+fn rules() -> Rules {
+    Rules {
+        predecessor: [7; 32],
+        bundle: [8; 32],
+        approvals: Vec::new(),
+    }
+}
+
+#[test]
+fn signers_that_may_not_sign_are_refused() {
+    let world = World::new(&[seed::OPERATOR_A, seed::OPERATOR_B], 2);
+    let a = seed::OPERATOR_A;
+    let acme = organization("other", seed::OTHER_ADMIN);
+    let mut stolen = acme.clone();
+    stolen.key = key(99).public_key();
+    let mut used = acme.clone();
+    used.organization = org("acme");
+    let reviewer = admit("p-new", 40, None);
+    for (name, statement, reason) in [
+        (
+            "organisation by its own admin",
+            signed(&acme, seed::ADMIN),
+            Reason::NotPermitted,
+        ),
+        (
+            "organisation by a stranger",
+            signed(&acme, 98),
+            Reason::UnknownKey,
+        ),
+        (
+            "key without possession",
+            signed(&stolen, a),
+            Reason::WrongSignature,
+        ),
+        ("organisation twice", signed(&used, a), Reason::IdConflict),
+        (
+            "key of another",
+            signed(&organization("other", seed::ADMIN), a),
+            Reason::IdConflict,
+        ),
+        (
+            "principal by an operator",
+            signed(&reviewer, a),
+            Reason::NotPermitted,
+        ),
+        (
+            "principal by a reviewer",
+            signed(&reviewer, seed::REVIEWER),
+            Reason::NotPermitted,
+        ),
+        (
+            "last administrator",
+            signed(&revoke("p-admin"), seed::ADMIN),
+            Reason::NotPermitted,
+        ),
+        (
+            "unknown principal",
+            signed(&revoke("p-none"), seed::ADMIN),
+            Reason::NotFound,
+        ),
+        (
+            "rules by one of two",
+            signed(&rules(), a),
+            Reason::NotPermitted,
+        ),
+        (
+            "rules approved by itself",
+            signed(&approved(rules(), a), a),
+            Reason::NotPermitted,
+        ),
+        (
+            "rules approved by a stranger",
+            signed(&approved(rules(), 98), a),
+            Reason::UnknownKey,
+        ),
+        (
+            "rules by the service",
+            signed(&rules(), seed::SERVICE),
+            Reason::NotPermitted,
+        ),
+        (
+            "keys by the service again",
+            signed(&keys_record(), seed::SERVICE),
+            Reason::NotPermitted,
+        ),
+        (
+            "second genesis",
+            signed(&genesis(&[a], 1), a),
+            Reason::NotPermitted,
+        ),
+    ] {
+        assert_eq!(refused(&world, &statement), reason, "{name}");
+    }
+}
+
+#[test]
+fn approval_of_another_payload_does_not_count() {
+    let world = World::new(&[seed::OPERATOR_A, seed::OPERATOR_B], 2);
+    let mut change = approved(rules(), seed::OPERATOR_B);
+    change.bundle = [9; 32];
+    assert_eq!(
+        refused(&world, &signed(&change, seed::OPERATOR_A)),
+        Reason::WrongSignature
+    );
+}
+
+#[test]
+fn what_operators_agree_on_is_taken_in() {
+    let mut world = World::new(&[seed::OPERATOR_A, seed::OPERATOR_B], 2);
+    let at = world.system(&approved(rules(), seed::OPERATOR_B), seed::OPERATOR_A);
+    assert_eq!(world.registry.rules_at(at), Some([7; 32]));
+    assert_eq!(world.registry.rules_at(LeafIndex(at.0 + 1)), Some([8; 32]));
+    let stale = signed(&approved(rules(), seed::OPERATOR_B), seed::OPERATOR_A);
+    assert_eq!(refused(&world, &stale), Reason::VersionConflict);
+
+    let id = NodeId::new(4).unwrap();
+    let entry = NodeEntry {
+        id,
+        label: "n4".to_owned(),
+        cosigner: node_vkey(4),
+    };
+    let change = NodeChange::Admit(Box::new(entry));
+    let node = approved(
+        Node {
+            change,
+            approvals: Vec::new(),
+        },
+        seed::OPERATOR_A,
+    );
+    world.system(&node, seed::OPERATOR_B);
+    assert_eq!(
+        refused(&world, &signed(&node, seed::OPERATOR_B)),
+        Reason::IdConflict
+    );
+    let gone = Node {
+        change: NodeChange::Remove(id),
+        approvals: Vec::new(),
+    };
+    let at = world.system(&approved(gone, seed::OPERATOR_A), seed::OPERATOR_B);
+    assert_eq!(world.registry.node(id).unwrap().removed_at, Some(at));
+
+    let mut texts = policies();
+    texts.trust.push_str("# next\n");
+    let change = PolicyChange {
+        predecessor: [1; 32],
+        texts,
+        approvals: Vec::new(),
+    };
+    let wrong = signed(
+        &approved(change.clone(), seed::OPERATOR_B),
+        seed::OPERATOR_A,
+    );
+    assert_eq!(refused(&world, &wrong), Reason::VersionConflict);
+    let change = PolicyChange {
+        predecessor: policies().digest(),
+        ..change
+    };
+    let at = world.system(
+        &approved(change.clone(), seed::OPERATOR_B),
+        seed::OPERATOR_A,
+    );
+    assert_eq!(world.registry.policy(), Some((at, &change.texts)));
+}
+
+#[test]
+fn new_key_retires_the_old_one_at_its_position() {
+    let mut world = World::new(&[seed::OPERATOR_A, seed::OPERATOR_B], 2);
+    let old = key(seed::REVIEWER).public_key().thumbprint();
+    let at = world.system(&admit("p-reviewer", 41, None), seed::ADMIN);
+    let new = key(41).public_key().thumbprint();
+    assert!(
+        world.registry.principal_at(&old, at).is_some(),
+        "valid up to the record itself"
+    );
+    assert!(
+        world
+            .registry
+            .principal_at(&old, LeafIndex(at.0 + 1))
+            .is_none()
+    );
+    assert!(world.registry.principal_at(&new, at).is_none());
+    assert!(
+        world
+            .registry
+            .principal_at(&new, LeafIndex(at.0 + 1))
+            .is_some()
+    );
+    let again = signed(&admit("p-reviewer", seed::REVIEWER, None), seed::ADMIN);
+    assert_eq!(
+        refused(&world, &again),
+        Reason::IdConflict,
+        "a key is registered once, for ever"
+    );
+    let at = world.system(&revoke("p-reviewer"), seed::ADMIN);
+    assert!(
+        world
+            .registry
+            .principal_at(&new, LeafIndex(at.0 + 1))
+            .is_none()
+    );
+    assert_eq!(
+        refused(&world, &signed(&revoke("p-reviewer"), seed::ADMIN)),
+        Reason::NotFound
+    );
+}
+
+#[test]
+fn genesis_needs_every_operator() {
+    let mut alone = genesis(&[seed::OPERATOR_A, seed::OPERATOR_B], 2);
+    alone.approvals.clear();
+    let check = |record: &Genesis, signer| {
+        Registry::new()
+            .apply(LeafIndex(0), &signed(record, signer))
+            .map_err(|error| error.reason)
+    };
+    assert_eq!(check(&alone, seed::OPERATOR_A), Err(Reason::NotPermitted));
+    let whole = genesis(&[seed::OPERATOR_A, seed::OPERATOR_B], 2);
+    assert!(check(&whole, seed::OPERATOR_A).is_ok());
+    assert_eq!(check(&whole, 98), Err(Reason::UnknownKey));
+    let other = signed(&keys_record(), seed::SERVICE);
+    let first = Registry::new().apply(LeafIndex(0), &other);
+    assert_eq!(
+        first.map_err(|error| error.reason),
+        Err(Reason::NotPermitted)
+    );
+}
