@@ -3,6 +3,7 @@
 //! Each function takes arbitrary bytes. It may refuse them; it must not panic, and what it reads
 //! it must print again as it was. A failed assertion here is a bug in the module it names.
 
+pub use crate::statement::fuzz::{cbor, commitment, disclosure, header, json, statement};
 use crate::tlog::frontier::Frontier;
 use crate::tlog::hash::{Hash, LeafHash, LeafIndex, RootHash, TreeHead, TreeSize};
 use crate::tlog::inclusion::{InclusionPlan, InclusionProof};
@@ -17,14 +18,20 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every target: the name of its folder below `fuzz/corpus` and of its file in
 /// `fuzz/fuzz_targets`, and its function.
 pub const TARGETS: &[Target] = &[
+    ("cbor", cbor),
     ("checkpoint", checkpoint),
+    ("commitment", commitment),
     ("consistency", consistency),
+    ("disclosure", disclosure),
     ("entries", entries),
     ("frontier", frontier),
+    ("header", header),
     ("inclusion", inclusion),
+    ("json", json),
     ("multiproof", multiproof),
     ("note", note),
     ("policy", policy),
+    ("statement", statement),
     ("tile_path", tile_path),
     ("tlog_proof", tlog_proof),
     ("vkey", vkey),
