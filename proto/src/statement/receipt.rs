@@ -407,3 +407,76 @@ fn to_be_signed(protected: &[u8], root: &RootHash) -> Vec<u8> {
         .bytes(root.as_bytes());
     structure.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statement::evidence::testing::{START, World, key, origin, seed};
+
+    fn receipt() -> (World, Vec<u8>) {
+        let world = World::standard();
+        let bytes = world
+            .receipt(9, START)
+            .assemble(&world.inclusion(LeafIndex(6), 9));
+        (world, bytes)
+    }
+
+    #[test]
+    fn receipt_reads_back_and_verifies() {
+        let (world, bytes) = receipt();
+        let parsed = Receipt::parse(&bytes).unwrap();
+        assert_eq!(parsed.head().assemble(parsed.proof()), bytes);
+        let leaf = LeafHash::of(&world.entries[6]);
+        let key = key(seed::RECEIPT).public_key();
+        assert_eq!(parsed.verify(&leaf, &key, &origin()), Ok(world.head(9)));
+        let other = LeafHash::of(&world.entries[5]);
+        assert!(matches!(
+            parsed.verify(&other, &key, &origin()),
+            Err(ReceiptError::WrongSignature(_))
+        ));
+        let head = parsed.head();
+        let rebuilt =
+            HeadReceipt::from_signature(&origin(), head.kid(), head.issued_at(), *head.signature());
+        assert_eq!(rebuilt, *head);
+    }
+
+    /// `coset` is the second opinion on the COSE structure and on what is signed.
+    #[test]
+    fn coset_reads_and_verifies_the_same_receipt() {
+        use coset::TaggedCborSerializable as _;
+        let (world, bytes) = receipt();
+        let theirs = coset::CoseSign1::from_tagged_slice(&bytes).unwrap();
+        assert!(theirs.payload.is_none());
+        let root = *world.head(9).root.as_bytes();
+        let key = key(seed::RECEIPT).public_key();
+        let verified = theirs.verify_detached_signature(&root, &[], |signature, message| {
+            key.verify(message, &Signature(signature.try_into().unwrap()))
+        });
+        assert_eq!(verified, Ok(()));
+    }
+
+    #[test]
+    fn attached_root_and_second_proof_are_refused() {
+        let (world, bytes) = receipt();
+        let signature_at = bytes.len() - 66;
+        assert_eq!(bytes[signature_at - 1], 0xf6, "nil before the signature");
+        let mut attached = bytes[..signature_at - 1].to_vec();
+        attached.extend([0x58, 0x20]);
+        attached.extend(world.head(9).root.as_bytes());
+        attached.extend(&bytes[signature_at..]);
+        assert_eq!(
+            Receipt::parse(&attached),
+            Err(ReceiptError::AttachedPayload)
+        );
+        assert!(Receipt::parse(&bytes[1..]).is_err(), "without tag");
+        assert!(
+            Receipt::parse(&[bytes.as_slice(), &[0]].concat()).is_err(),
+            "trailing byte"
+        );
+        let huge = vec![0xd2; RECEIPT_BYTES_MAX + 1];
+        assert!(matches!(
+            Receipt::parse(&huge),
+            Err(ReceiptError::TooLarge { .. })
+        ));
+    }
+}

@@ -19,6 +19,8 @@
 
 mod approval;
 mod fields;
+#[doc(hidden)]
+pub mod fuzz;
 mod genesis;
 mod id;
 mod keys;
@@ -152,6 +154,19 @@ impl SystemRecord {
             SystemKind::Principal => Self::Principal(Box::new(Payload::decode(payload)?)),
             SystemKind::Node => Self::Node(Payload::decode(payload)?),
         })
+    }
+
+    /// The payload bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Genesis(record) => record.encode(),
+            Self::Keys(record) => record.encode(),
+            Self::Policy(record) => record.encode(),
+            Self::Rules(record) => record.encode(),
+            Self::Organization(record) => record.encode(),
+            Self::Principal(record) => record.encode(),
+            Self::Node(record) => record.encode(),
+        }
     }
 
     /// The last part of its subject.
