@@ -32,6 +32,7 @@ pub mod head_sealer;
 pub mod heads;
 pub mod machine;
 pub mod outcome;
+pub mod own_ledger;
 pub mod payload;
 pub mod progress;
 pub mod publisher;

@@ -1,0 +1,167 @@
+//! What cosigner, publisher and exchange read from this node's own ledger: roots of its tree, keys
+//! of the nodes, policies in force, and whether stored entries verify.
+
+use std::sync::Arc;
+
+use aimslog_proto::statement::UnverifiedStatement;
+use aimslog_proto::statement::header::Family;
+use aimslog_proto::system::NodeId;
+use aimslog_proto::system::registry::Registry;
+use aimslog_proto::tlog::note::KeyMaterial;
+use aimslog_proto::tlog::{LeafHash, LeafIndex, Origin, Policy, RootHash, TreeSize};
+use ed25519_dalek::VerifyingKey;
+
+use super::apply::ApplyError;
+use super::door::check_content;
+use super::entries::accepted_algorithms;
+use super::evidence::check_signed_rules;
+use super::exchange::{NodeDirectory, OwnTree, OwnTreeError};
+use super::head_keys::PolicyRules;
+use super::heads::policies_between;
+use super::machine::Ledger;
+use super::payload::{self, PayloadRow};
+use super::progress::CutNote;
+use super::publisher::{PolicyError, PolicySource};
+use super::publisher_state::HeadRules;
+use super::row::EntryRow;
+use super::verifier_task::{EntryFault, EntryVerifier};
+use super::{reader, tree};
+
+/// This node's ledger, as its own tasks see it.
+#[derive(Clone)]
+pub struct OwnLedger {
+    ledger: Arc<Ledger>,
+    origin: Origin,
+}
+
+impl std::fmt::Debug for OwnLedger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OwnLedger")
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
+}
+
+impl OwnLedger {
+    /// The ledger of the log `origin`.
+    pub fn new(ledger: Arc<Ledger>, origin: Origin) -> Self {
+        Self { ledger, origin }
+    }
+}
+
+impl OwnTree for OwnLedger {
+    fn root_at(&self, size: TreeSize) -> Result<Option<RootHash>, OwnTreeError> {
+        if self.ledger.progress().borrow().tree.size < size {
+            return Ok(None);
+        }
+        let root = self.ledger.view(|rows| tree::root_at(rows, size))?;
+        Ok(Some(root))
+    }
+}
+
+impl NodeDirectory for OwnLedger {
+    fn cosigner_key(&self, node: u64) -> Option<VerifyingKey> {
+        let registry = self.ledger.registry();
+        match registry.node(NodeId::new(node)?)?.node.cosigner.material() {
+            KeyMaterial::Ed25519(key) => Some(*key),
+            KeyMaterial::Opaque(_) => None,
+        }
+    }
+}
+
+impl PolicySource for OwnLedger {
+    fn rules_at(&self, cut: &CutNote) -> Result<Arc<dyn HeadRules + Send + Sync>, PolicyError> {
+        let published = self
+            .ledger
+            .progress()
+            .borrow()
+            .head
+            .map_or(0, |head| head.tree.size.0);
+        let registry = self.ledger.registry();
+        let policies = policies_between(&registry, published, cut.tree.size)
+            .into_iter()
+            .map(|texts| Policy::parse(texts.publish.as_bytes()))
+            .collect::<Result<Vec<Policy>, _>>()?;
+        Ok(Arc::new(PolicyRules::new(self.origin.clone(), policies)))
+    }
+}
+
+impl EntryVerifier for OwnLedger {
+    fn verify_range(&self, from: u64, to: u64) -> Result<(), EntryFault> {
+        let unreadable = |error: ApplyError| EntryFault::Unreadable(Box::new(error));
+        // Keys, policies and rules are judged by log position, so the newest registry says what
+        // was in force at every index below it.
+        let registry = self.ledger.registry();
+        for index in from..to {
+            let stored = self.ledger.view(|rows| {
+                let entry = reader::entry(rows, LeafIndex(index))?;
+                Ok::<_, ApplyError>((entry, reader::payload(rows, LeafIndex(index))?))
+            });
+            let (entry, payload) = stored.map_err(unreadable)?;
+            let entry = entry.ok_or_else(|| wrong(index, "it is not stored"))?;
+            verify_entry(&registry, index, &entry, payload)?;
+        }
+        Ok(())
+    }
+}
+
+fn wrong(index: u64, found: impl std::fmt::Display) -> EntryFault {
+    EntryFault::Wrong {
+        index,
+        found: format!("{found}"),
+    }
+}
+
+fn verify_entry(
+    registry: &Registry,
+    index: u64,
+    entry: &EntryRow,
+    payload: Option<PayloadRow>,
+) -> Result<(), EntryFault> {
+    if LeafHash::of(&entry.statement).as_bytes() != &entry.leaf_hash {
+        return Err(wrong(
+            index,
+            "the stored leaf hash is not that of the statement",
+        ));
+    }
+    let accepted = accepted_algorithms(registry);
+    let statement = UnverifiedStatement::parse_accepting(&entry.statement, &accepted)
+        .map_err(|error| wrong(index, error))?;
+    let header = statement.header();
+    let key = registry
+        .key_at(&header.key, LeafIndex(index))
+        .ok_or_else(|| wrong(index, "its key was not valid there"))?;
+    statement
+        .clone()
+        .verify(&key.key)
+        .map_err(|error| wrong(index, error))?;
+    if header.content_type.family() == Family::Ledger {
+        return Ok(());
+    }
+    let rules = check_signed_rules(registry, LeafIndex(index), &statement)
+        .map_err(|error| EntryFault::Unreadable(Box::new(error)))?;
+    if let Some(violation) = rules.violations.first() {
+        return Err(wrong(index, violation));
+    }
+    let disclosures = match payload {
+        Some(PayloadRow::Present(bytes)) => {
+            payload::decode(&bytes).map_err(|error| wrong(index, error))?
+        }
+        Some(PayloadRow::Sealed) => Vec::new(),
+        // What was erased, or never came to this node, cannot be judged by content any more; the
+        // signature over its commitment was.
+        Some(PayloadRow::Erased) | None => return Ok(()),
+    };
+    let Some(kind) = rules.kind else {
+        return Err(wrong(index, "its kind is not known"));
+    };
+    match check_content(kind, &statement, &disclosures) {
+        Ok(_) => Ok(()),
+        Err(violations) => Err(wrong(
+            index,
+            violations
+                .first()
+                .map_or_else(String::new, ToString::to_string),
+        )),
+    }
+}
