@@ -111,5 +111,9 @@ pub(crate) enum Command {
     Cluster(verb::cluster::Cluster),
     Org(verb::org::Org),
     Principal(verb::org::PrincipalCommand),
+    Validate(verb::submit::Validate),
+    Submit(verb::submit::Submit),
+    Amend(verb::amend::Amend),
+    Retract(verb::amend::Retract),
     Verify(verb::verify::Verify),
 }

@@ -4,7 +4,9 @@ mod args;
 mod context;
 mod exit;
 mod keyfile;
+mod outbox;
 mod output;
+mod records;
 mod verb;
 
 use std::process::ExitCode;
@@ -41,6 +43,10 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Cluster(cluster) => cluster.run(flags, output),
         Command::Org(org) => org.run(flags, output),
         Command::Principal(principal) => principal.run(flags, output),
+        Command::Validate(validate) => validate.run(flags, output),
+        Command::Submit(submit) => submit.run(flags, output),
+        Command::Amend(amend) => amend.run(flags, output),
+        Command::Retract(retract) => retract.run(flags, output),
         Command::Verify(verify) => verify.run(flags, output),
     }
 }

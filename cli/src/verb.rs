@@ -1,11 +1,13 @@
 //! The commands, one file each.
 
+pub(crate) mod amend;
 pub(crate) mod cluster;
 pub(crate) mod context;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod org;
 pub(crate) mod policy;
+pub(crate) mod submit;
 pub(crate) mod verify;
 
 use anyhow::{Context as _, Result};

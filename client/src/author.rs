@@ -124,8 +124,7 @@ impl Author {
         let set = DisclosureSet::new(disclosures, &names)
             .map_err(|violations| ComposeError::Violations(violations.into_vec()))?;
         let commitment = Commitment::build(&set.leaf_hashes())?;
-        let content = record.canonical_bytes(kind);
-        let header = self.header(submission, identity, &content, surroundings)?;
+        let header = self.header(submission, identity, surroundings)?;
         let signed = statement::sign(&header, &commitment.encode(), self.key.as_ref())?;
         Ok(FinishedStatement {
             statement: signed.bytes().to_vec(),
@@ -134,14 +133,36 @@ impl Author {
                 .iter()
                 .map(|field| field.bytes().to_vec())
                 .collect(),
+            digest_only: Vec::new(),
         })
+    }
+
+    /// The id that the key derives for a record: the same for the same record, kind and subject.
+    pub fn statement_id(&self, submission: &Submission) -> Result<StatementId, ComposeError> {
+        let kind = RuleBundle::v1()
+            .kind(submission.record.kind(), submission.record.version())
+            .map_err(|violation| ComposeError::Violations(vec![violation]))?;
+        Ok(self.key.derive_statement_id(&RecordIdentity {
+            kind: &format!("{}.v{}", kind.name(), kind.version()),
+            subject: &self.subject(submission),
+            record: &submission.record.canonical_bytes(kind),
+        })?)
+    }
+
+    fn subject(&self, submission: &Submission) -> String {
+        let subject = &submission.subject;
+        format!(
+            "urn:aimslog:{}:{}:{}",
+            self.organization,
+            subject.class(),
+            subject.id()
+        )
     }
 
     fn header(
         &self,
         submission: &Submission,
         identity: Identity,
-        content: &[u8],
         surroundings: &Surroundings<'_>,
     ) -> Result<Header, ComposeError> {
         let (kind, version) = (submission.record.kind(), submission.record.version());
@@ -151,19 +172,9 @@ impl Author {
         };
         let content_type =
             ContentType::new(Family::Evidence, kind, version).ok_or_else(unknown_kind)?;
-        let subject = format!(
-            "urn:aimslog:{}:{}:{}",
-            self.organization,
-            submission.subject.class(),
-            submission.subject.id()
-        );
         let id = match identity {
             Identity::Fresh(bytes) => StatementId::from_bytes(bytes),
-            Identity::OfRecord => self.key.derive_statement_id(&RecordIdentity {
-                kind: &format!("{kind}.v{version}"),
-                subject: &subject,
-                record: content,
-            })?,
+            Identity::OfRecord => self.statement_id(submission)?,
         };
         let controls = submission.controls.iter().map(|(scheme, id)| ControlRef {
             scheme: scheme.clone(),
@@ -174,7 +185,7 @@ impl Author {
             content_type,
             key: self.key.public_key().thumbprint(),
             issuer: format!("https://{}/o/{}", self.service_id, self.organization),
-            subject,
+            subject: self.subject(submission),
             audience: self.service_id.clone(),
             expires: Some(UnixSeconds(
                 surroundings.now.0.saturating_add(EXPIRES_AFTER_SECONDS),

@@ -9,6 +9,9 @@ pub struct FinishedStatement {
     pub statement: Vec<u8>,
     /// All disclosures in the order of the field list, or none where it is sealed.
     pub disclosures: Vec<Vec<u8>>,
+    /// SHA-256 of attachments that the record names and the submitter keeps: the ledger is not to ask
+    /// for their bytes.
+    pub digest_only: Vec<[u8; 32]>,
 }
 
 impl FinishedStatement {

@@ -246,6 +246,11 @@ fn message_of(statement: &FinishedStatement) -> v1::Submission {
     v1::Submission {
         statement: statement.statement.clone(),
         disclosures: statement.disclosures.clone(),
+        digest_only: statement
+            .digest_only
+            .iter()
+            .map(|digest| digest.to_vec())
+            .collect(),
     }
 }
 
@@ -288,6 +293,7 @@ mod tests {
         FinishedStatement {
             statement: vec![0; bytes],
             disclosures: Vec::new(),
+            digest_only: Vec::new(),
         }
     }
 

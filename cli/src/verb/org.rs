@@ -162,6 +162,7 @@ impl PrincipalCommand {
         let finished = FinishedStatement {
             statement: statement.bytes().to_vec(),
             disclosures: Vec::new(),
+            digest_only: Vec::new(),
         };
         // An administrator of an organisation is no operator: the record goes the way of evidence.
         let ledger = context.public_ledger()?;

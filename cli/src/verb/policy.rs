@@ -85,9 +85,7 @@ fn grouped(hex: &str) -> String {
     let mut text = String::new();
     for (position, digit) in hex.chars().enumerate() {
         if position > 0 && position % 4 == 0 {
-            let separator = if position % 32 == 0 { '\n' } else { ' ' };
-            // Writing to a string cannot fail.
-            drop(text.write_char(separator));
+            text.push(if position % 32 == 0 { '\n' } else { ' ' });
         }
         text.push(digit);
     }

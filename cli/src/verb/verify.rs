@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use aimslog_client::trust::SignedHead;
 use aimslog_client::{clock, verifier};
-use aimslog_proto::statement::evidence::{Code, EvidenceFile, Options, Report, SavedHead, verify};
+use aimslog_proto::statement::evidence::{Options, Report, SavedHead, verify};
 use aimslog_proto::statement::key::{PublicKey, Thumbprint};
 use aimslog_proto::statement::statement::UnverifiedStatement;
 use aimslog_proto::system::{Genesis, Payload as _};
@@ -231,22 +231,4 @@ fn describe(attached: &Attached) -> String {
         "\nattached {file}: its digest is named by the record at {}",
         records.join(", ")
     )
-}
-
-/// Whether a report says that two histories were shown.
-pub(crate) fn is_fork(report: &Report) -> bool {
-    report
-        .findings
-        .iter()
-        .any(|finding| finding.code == Code::Fork)
-}
-
-/// The entry ids of an evidence file, unverified; for resuming an interrupted disclosure.
-pub(crate) fn entries_of(bytes: &[u8]) -> Option<Vec<aimslog_proto::statement::id::EntryId>> {
-    let file = EvidenceFile::parse(bytes).ok()?;
-    let ids = file
-        .records
-        .iter()
-        .map(|record| aimslog_proto::statement::id::EntryId::of(&record.statement));
-    Some(ids.collect())
 }

