@@ -4,6 +4,7 @@
 //! it must print again as it was. A failed assertion here is a bug in the module it names.
 
 pub use crate::statement::fuzz::{cbor, commitment, disclosure, header, json, statement};
+pub use crate::system::fuzz::{evidence, receipt, system};
 use crate::tlog::frontier::Frontier;
 use crate::tlog::hash::{Hash, LeafHash, LeafIndex, RootHash, TreeHead, TreeSize};
 use crate::tlog::inclusion::{InclusionPlan, InclusionProof};
@@ -24,6 +25,7 @@ pub const TARGETS: &[Target] = &[
     ("consistency", consistency),
     ("disclosure", disclosure),
     ("entries", entries),
+    ("evidence", evidence),
     ("frontier", frontier),
     ("header", header),
     ("inclusion", inclusion),
@@ -31,7 +33,9 @@ pub const TARGETS: &[Target] = &[
     ("multiproof", multiproof),
     ("note", note),
     ("policy", policy),
+    ("receipt", receipt),
     ("statement", statement),
+    ("system", system),
     ("tile_path", tile_path),
     ("tlog_proof", tlog_proof),
     ("vkey", vkey),
