@@ -491,6 +491,7 @@ impl Ledger {
             fields: asked.fields.clone(),
             since_size: asked.since.map_or(0, |size| size.0),
             tree_size: 0,
+            offset: 0,
         };
         let (endpoint, file) = self
             .log(async |mut client| {
