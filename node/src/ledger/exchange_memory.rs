@@ -152,8 +152,8 @@ mod tests {
         };
         let report = Report {
             node,
-            memory,
             clock_ms,
+            memory,
             ..Report::default()
         };
         Heard {

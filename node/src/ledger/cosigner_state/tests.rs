@@ -494,8 +494,8 @@ impl World {
         }
     }
 
-    fn step(&mut self, step: Step) {
-        match step {
+    fn step(&mut self, step: &Step) {
+        match *step {
             Step::Cut { grow } => {
                 let last = self
                     .cuts
@@ -590,7 +590,7 @@ proptest! {
         let mut world = World::new();
         for step in steps {
             let before = world.guard_asked;
-            world.step(step);
+            world.step(&step);
             if let Some(cut) = world.guard_asked.filter(|cut| before != Some(*cut)) {
                 world.check_guard_write(&cut);
             }
@@ -602,15 +602,15 @@ proptest! {
     #[test]
     fn honest_node_among_honest_peers_signs(order in Just([0u8, 1, 2, 3]).prop_shuffle()) {
         let mut world = World::new();
-        world.step(Step::Cut { grow: 4 });
+        world.step(&Step::Cut { grow: 4 });
         for event in order {
-            world.step(match event {
+            world.step(&match event {
                 0 => Step::Flush(10),
                 1 => Step::Verify(10),
                 other => Step::Answer { peer: u64::from(other), lag: 0, honest: true },
             });
         }
-        world.step(Step::GuardPersists);
+        world.step(&Step::GuardPersists);
         prop_assert_eq!(world.released, vec![cut(2, 5)]);
     }
 }

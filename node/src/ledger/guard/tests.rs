@@ -66,6 +66,7 @@ fn whole() -> DataState {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table, a row per case")]
 fn start_is_judged_by_guard_and_data() {
     let present = || GuardState::Present(promised());
     let fresh = || GuardState::Present(GuardRecord::fresh(OWN).started());

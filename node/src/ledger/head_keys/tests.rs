@@ -28,7 +28,8 @@ fn policy(nodes: &[u64], quorum: usize) -> Policy {
         format!("witness n{node} {vkey}\n")
     };
     let witnesses: String = nodes.iter().map(witness).collect();
-    let names: String = nodes.iter().map(|node| format!(" n{node}")).collect();
+    let names: Vec<String> = nodes.iter().map(|node| format!(" n{node}")).collect();
+    let names = names.concat();
     let text = format!("log {log}\n{witnesses}group nodes {quorum}{names}\nquorum nodes\n");
     Policy::parse(text.as_bytes()).unwrap()
 }

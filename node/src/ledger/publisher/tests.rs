@@ -170,7 +170,7 @@ async fn leader_publishes_what_two_cosigned_and_then_rests() {
     );
     let head = heads.recv().await.unwrap();
     assert_eq!(head.note, "5 by 2".as_bytes());
-    let idle = tokio::time::timeout(Duration::from_secs(60), heads.recv()).await;
+    let idle = tokio::time::timeout(Duration::from_mins(1), heads.recv()).await;
     assert!(idle.is_err(), "nothing new, nothing published");
     assert_eq!(
         seen.borrow().cut.map(|cut| cut.position.index),
