@@ -436,7 +436,8 @@ impl<P: Propose> SequencerLoop<P> {
             let now = self.stamp(flights).await;
             let jobs = self.next_jobs();
             let command = assemble(&jobs, now);
-            flights.push(self.fly(command, jobs).await);
+            let flight = self.fly(command, jobs).await;
+            flights.push(flight);
             departed = true;
         }
         departed
@@ -483,7 +484,7 @@ impl<P: Propose> SequencerLoop<P> {
     /// The registration time of the next command: the clock's, never before the newest known and,
     /// within a term, never further from it than apply accepts. After a long pause of the process
     /// the distance is made up in ticks.
-    async fn stamp(&mut self, flights: &FuturesUnordered<Flight>) -> u64 {
+    async fn stamp(&mut self, flights: &mut FuturesUnordered<Flight>) -> u64 {
         let applied = self.parts.progress.borrow().clone();
         let term = self.parts.propose.leading_term();
         let now = self.parts.clock.unix_millis();
@@ -498,7 +499,8 @@ impl<P: Propose> SequencerLoop<P> {
                 }
                 reached += TIME_STEP_MS_MAX;
                 let tick = Command::Tick { time_ms: reached };
-                flights.push(self.fly(tick, Vec::new()).await);
+                let flight = self.fly(tick, Vec::new()).await;
+                flights.push(flight);
             }
             time_ms = time_ms.min(reached + TIME_STEP_MS_MAX);
         }
@@ -531,7 +533,8 @@ impl<P: Propose> SequencerLoop<P> {
         let founded = self.parts.progress.borrow().founded;
         if founded && self.parts.propose.leading_term().is_some() && flights.is_empty() {
             let time_ms = self.stamp(flights).await;
-            flights.push(self.fly(Command::Tick { time_ms }, Vec::new()).await);
+            let flight = self.fly(Command::Tick { time_ms }, Vec::new()).await;
+            flights.push(flight);
         }
     }
 

@@ -1,1 +1,327 @@
-//! Tests.
+//! The sequencer against a Raft that the test drives by hand.
+
+use std::sync::Mutex;
+
+use super::*;
+use crate::{clock::FixedClock, ledger::outcome::Logged, raft::Position};
+
+const NOW: u64 = 1_800_000_000_000;
+
+/// Takes commands and answers them when the test says so.
+#[derive(Debug, Clone, Default)]
+struct FakeRaft {
+    commands: Arc<Mutex<VecDeque<(Command, Answer)>>>,
+    arrived: Arc<tokio::sync::Notify>,
+}
+
+type Answer = oneshot::Sender<Result<Committed, ProposeError>>;
+
+impl Propose for FakeRaft {
+    fn submit(&self, command: Bytes) -> BoxFuture<'_, Result<Pending, ProposeError>> {
+        let (answer, outcome) = oneshot::channel();
+        let command = Command::decode(&command).unwrap();
+        self.commands.lock().unwrap().push_back((command, answer));
+        self.arrived.notify_one();
+        let pending: Pending =
+            async move { outcome.await.unwrap_or(Err(ProposeError::Unknown)) }.boxed();
+        ready(Ok(pending)).boxed()
+    }
+
+    fn leading_term(&self) -> Option<u64> {
+        Some(1)
+    }
+}
+
+impl FakeRaft {
+    async fn next(&self) -> (Command, Answer) {
+        loop {
+            let next = self.commands.lock().unwrap().pop_front();
+            if let Some(next) = next {
+                return next;
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.commands.lock().unwrap().len()
+    }
+}
+
+struct Bench {
+    raft: FakeRaft,
+    sequencer: Sequencer,
+    clock: Arc<FixedClock>,
+    limit: watch::Sender<usize>,
+    progress: watch::Sender<LedgerProgress>,
+}
+
+fn bench(config: SequencerConfig) -> Bench {
+    let raft = FakeRaft::default();
+    let clock = Arc::new(FixedClock::at_millis(NOW));
+    let limit = watch::Sender::new(usize::MAX);
+    let progress = watch::Sender::new(LedgerProgress {
+        founded: true,
+        time: aimslog_proto::time::UnixMillis(NOW),
+        time_term: Some(1),
+        ..LedgerProgress::unfounded()
+    });
+    let parts = SequencerParts {
+        propose: raft.clone(),
+        clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        progress: progress.subscribe(),
+        limit: limit.subscribe(),
+    };
+    let (sequencer, run) = Sequencer::new(parts, config);
+    tokio::spawn(run.run(std::future::pending()));
+    Bench {
+        raft,
+        sequencer,
+        clock,
+        limit,
+        progress,
+    }
+}
+
+fn item(text: &str) -> Item {
+    Item {
+        statement: Bytes::copy_from_slice(text.as_bytes()),
+        ..Item::default()
+    }
+}
+
+fn result(index: u64) -> ItemOutcome {
+    ItemOutcome::Logged(Logged {
+        index,
+        leaf_hash: [0; 32],
+        time_ms: NOW,
+        number: 1,
+    })
+}
+
+fn commit(answer: Answer, outcome: &Outcome) {
+    let position = Position {
+        term: 1,
+        leader: 1,
+        index: 1,
+    };
+    answer
+        .send(Ok(Committed {
+            position,
+            outcome: outcome.encode(),
+        }))
+        .unwrap();
+}
+
+fn statements(command: &Command) -> Vec<&[u8]> {
+    match command {
+        Command::Batch(batch) => batch.items.iter().map(|item| &item.statement[..]).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Submits in a task of its own; the queue has it once this returns.
+async fn submit(
+    bench: &Bench,
+    text: &str,
+) -> tokio::task::JoinHandle<Result<ItemOutcome, SubmitError>> {
+    let sequencer = bench.sequencer.clone();
+    let item = item(text);
+    let before = sequencer.load_bytes();
+    let task = tokio::spawn(async move { sequencer.submit(item).await });
+    while bench.sequencer.load_bytes() == before && !task.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    // The loop has taken it once it had nothing else to do.
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    task
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_submission_goes_at_once_and_the_rest_share_the_next_command() {
+    let bench = bench(SequencerConfig::default());
+    let first = submit(&bench, "a").await;
+    let (command, answer) = bench.raft.next().await;
+    assert_eq!(statements(&command), [b"a"]);
+    let rest = [submit(&bench, "b").await, submit(&bench, "c").await];
+    assert_eq!(bench.raft.waiting(), 0, "they wait for the first command");
+    commit(answer, &Outcome::Batch(vec![result(1)]));
+    assert_eq!(first.await.unwrap(), Ok(result(1)));
+    let (command, answer) = bench.raft.next().await;
+    assert_eq!(statements(&command), [b"b", b"c"]);
+    commit(answer, &Outcome::Batch(vec![result(2), result(3)]));
+    for (task, index) in rest.into_iter().zip(2..) {
+        assert_eq!(task.await.unwrap(), Ok(result(index)));
+    }
+    assert_eq!(bench.sequencer.load_bytes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn full_batches_are_pipelined_up_to_the_window() {
+    let config = SequencerConfig {
+        window: 2,
+        batch_bytes_goal: 1,
+        ..SequencerConfig::default()
+    };
+    let bench = bench(config);
+    let mut tasks = Vec::new();
+    for text in ["a", "b", "c"] {
+        tasks.push(submit(&bench, text).await);
+    }
+    assert_eq!(bench.raft.waiting(), 2);
+    let (first, answer_first) = bench.raft.next().await;
+    let (second, answer_second) = bench.raft.next().await;
+    assert_eq!(
+        (statements(&first), statements(&second)),
+        (vec![&b"a"[..]], vec![&b"b"[..]])
+    );
+    commit(answer_second, &Outcome::Batch(vec![result(2)]));
+    let (third, answer_third) = bench.raft.next().await;
+    assert_eq!(statements(&third), [b"c"]);
+    commit(answer_first, &Outcome::Batch(vec![result(1)]));
+    commit(answer_third, &Outcome::Batch(vec![result(3)]));
+    for (task, index) in tasks.into_iter().zip(1..) {
+        assert_eq!(task.await.unwrap(), Ok(result(index)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn equal_statements_under_way_are_proposed_once() {
+    let bench = bench(SequencerConfig::default());
+    let first = submit(&bench, "same").await;
+    let again = submit(&bench, "same").await;
+    let (command, answer) = bench.raft.next().await;
+    assert_eq!(statements(&command).len(), 1);
+    commit(answer, &Outcome::Batch(vec![result(7)]));
+    assert_eq!(first.await.unwrap(), Ok(result(7)));
+    let ItemOutcome::Logged(logged) = result(7) else {
+        panic!()
+    };
+    assert_eq!(again.await.unwrap(), Ok(ItemOutcome::AlreadyLogged(logged)));
+    assert_eq!(bench.raft.waiting(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_failure_of_raft_has_its_error() {
+    let table = [
+        (
+            ProposeError::NotLeader { leader: Some(2) },
+            SubmitError::NotLeader { leader: Some(2) },
+        ),
+        (ProposeError::NoQuorum, SubmitError::NoQuorum),
+        (ProposeError::Unknown, SubmitError::OutcomeUnknown),
+        (ProposeError::Stopped, SubmitError::Stopped),
+    ];
+    let bench = bench(SequencerConfig::default());
+    for (error, expected) in table {
+        let task = submit(&bench, "a").await;
+        let (_, answer) = bench.raft.next().await;
+        answer.send(Err(error)).unwrap();
+        assert_eq!(task.await.unwrap(), Err(expected));
+    }
+    let silent = submit(&bench, "a").await;
+    let (_, _answer) = bench.raft.next().await;
+    assert_eq!(
+        silent.await.unwrap(),
+        Err(SubmitError::OutcomeUnknown),
+        "the commit timed out"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_refuses_and_the_brake_makes_it_full_sooner() {
+    let bench = bench(SequencerConfig::default());
+    bench.limit.send_replace(20);
+    let first = submit(&bench, "a").await;
+    let second = submit(&bench, "b").await;
+    let third = submit(&bench, "c").await;
+    let refused = third.await.unwrap();
+    assert!(
+        matches!(refused, Err(SubmitError::Overloaded { limit: 20, .. })),
+        "{refused:?}"
+    );
+    let (_, answer) = bench.raft.next().await;
+    commit(answer, &Outcome::Batch(vec![result(1)]));
+    first.await.unwrap().unwrap();
+    let (_, answer) = bench.raft.next().await;
+    commit(answer, &Outcome::Batch(vec![result(2)]));
+    second.await.unwrap().unwrap();
+    let huge = Item {
+        statement: vec![0; COMMAND_BYTES_MAX].into(),
+        ..Item::default()
+    };
+    let refused = bench.sequencer.submit(huge).await;
+    assert!(matches!(refused, Err(SubmitError::TooLarge { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_leader_ticks_in_silence() {
+    let bench = bench(SequencerConfig::default());
+    bench.clock.set_millis(NOW + 30_000);
+    let (command, answer) = bench.raft.next().await;
+    assert_eq!(
+        command,
+        Command::Tick {
+            time_ms: NOW + 30_000
+        }
+    );
+    commit(answer, &Outcome::Done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_never_goes_back_and_catches_up_in_steps() {
+    let bench = bench(SequencerConfig::default());
+    bench.clock.set_millis(NOW - 5_000);
+    let task = submit(&bench, "a").await;
+    let (command, answer) = bench.raft.next().await;
+    assert_eq!(command.time_ms(), Some(NOW));
+    commit(answer, &Outcome::Batch(vec![result(1)]));
+    task.await.unwrap().unwrap();
+
+    bench.clock.set_millis(NOW + 150_000);
+    let task = submit(&bench, "b").await;
+    for expected in [NOW + 60_000, NOW + 120_000] {
+        let (command, answer) = bench.raft.next().await;
+        assert_eq!(command, Command::Tick { time_ms: expected });
+        commit(answer, &Outcome::Done);
+    }
+    let (command, answer) = bench.raft.next().await;
+    assert_eq!(command.time_ms(), Some(NOW + 150_000));
+    commit(answer, &Outcome::Batch(vec![result(2)]));
+    task.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_time_is_tried_again_with_a_later_one() {
+    let bench = bench(SequencerConfig::default());
+    let task = submit(&bench, "a").await;
+    let (_, answer) = bench.raft.next().await;
+    commit(answer, &Outcome::TimeRefused { last_ms: NOW + 700 });
+    let (command, answer) = bench.raft.next().await;
+    assert_eq!(command.time_ms(), Some(NOW + 700));
+    assert_eq!(statements(&command), [b"a"]);
+    commit(answer, &Outcome::Batch(vec![result(1)]));
+    assert_eq!(task.await.unwrap(), Ok(result(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn control_commands_do_not_wait_for_a_batch_to_fill() {
+    let bench = bench(SequencerConfig::default());
+    let item = submit(&bench, "a").await;
+    let (_, answer_item) = bench.raft.next().await;
+    let sequencer = bench.sequencer.clone();
+    let cut = tokio::spawn(async move { sequencer.control(Control::Cut).await });
+    let (command, answer) = bench.raft.next().await;
+    assert_eq!(command, Command::Cut { time_ms: NOW });
+    let outcome = Outcome::Cut {
+        size: 4,
+        root: [1; 32],
+    };
+    commit(answer, &outcome);
+    assert_eq!(cut.await.unwrap(), Ok(outcome));
+    commit(answer_item, &Outcome::Batch(vec![result(1)]));
+    item.await.unwrap().unwrap();
+    assert_eq!(bench.progress.receiver_count(), 1);
+}
