@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::demo;
 use crate::verb;
 
 /// Evidence of an AI management system, in a log that nobody can change unseen.
@@ -104,6 +105,7 @@ pub(crate) struct Connection {
 /// The commands, one file each in `verb/`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Demo(demo::Demo),
     Init(verb::init::Init),
     Context(verb::context::ContextCommand),
     Key(verb::key::Key),

@@ -2,6 +2,7 @@
 
 mod args;
 mod context;
+mod demo;
 mod exit;
 mod keyfile;
 mod outbox;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
     let flags = &cli.global.connection;
     match cli.command {
+        Command::Demo(demo) => demo.run(output),
         Command::Init(init) => init.run(flags, output),
         Command::Context(context) => context.run(flags, output),
         Command::Key(key) => key.run(flags, output),

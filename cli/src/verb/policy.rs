@@ -1,6 +1,5 @@
 //! `aimslog policy`: what the policy file says, and its fingerprint.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
