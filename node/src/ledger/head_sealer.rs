@@ -20,14 +20,20 @@ pub struct LogSealer<K> {
 
 impl<K> std::fmt::Debug for LogSealer<K> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LogSealer").field("origin", &self.origin).finish_non_exhaustive()
+        f.debug_struct("LogSealer")
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
     }
 }
 
 impl<K: Signer> LogSealer<K> {
     /// Seals heads of the log `origin`.
     pub fn new(origin: Origin, log: SigningKey, receipt: K) -> Self {
-        Self { origin, log, receipt }
+        Self {
+            origin,
+            log,
+            receipt,
+        }
     }
 }
 
