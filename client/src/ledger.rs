@@ -7,13 +7,9 @@ use std::time::Duration;
 use aimslog_proto::pb::v1;
 use aimslog_proto::pb::v1::evidence_service_client::EvidenceServiceClient;
 use aimslog_proto::pb::v1::log_service_client::LogServiceClient;
-use aimslog_proto::statement::evidence;
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::statement::key::Signer;
-use aimslog_proto::time::UnixSeconds;
-use aimslog_proto::tlog::{
-    ConsistencyProof, Hash, InclusionProof, LeafHash, LeafIndex, Policy, TreeSize,
-};
+use aimslog_proto::tlog::{ConsistencyProof, LeafIndex, Policy, TreeSize};
 use aimslog_proto::{limits, token};
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
@@ -24,7 +20,6 @@ use crate::connection::{Connection, Endpoints};
 use crate::convert::{self, EntryRef};
 use crate::error::ClientError;
 use crate::trust::{HeadMemory, Relation, SignedHead, chain, relate};
-use crate::verifier;
 
 /// Largest answer that is read, in bytes: a page of records.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -91,28 +86,6 @@ pub struct RecordFilter {
     pub kind: Option<String>,
     /// Only records about this system.
     pub system: Option<String>,
-}
-
-/// An inclusion proof that was verified.
-#[derive(Debug, Clone)]
-pub struct ProvenInclusion {
-    /// The leaf.
-    pub leaf: LeafHash,
-    /// The proof, for `.tlog-proof` files and receipts.
-    pub proof: InclusionProof,
-    /// The head that it leads to.
-    pub head: SignedHead,
-}
-
-/// What to disclose in an evidence file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct EvidenceRequest {
-    /// At least one.
-    pub entries: Vec<EntryId>,
-    /// Only these fields; empty: all.
-    pub fields: Vec<String>,
-    /// An older head that the caller kept.
-    pub since: Option<TreeSize>,
 }
 
 impl Ledger {
@@ -228,7 +201,7 @@ impl Ledger {
         self.learn(&endpoint, head).await
     }
 
-    fn check_head(
+    pub(crate) fn check_head(
         &self,
         endpoint: &str,
         message: Option<v1::SignedHead>,
@@ -243,7 +216,7 @@ impl Ledger {
     }
 
     /// Relates a head to the remembered one and remembers the newer. Returns the newer.
-    async fn learn(&self, endpoint: &str, head: SignedHead) -> Result<SignedHead, ClientError> {
+    pub(crate) async fn learn(&self, endpoint: &str, head: SignedHead) -> Result<SignedHead, ClientError> {
         let remembered = self
             .memory
             .lock()
@@ -301,7 +274,7 @@ impl Ledger {
         memory.remember(head)
     }
 
-    async fn unverified_consistency(
+    pub(crate) async fn unverified_consistency(
         &self,
         old: TreeSize,
         new: TreeSize,
@@ -322,109 +295,6 @@ impl Ledger {
             self.check_head(&endpoint, answer.head)?,
             convert::consistency(answer.proof)?,
         ))
-    }
-
-    /// The consistency proof from an older head, verified, and the newer head.
-    pub async fn consistency(
-        &self,
-        old: &SignedHead,
-    ) -> Result<(SignedHead, ConsistencyProof), ClientError> {
-        let newest = self.checkpoint().await?;
-        let (head, proof) = self
-            .unverified_consistency(old.head().size, newest.head().size)
-            .await?;
-        proof
-            .verify(old.head(), head.head())
-            .map_err(|error| ClientError::Unverified {
-                endpoint: "the ledger".to_owned(),
-                why: chain(&error),
-            })?;
-        Ok((head, proof))
-    }
-
-    /// Proof that an entry is in the log, under the newest head; verified.
-    pub async fn inclusion(&self, key: EntryKey) -> Result<ProvenInclusion, ClientError> {
-        let asked = match key {
-            EntryKey::Id(id) => {
-                v1::get_inclusion_proof_request::Key::EntryId(id.as_bytes().to_vec())
-            }
-            EntryKey::Index(index) => v1::get_inclusion_proof_request::Key::Index(index.0),
-        };
-        let message = v1::GetInclusionProofRequest {
-            key: Some(asked),
-            tree_size: 0,
-        };
-        let (endpoint, answer) = self
-            .log(async |mut client| {
-                let request = self.request(message.clone())?;
-                Ok(client.get_inclusion_proof(request).await?.into_inner())
-            })
-            .await?;
-        let head = self.check_head(&endpoint, answer.head)?;
-        let proof = convert::inclusion(answer.proof)?;
-        let unverified = |why: String| ClientError::Unverified {
-            endpoint: endpoint.clone(),
-            why,
-        };
-        let leaf = match key {
-            EntryKey::Id(_) => self.entry(key).await?.1,
-            EntryKey::Index(_) => LeafHash::from_hash(Hash::from_bytes(convert::array(
-                &answer.leaf_hash,
-                "leaf_hash of 32 bytes",
-            )?)),
-        };
-        proof
-            .verify(leaf, head.head())
-            .map_err(|error| unverified(chain(&error)))?;
-        self.learn(&endpoint, head.clone()).await?;
-        Ok(ProvenInclusion { leaf, proof, head })
-    }
-
-    /// The bytes of an entry, whose hash is what was asked for, and its leaf hash.
-    pub async fn entry(&self, key: EntryKey) -> Result<(Vec<u8>, LeafHash), ClientError> {
-        let asked = match key {
-            EntryKey::Id(id) => v1::get_entry_request::Key::EntryId(id.as_bytes().to_vec()),
-            EntryKey::Index(index) => v1::get_entry_request::Key::Index(index.0),
-        };
-        let message = v1::GetEntryRequest { key: Some(asked) };
-        let (endpoint, answer) = self
-            .log(async |mut client| {
-                Ok(client
-                    .get_entry(self.request(message.clone())?)
-                    .await?
-                    .into_inner())
-            })
-            .await?;
-        if let EntryKey::Id(id) = key
-            && EntryId::of(&answer.statement) != id
-        {
-            let why = "the entry does not hash to the id that was asked for".to_owned();
-            return Err(ClientError::Unverified { endpoint, why });
-        }
-        let leaf = LeafHash::of(&answer.statement);
-        Ok((answer.statement, leaf))
-    }
-
-    /// The COSE receipt of an entry with the head that makes it worth something. The two are checked
-    /// against each other by [`evidence::verify`], which `verify` of the command line calls.
-    pub async fn receipt(&self, key: EntryKey) -> Result<(Vec<u8>, SignedHead), ClientError> {
-        let asked = match key {
-            EntryKey::Id(id) => v1::get_receipt_request::Key::EntryId(id.as_bytes().to_vec()),
-            EntryKey::Index(index) => v1::get_receipt_request::Key::Index(index.0),
-        };
-        let message = v1::GetReceiptRequest {
-            key: Some(asked),
-            tree_size: 0,
-        };
-        let (endpoint, answer) = self
-            .log(async |mut client| {
-                Ok(client
-                    .get_receipt(self.request(message.clone())?)
-                    .await?
-                    .into_inner())
-            })
-            .await?;
-        Ok((answer.receipt, self.check_head(&endpoint, answer.head)?))
     }
 
     /// One record of the reader's organisation.
@@ -480,59 +350,16 @@ impl Ledger {
         Ok(RecordPage { records, next })
     }
 
-    /// The evidence file of these records. It is verified before it is returned.
-    pub async fn evidence(&self, asked: &EvidenceRequest) -> Result<Vec<u8>, ClientError> {
-        let message = v1::GetEvidenceRequest {
-            entry_ids: asked
-                .entries
-                .iter()
-                .map(|id| id.as_bytes().to_vec())
-                .collect(),
-            fields: asked.fields.clone(),
-            since_size: asked.since.map_or(0, |size| size.0),
-            tree_size: 0,
-            offset: 0,
-        };
-        let (endpoint, file) = self
-            .log(async |mut client| {
-                let mut stream = client
-                    .get_evidence(self.request(message.clone())?)
-                    .await?
-                    .into_inner();
-                let mut file = Vec::new();
-                while let Some(part) = stream.message().await? {
-                    if file.len() + part.chunk.len() > evidence::FILE_BYTES_MAX {
-                        return Err(Status::out_of_range("the evidence file is too large"));
-                    }
-                    file.extend_from_slice(&part.chunk);
-                }
-                Ok(file)
-            })
-            .await?;
-        self.check_evidence(&endpoint, &file)?;
-        Ok(file)
-    }
-
-    /// Refuses an evidence file that does not verify under the policy of this ledger.
-    pub(crate) fn check_evidence(&self, endpoint: &str, file: &[u8]) -> Result<(), ClientError> {
-        let now = UnixSeconds(clock::unix_seconds());
-        let report = verifier::verify(file, &self.policy, now);
-        if report.verdict.is_verified() {
-            return Ok(());
-        }
-        Err(ClientError::Unverified {
-            endpoint: endpoint.to_owned(),
-            why: report.to_string(),
-        })
-    }
-
     /// How long a call may take in all.
     pub fn deadline(&self) -> Duration {
         self.connection.deadline()
     }
 }
 
-fn listed(endpoint: &str, message: v1::Record) -> Result<ListedRecord, ClientError> {
+pub(crate) fn listed(
+    endpoint: &str,
+    message: v1::Record,
+) -> Result<ListedRecord, ClientError> {
     let payload = message.payload_status();
     let entry = convert::entry_ref(message.entry)?;
     if EntryId::of(&message.statement) != entry.entry_id {

@@ -15,15 +15,21 @@ mod connection;
 #[cfg(feature = "transport")]
 mod convert;
 pub mod error;
+#[cfg(feature = "transport")]
+mod evidence;
 mod finished;
 #[cfg(feature = "transport")]
 mod ledger;
+#[cfg(feature = "transport")]
+mod proofs;
 #[cfg(feature = "transport")]
 mod status;
 #[cfg(feature = "transport")]
 mod submitter;
 pub mod trust;
 pub mod verifier;
+#[cfg(feature = "transport")]
+mod watch;
 
 #[cfg(feature = "transport")]
 pub use connection::Endpoints;
@@ -32,9 +38,12 @@ pub use convert::EntryRef;
 pub use error::{ClientError, Refusal};
 pub use finished::FinishedStatement;
 #[cfg(feature = "transport")]
-pub use ledger::{
-    EntryKey, EvidenceRequest, Ledger, ListedRecord, ProvenInclusion, ReadKey, RecordFilter,
-    RecordPage,
-};
+pub use evidence::{EVIDENCE_RECORDS_MAX, EvidenceRequest};
+#[cfg(feature = "transport")]
+pub use ledger::{EntryKey, Ledger, ListedRecord, ReadKey, RecordFilter, RecordPage};
+#[cfg(feature = "transport")]
+pub use proofs::{ProvenInclusion, ProvenOrder};
 #[cfg(feature = "transport")]
 pub use submitter::{Outcome, Wait};
+#[cfg(feature = "transport")]
+pub use watch::Watch;

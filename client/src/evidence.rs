@@ -1,0 +1,159 @@
+//! Evidence files from the ledger: downloaded in pieces, continued where a connection broke off, and
+//! verified before they count.
+
+use std::io;
+use std::time::Duration;
+
+use aimslog_proto::pb::v1;
+use aimslog_proto::statement::evidence;
+use aimslog_proto::statement::id::EntryId;
+use aimslog_proto::time::UnixSeconds;
+use aimslog_proto::tlog::TreeSize;
+use tokio::time::{sleep, timeout};
+use tonic::{Status, Streaming};
+
+use crate::clock;
+use crate::error::ClientError;
+use crate::ledger::Ledger;
+use crate::status::{Verdict, judge};
+use crate::verifier;
+
+/// Most records in one file, which is what the format allows.
+pub const EVIDENCE_RECORDS_MAX: usize = 10_000;
+/// How long the next piece may take.
+const PIECE_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How often a download is continued without a single new byte.
+const BARREN_ATTEMPTS_MAX: u32 = 5;
+
+/// What to disclose in an evidence file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EvidenceRequest {
+    /// At least one.
+    pub entries: Vec<EntryId>,
+    /// Only these fields; empty: all.
+    pub fields: Vec<String>,
+    /// An older head that the caller kept.
+    pub since: Option<TreeSize>,
+    /// The kept head to prove under; `None` asks for the newest. Only with one can a download be
+    /// continued: the file under another head is another file.
+    pub under: Option<TreeSize>,
+}
+
+impl EvidenceRequest {
+    fn message(&self, offset: u64) -> v1::GetEvidenceRequest {
+        v1::GetEvidenceRequest {
+            entry_ids: self
+                .entries
+                .iter()
+                .map(|id| id.as_bytes().to_vec())
+                .collect(),
+            fields: self.fields.clone(),
+            since_size: self.since.map_or(0, |size| size.0),
+            tree_size: self.under.map_or(0, |size| size.0),
+            offset,
+        }
+    }
+}
+
+impl Ledger {
+    /// The evidence file of these records. It is verified before it is returned.
+    pub async fn evidence(&self, asked: &EvidenceRequest) -> Result<Vec<u8>, ClientError> {
+        // Pinned, so that a broken connection costs no more than the rest of the file.
+        let under = match asked.under {
+            Some(size) => size,
+            None => self.checkpoint().await?.head().size,
+        };
+        let asked = EvidenceRequest {
+            under: Some(under),
+            ..asked.clone()
+        };
+        let mut file = Vec::new();
+        let mut keep = |piece: &[u8]| {
+            file.extend_from_slice(piece);
+            Ok(())
+        };
+        self.download_unverified_evidence(&asked, 0, &mut keep)
+            .await?;
+        self.check_evidence("the ledger", &file)?;
+        Ok(file)
+    }
+
+    /// Downloads an evidence file from byte `offset` on and returns its length. `keep` gets the
+    /// pieces in order, each once; what it has kept may be continued by a later call with the same
+    /// request. The request names the head (`under`). Nothing is verified: that is for the caller,
+    /// once the file is whole.
+    pub async fn download_unverified_evidence(
+        &self,
+        asked: &EvidenceRequest,
+        offset: u64,
+        keep: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
+    ) -> Result<u64, ClientError> {
+        let mut length = offset;
+        let mut barren = 0;
+        loop {
+            let message = asked.message(length);
+            let (endpoint, mut stream) = self
+                .log(async |mut client| {
+                    let request = self.request(message.clone())?;
+                    Ok(client.get_evidence(request).await?.into_inner())
+                })
+                .await?;
+            let before = length;
+            let broken = match drain(&mut stream, &mut length, keep).await? {
+                None => return Ok(length),
+                Some(broken) => broken,
+            };
+            if let Verdict::Final(refusal) = judge(&broken) {
+                return Err(refusal.into());
+            }
+            barren = if length > before { 0 } else { barren + 1 };
+            if barren == BARREN_ATTEMPTS_MAX {
+                let tried = vec![endpoint];
+                let last = broken.message().to_owned();
+                return Err(ClientError::Unreachable { tried, last });
+            }
+            sleep(Duration::from_millis(100) * barren).await;
+        }
+    }
+
+    /// Refuses an evidence file that does not verify under the policy of this ledger.
+    pub(crate) fn check_evidence(&self, endpoint: &str, file: &[u8]) -> Result<(), ClientError> {
+        let now = UnixSeconds(clock::unix_seconds());
+        let report = verifier::verify(file, self.policy(), now);
+        if report.verdict.is_verified() {
+            return Ok(());
+        }
+        Err(ClientError::Unverified {
+            endpoint: endpoint.to_owned(),
+            why: report.to_string(),
+        })
+    }
+}
+
+/// Keeps what comes. Returns `None` at the end of the file, and why it broke off before that.
+async fn drain(
+    stream: &mut Streaming<v1::GetEvidenceResponse>,
+    length: &mut u64,
+    keep: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
+) -> Result<Option<Status>, ClientError> {
+    let length_max = u64::try_from(evidence::FILE_BYTES_MAX).unwrap_or(u64::MAX);
+    loop {
+        let piece = match timeout(PIECE_WAIT_MAX, stream.message()).await {
+            Ok(Ok(Some(piece))) => piece.chunk,
+            Ok(Ok(None)) => return Ok(None),
+            Ok(Err(status)) => return Ok(Some(status)),
+            Err(_elapsed) => return Ok(Some(Status::deadline_exceeded("no piece in time"))),
+        };
+        let bytes = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        if length.saturating_add(bytes) > length_max {
+            return Err(ClientError::Malformed {
+                what: "an end of the evidence file within its limit",
+            });
+        }
+        keep(&piece).map_err(|source| ClientError::File {
+            path: "the evidence file".to_owned(),
+            source,
+        })?;
+        *length += bytes;
+    }
+}

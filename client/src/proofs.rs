@@ -1,0 +1,207 @@
+//! Proofs about entries and heads: each is verified before it is handed on.
+
+use aimslog_proto::pb::v1;
+use aimslog_proto::statement::id::EntryId;
+use aimslog_proto::tlog::{
+    ConsistencyProof, Hash, InclusionProof, LeafHash, LeafIndex, TreeHead, TreeSize,
+};
+
+use crate::convert;
+use crate::error::ClientError;
+use crate::ledger::{EntryKey, Ledger};
+use crate::trust::{SignedHead, chain};
+
+/// An inclusion proof that was verified.
+#[derive(Debug, Clone)]
+pub struct ProvenInclusion {
+    /// The leaf.
+    pub leaf: LeafHash,
+    /// The proof, for `.tlog-proof` files and receipts.
+    pub proof: InclusionProof,
+    /// The head that it leads to.
+    pub head: SignedHead,
+}
+
+/// Two entries under one head, by which one stands before the other.
+#[derive(Debug, Clone)]
+pub struct ProvenOrder {
+    /// Inclusion of the two entries in the order in which they were asked for.
+    pub inclusions: [ProvenInclusion; 2],
+}
+
+impl ProvenOrder {
+    /// The head that both are under.
+    pub fn head(&self) -> &SignedHead {
+        let [first, _] = &self.inclusions;
+        &first.head
+    }
+
+    /// The positions, in the order in which they were asked for.
+    pub fn indices(&self) -> [LeafIndex; 2] {
+        let [first, second] = &self.inclusions;
+        [first.proof.index(), second.proof.index()]
+    }
+}
+
+impl Ledger {
+    /// The consistency proof from an older head, verified, and the newer head.
+    pub async fn consistency(
+        &self,
+        old: &SignedHead,
+    ) -> Result<(SignedHead, ConsistencyProof), ClientError> {
+        let newest = self.checkpoint().await?;
+        self.consistency_between(old, newest.head().size).await
+    }
+
+    /// The consistency proof from an older head to the head of `size`, verified, and that head. A
+    /// proof that leads elsewhere is a [`ClientError::Fork`]: both heads are signed.
+    pub async fn consistency_between(
+        &self,
+        old: &SignedHead,
+        size: TreeSize,
+    ) -> Result<(SignedHead, ConsistencyProof), ClientError> {
+        let (head, proof) = self.unverified_consistency(old.head().size, size).await?;
+        proof
+            .verify(old.head(), head.head())
+            .map_err(|error| broken_history(&error, [old.head(), head.head()]))?;
+        Ok((head, proof))
+    }
+
+    /// Proof that an entry is in the log, under the newest head; verified.
+    pub async fn inclusion(&self, key: EntryKey) -> Result<ProvenInclusion, ClientError> {
+        self.inclusion_under(key, TreeSize(0)).await
+    }
+
+    /// Proof that two entries are in the log, under one head, and so which was logged first.
+    pub async fn order(&self, keys: [EntryKey; 2]) -> Result<ProvenOrder, ClientError> {
+        let [first, second] = keys;
+        let first = self.inclusion(first).await?;
+        let under = *first.head.head();
+        let mut second = self.inclusion_under(second, under.size).await?;
+        if *second.head.head() != under {
+            let why = "two heads of one size have different roots".to_owned();
+            let endpoint = "the ledger".to_owned();
+            return Err(ClientError::Unverified { endpoint, why });
+        }
+        second.head = first.head.clone();
+        Ok(ProvenOrder {
+            inclusions: [first, second],
+        })
+    }
+
+    /// Under the head of `size`, or the newest where it is 0.
+    async fn inclusion_under(
+        &self,
+        key: EntryKey,
+        size: TreeSize,
+    ) -> Result<ProvenInclusion, ClientError> {
+        let asked = match key {
+            EntryKey::Id(id) => {
+                v1::get_inclusion_proof_request::Key::EntryId(id.as_bytes().to_vec())
+            }
+            EntryKey::Index(index) => v1::get_inclusion_proof_request::Key::Index(index.0),
+        };
+        let message = v1::GetInclusionProofRequest {
+            key: Some(asked),
+            tree_size: size.0,
+        };
+        let (endpoint, answer) = self
+            .log(async |mut client| {
+                let request = self.request(message.clone())?;
+                Ok(client.get_inclusion_proof(request).await?.into_inner())
+            })
+            .await?;
+        let head = self.check_head(&endpoint, answer.head)?;
+        let proof = convert::inclusion(answer.proof)?;
+        let unverified = |why: String| ClientError::Unverified {
+            endpoint: endpoint.clone(),
+            why,
+        };
+        let leaf = match key {
+            // An id is no leaf hash: only the entry's bytes lead from one to the other.
+            EntryKey::Id(_) => self.entry(key).await?.1,
+            EntryKey::Index(index) if index != proof.index() => {
+                return Err(unverified("the proof is for another index".to_owned()));
+            }
+            EntryKey::Index(_) => LeafHash::from_hash(Hash::from_bytes(convert::array(
+                &answer.leaf_hash,
+                "leaf_hash of 32 bytes",
+            )?)),
+        };
+        proof
+            .verify(leaf, head.head())
+            .map_err(|error| unverified(chain(&error)))?;
+        self.learn(&endpoint, head.clone()).await?;
+        Ok(ProvenInclusion { leaf, proof, head })
+    }
+
+    /// The bytes of an entry, whose hash is what was asked for, and its leaf hash. Asked for by its
+    /// index it is whatever the answering node says stands there: see [`Ledger::inclusion`].
+    pub async fn entry(&self, key: EntryKey) -> Result<(Vec<u8>, LeafHash), ClientError> {
+        let asked = match key {
+            EntryKey::Id(id) => v1::get_entry_request::Key::EntryId(id.as_bytes().to_vec()),
+            EntryKey::Index(index) => v1::get_entry_request::Key::Index(index.0),
+        };
+        let message = v1::GetEntryRequest { key: Some(asked) };
+        let (endpoint, answer) = self
+            .log(async |mut client| {
+                Ok(client
+                    .get_entry(self.request(message.clone())?)
+                    .await?
+                    .into_inner())
+            })
+            .await?;
+        if let EntryKey::Id(id) = key
+            && EntryId::of(&answer.statement) != id
+        {
+            let why = "the entry does not hash to the id that was asked for".to_owned();
+            return Err(ClientError::Unverified { endpoint, why });
+        }
+        let leaf = LeafHash::of(&answer.statement);
+        Ok((answer.statement, leaf))
+    }
+
+    /// The COSE receipt of an entry with the head that makes it worth something. The two are checked
+    /// against each other by [`aimslog_proto::statement::evidence::verify`], which the caller calls.
+    pub async fn unverified_receipt(
+        &self,
+        key: EntryKey,
+    ) -> Result<(Vec<u8>, SignedHead), ClientError> {
+        let asked = match key {
+            EntryKey::Id(id) => v1::get_receipt_request::Key::EntryId(id.as_bytes().to_vec()),
+            EntryKey::Index(index) => v1::get_receipt_request::Key::Index(index.0),
+        };
+        let message = v1::GetReceiptRequest {
+            key: Some(asked),
+            tree_size: 0,
+        };
+        let (endpoint, answer) = self
+            .log(async |mut client| {
+                Ok(client
+                    .get_receipt(self.request(message.clone())?)
+                    .await?
+                    .into_inner())
+            })
+            .await?;
+        Ok((answer.receipt, self.check_head(&endpoint, answer.head)?))
+    }
+}
+
+/// Two signed heads that a well-formed proof does not connect are two histories.
+fn broken_history(
+    error: &aimslog_proto::tlog::consistency::ConsistencyError,
+    [remembered, shown]: [&TreeHead; 2],
+) -> ClientError {
+    use aimslog_proto::tlog::consistency::ConsistencyError;
+    let endpoint = "the ledger".to_owned();
+    if matches!(error, ConsistencyError::OtherSizes { .. }) {
+        let why = chain(error);
+        return ClientError::Unverified { endpoint, why };
+    }
+    ClientError::Fork {
+        endpoint,
+        remembered: *remembered,
+        shown: *shown,
+        kept: None,
+    }
+}
