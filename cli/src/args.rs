@@ -117,5 +117,9 @@ pub(crate) enum Command {
     Submit(verb::submit::Submit),
     Amend(verb::amend::Amend),
     Retract(verb::amend::Retract),
+    List(verb::list::List),
+    Watch(verb::watch::Watch),
     Verify(verb::verify::Verify),
+    Checkpoint(verb::checkpoint::Checkpoint),
+    Completions(verb::completions::Completions),
 }

@@ -221,6 +221,15 @@ impl Context {
         Ok(self.public_ledger()?.reading_as(self.key()?, service))
     }
 
+    /// The ledger in force, read as the holder of the key where there is one.
+    pub(crate) fn any_ledger(&self) -> Result<Ledger> {
+        if self.settings.key.is_some() {
+            self.ledger()
+        } else {
+            self.public_ledger()
+        }
+    }
+
     /// The service id, which is the name of the policy's log.
     pub(crate) fn service_id(&self) -> Result<String> {
         let policy = self.policy()?;

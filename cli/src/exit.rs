@@ -85,7 +85,7 @@ fn exit_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
             ClientError::Refused(_) => Exit::Refused,
             ClientError::OutcomeUnknown { .. } => Exit::OutcomeUnknown,
             ClientError::Configuration { .. } => Exit::Usage,
-            ClientError::Unverified { .. } | ClientError::Fork { .. } => Exit::NotVerified,
+            ClientError::Unverified { .. } | ClientError::Fork(_) => Exit::NotVerified,
             _ => Exit::Unreachable,
         });
     }

@@ -3,6 +3,7 @@
 mod args;
 mod context;
 mod demo;
+mod describe;
 mod exit;
 mod keyfile;
 mod outbox;
@@ -49,6 +50,10 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Submit(submit) => submit.run(flags, output),
         Command::Amend(amend) => amend.run(flags, output),
         Command::Retract(retract) => retract.run(flags, output),
+        Command::List(list) => list.run(flags, output),
+        Command::Watch(watch) => watch.run(flags, output),
         Command::Verify(verify) => verify.run(flags, output),
+        Command::Checkpoint(checkpoint) => checkpoint.run(flags, output),
+        Command::Completions(completions) => completions.run(),
     }
 }

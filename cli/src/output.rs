@@ -43,7 +43,24 @@ impl Output {
         ignore_closed_pipe(writeln!(io::stdout().lock(), "{printed}"))
     }
 
+    /// Prints one item of a stream: `value` as one line of JSON, or `text` for people. Says whether
+    /// anybody still reads.
+    pub(crate) fn line(self, value: &impl Serialize, text: impl AsRef<str>) -> Result<bool> {
+        let printed = match self.format {
+            Format::Json => serde_json::to_string(value)?,
+            Format::Text => text.as_ref().to_owned(),
+        };
+        match writeln!(io::stdout().lock(), "{printed}") {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            other => Ok(other.map(|()| true)?),
+        }
+    }
+
     /// Says something to the person at the terminal, not part of the data.
+    #[expect(
+        clippy::unused_self,
+        reason = "talk is a matter of the output like data"
+    )]
     pub(crate) fn say(self, text: impl AsRef<str>) {
         // Nobody to say it to is no reason to fail.
         drop(writeln!(io::stderr().lock(), "{}", text.as_ref()));
@@ -58,6 +75,18 @@ impl Output {
         let style = ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len} {eta}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_message(what);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        bar
+    }
+
+    /// What is being done where nobody knows how much there is, shown to a person at a terminal.
+    pub(crate) fn spinner(self, template: &'static str) -> ProgressBar {
+        if self.is_json() || !io::stderr().is_terminal() {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::new_spinner();
+        let style = ProgressStyle::with_template(template);
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         bar.enable_steady_tick(Duration::from_millis(200));
         bar
     }

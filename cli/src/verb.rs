@@ -1,14 +1,18 @@
 //! The commands, one file each.
 
 pub(crate) mod amend;
+pub(crate) mod checkpoint;
 pub(crate) mod cluster;
+pub(crate) mod completions;
 pub(crate) mod context;
 pub(crate) mod init;
 pub(crate) mod key;
+pub(crate) mod list;
 pub(crate) mod org;
 pub(crate) mod policy;
 pub(crate) mod submit;
 pub(crate) mod verify;
+pub(crate) mod watch;
 
 use anyhow::{Context as _, Result};
 use tokio::runtime::{Builder, Runtime};

@@ -16,6 +16,7 @@ use aimslog_proto::statement::key::{KeyError, RecordIdentity, SigningKey};
 use aimslog_proto::statement::statement::{self, SignError};
 use aimslog_proto::time::UnixSeconds;
 
+use crate::error::violations_text;
 use crate::finished::FinishedStatement;
 
 /// How long after it was signed a statement may be registered, in seconds: seven days, so that one
@@ -78,7 +79,7 @@ impl std::fmt::Debug for Surroundings<'_> {
 #[non_exhaustive]
 pub enum ComposeError {
     /// The record or what it refers to breaks a rule.
-    #[error("the record is refused{}", list(.0))]
+    #[error("the record is refused{}", violations_text(.0))]
     Violations(Vec<Violation>),
     /// A disclosure could not be made.
     #[error("cannot disclose a field")]
@@ -92,13 +93,6 @@ pub enum ComposeError {
     /// The signature could not be made.
     #[error("cannot sign")]
     Sign(#[from] SignError),
-}
-
-fn list(violations: &[Violation]) -> String {
-    violations
-        .iter()
-        .map(|violation| format!("\n  {violation}"))
-        .collect()
 }
 
 impl Author {

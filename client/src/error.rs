@@ -1,6 +1,7 @@
 //! What can go wrong between a client and a ledger, and what the caller can do about it.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use aimslog_proto::reason::{Reason, Violation};
@@ -45,20 +46,8 @@ pub enum ClientError {
     },
     /// The ledger has shown two heads that cannot be of one history. Keep the file and tell the
     /// certification body; trying again is no remedy.
-    #[error(
-        "FORK: {endpoint} shows {shown}, which does not continue the remembered {remembered}{}",
-        kept.as_ref().map(|path| format!("; both signed heads are kept in {}", path.display())).unwrap_or_default()
-    )]
-    Fork {
-        /// Which node showed the other history.
-        endpoint: String,
-        /// The head that was remembered.
-        remembered: TreeHead,
-        /// The head that contradicts it.
-        shown: TreeHead,
-        /// Where both signed heads were kept.
-        kept: Option<PathBuf>,
-    },
+    #[error(transparent)]
+    Fork(#[from] Box<Fork>),
     /// The answer is well-formed gRPC but lacks a part that the protocol demands.
     #[error("the answer lacks {what}")]
     Malformed {
@@ -74,6 +63,23 @@ pub enum ClientError {
         #[source]
         source: std::io::Error,
     },
+}
+
+/// Two signed heads that cannot be of one history.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "FORK: {endpoint} shows {shown}, which does not continue the remembered {remembered}{}",
+    kept.as_ref().map(|path| format!("; both signed heads are kept in {}", path.display())).unwrap_or_default()
+)]
+pub struct Fork {
+    /// Which node showed the other history.
+    pub endpoint: String,
+    /// The head that was remembered.
+    pub remembered: TreeHead,
+    /// The head that contradicts it.
+    pub shown: TreeHead,
+    /// Where both signed heads were kept.
+    pub kept: Option<PathBuf>,
 }
 
 /// A refusal as it crossed gRPC: `google.rpc.ErrorInfo` and `BadRequest`.
@@ -96,9 +102,13 @@ fn reason_text(reason: Option<Reason>) -> &'static str {
     reason.map_or("REFUSED", Reason::as_str)
 }
 
-fn violations_text(violations: &[Violation]) -> String {
+/// One violation a line, each indented.
+pub(crate) fn violations_text(violations: &[Violation]) -> String {
     violations
         .iter()
-        .map(|violation| format!("\n  {violation}"))
-        .collect()
+        .fold(String::new(), |mut text, violation| {
+            // Writing to a string cannot fail.
+            let _infallible = write!(text, "\n  {violation}");
+            text
+        })
 }

@@ -99,9 +99,8 @@ impl Ledger {
                 })
                 .await?;
             let before = length;
-            let broken = match drain(&mut stream, &mut length, keep).await? {
-                None => return Ok(length),
-                Some(broken) => broken,
+            let Some(broken) = drain(&mut stream, &mut length, keep).await? else {
+                return Ok(length);
             };
             if let Verdict::Final(refusal) = judge(&broken) {
                 return Err(refusal.into());

@@ -18,7 +18,7 @@ use tonic::{Request, Status};
 use crate::clock;
 use crate::connection::{Connection, Endpoints};
 use crate::convert::{self, EntryRef};
-use crate::error::ClientError;
+use crate::error::{ClientError, Fork};
 use crate::trust::{HeadMemory, Relation, SignedHead, chain, relate};
 
 /// Largest answer that is read, in bytes: a page of records.
@@ -216,7 +216,11 @@ impl Ledger {
     }
 
     /// Relates a head to the remembered one and remembers the newer. Returns the newer.
-    pub(crate) async fn learn(&self, endpoint: &str, head: SignedHead) -> Result<SignedHead, ClientError> {
+    pub(crate) async fn learn(
+        &self,
+        endpoint: &str,
+        head: SignedHead,
+    ) -> Result<SignedHead, ClientError> {
         let remembered = self
             .memory
             .lock()
@@ -252,12 +256,13 @@ impl Ledger {
             Relation::Fork => {
                 let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
                 let kept = memory.keep_fork(&head)?;
-                Err(ClientError::Fork {
+                Err(Box::new(Fork {
                     endpoint: endpoint.to_owned(),
                     remembered: *remembered.head(),
                     shown: *head.head(),
                     kept,
                 })
+                .into())
             }
         }
     }
@@ -356,10 +361,7 @@ impl Ledger {
     }
 }
 
-pub(crate) fn listed(
-    endpoint: &str,
-    message: v1::Record,
-) -> Result<ListedRecord, ClientError> {
+pub(crate) fn listed(endpoint: &str, message: v1::Record) -> Result<ListedRecord, ClientError> {
     let payload = message.payload_status();
     let entry = convert::entry_ref(message.entry)?;
     if EntryId::of(&message.statement) != entry.entry_id {

@@ -35,10 +35,10 @@ mod watch;
 pub use connection::Endpoints;
 #[cfg(feature = "transport")]
 pub use convert::EntryRef;
-pub use error::{ClientError, Refusal};
-pub use finished::FinishedStatement;
+pub use error::{ClientError, Fork, Refusal};
 #[cfg(feature = "transport")]
 pub use evidence::{EVIDENCE_RECORDS_MAX, EvidenceRequest};
+pub use finished::FinishedStatement;
 #[cfg(feature = "transport")]
 pub use ledger::{EntryKey, Ledger, ListedRecord, ReadKey, RecordFilter, RecordPage};
 #[cfg(feature = "transport")]

@@ -7,7 +7,7 @@ use aimslog_proto::tlog::{
 };
 
 use crate::convert;
-use crate::error::ClientError;
+use crate::error::{ClientError, Fork};
 use crate::ledger::{EntryKey, Ledger};
 use crate::trust::{SignedHead, chain};
 
@@ -198,10 +198,11 @@ fn broken_history(
         let why = chain(error);
         return ClientError::Unverified { endpoint, why };
     }
-    ClientError::Fork {
+    Box::new(Fork {
         endpoint,
         remembered: *remembered,
         shown: *shown,
         kept: None,
-    }
+    })
+    .into()
 }

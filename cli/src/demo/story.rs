@@ -309,6 +309,7 @@ async fn two_fields(
         entries: vec![decision.entry],
         fields: TWO_FIELDS.map(str::to_owned).to_vec(),
         since: None,
+        under: None,
     };
     folder.write(
         "auditor/two-fields.evidence.json",

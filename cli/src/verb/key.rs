@@ -1,5 +1,6 @@
 //! `aimslog key`: makes keys and shows their public half.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -74,5 +75,9 @@ fn show(public: &PublicKey, file: Option<PathBuf>, output: Output) -> Result<()>
 
 /// Lower-case hexadecimal, the form in which public keys are given to `org add` and `principal add`.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
 }
