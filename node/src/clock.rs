@@ -51,3 +51,8 @@ impl Clock for FixedClock {
         self.0.load(std::sync::atomic::Ordering::SeqCst)
     }
 }
+
+/// Whole seconds since 1970 by the clock of the operating system, as a plain function.
+pub fn unix_seconds_now() -> u64 {
+    SystemClock.unix_seconds()
+}

@@ -5,6 +5,7 @@
 //!
 //! Architecture invariant: no module names an openraft type outside `raft` and `store::raft_*`.
 
+pub mod assembly;
 pub mod check;
 pub mod clock;
 pub mod config;
@@ -13,5 +14,6 @@ pub mod init;
 pub mod ledger;
 pub mod limits_server;
 pub mod raft;
+pub mod run;
 pub mod service;
 pub mod store;

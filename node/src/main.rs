@@ -1,1 +1,131 @@
-fn main() {}
+//! `aimslogd`, one node of the Aimslog evidence ledger.
+
+use aimslog_node::clock::SystemClock;
+use aimslog_node::init::{NodeSpec, Plan};
+use aimslog_node::{check, init, run};
+use aimslog_proto::tlog::Origin;
+use clap::{Parser, Subcommand};
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// One node of an Aimslog evidence ledger.
+#[derive(Debug, Parser)]
+#[command(name = "aimslogd", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the node until SIGTERM or SIGINT.
+    Run {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE", env = "AIMSLOGD_CONFIG")]
+        config: PathBuf,
+    },
+    /// Says what is wrong with a configuration and everything it names, or prints it as in effect.
+    Check {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE", env = "AIMSLOGD_CONFIG")]
+        config: PathBuf,
+    },
+    /// Makes a new cluster: one folder per node and operator, with keys and certificates.
+    Init(InitArguments),
+    /// Prints the version.
+    Version,
+}
+
+#[derive(Debug, clap::Args)]
+struct InitArguments {
+    /// The log's name, a URL without scheme such as ledger.example.com/aims1. Never changes.
+    #[arg(long, value_parser = parse_origin)]
+    origin: Origin,
+    /// A node, LABEL=HOST:PORT (its peer port; clients use PORT+1, operators PORT+2) or
+    /// LABEL=HOST:PEER:CLIENT:ADMIN. Once per node; ids are given in this order from 1 on.
+    #[arg(long = "node", value_name = "NODE", required = true)]
+    nodes: Vec<NodeSpec>,
+    /// How many operators. Two of them must agree on what genesis reserves to operators; 1 makes a
+    /// trial in which one person decides alone.
+    #[arg(long, default_value_t = 2)]
+    operators: usize,
+    /// The folder to write; must be empty or missing.
+    #[arg(long, value_name = "DIR", default_value = "aimslog-cluster")]
+    dir: PathBuf,
+    /// The address that every node binds. Without it: a loopback host as it is, else 0.0.0.0.
+    #[arg(long, value_name = "IP")]
+    bind: Option<IpAddr>,
+}
+
+fn parse_origin(text: &str) -> Result<Origin, String> {
+    Origin::new(text).map_err(|error| error.to_string())
+}
+
+/// Exit codes: 0 ok, 1 the node failed, 2 usage or configuration.
+const EXIT_FAILED: u8 = 1;
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    run::install_panic_hook();
+    match Arguments::parse().command {
+        Command::Run { config } => match run::run(&config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(
+                &error,
+                if error.is_usage() {
+                    EXIT_USAGE
+                } else {
+                    EXIT_FAILED
+                },
+            ),
+        },
+        Command::Check { config } => match check::check(&config, &SystemClock) {
+            Ok(report) => {
+                say(&report.text);
+                if report.good {
+                    ExitCode::SUCCESS
+                } else {
+                    ExitCode::from(EXIT_USAGE)
+                }
+            }
+            Err(error) => fail(&error, EXIT_USAGE),
+        },
+        Command::Init(arguments) => init_cluster(arguments),
+        Command::Version => {
+            say(&format!("aimslogd {}\n", env!("CARGO_PKG_VERSION")));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn init_cluster(arguments: InitArguments) -> ExitCode {
+    let plan = Plan {
+        origin: arguments.origin,
+        nodes: arguments.nodes,
+        operators: arguments.operators,
+        folder: arguments.dir,
+        bind: arguments.bind,
+    };
+    match init::init(&plan, &SystemClock, run::rule_bundle_digest()) {
+        Ok(words) => {
+            say(&words);
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error, EXIT_USAGE),
+    }
+}
+
+/// Data to standard output. A reader that went away is no reason to fail.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+}
+
+fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
+    let chain = aimslog_node::service::status::Chain(error);
+    let mut err = std::io::stderr().lock();
+    drop(writeln!(err, "aimslogd: {chain}"));
+    ExitCode::from(code)
+}

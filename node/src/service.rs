@@ -3,11 +3,22 @@
 //! Architecture invariant: a method here converts, calls one function of the ledger, converts back
 //! and maps the error; it decides nothing. No `RocksDB`, openraft or signing type is named here.
 
+pub mod admin;
 pub mod auth;
+pub mod backend;
 pub mod deadline;
+pub mod evidence;
+pub mod heads;
 pub mod listener;
+pub mod log;
 pub mod peer_tls;
 pub mod serve;
 pub mod spiffe;
 pub mod status;
+pub mod submit;
 pub mod tls;
+
+mod blobs;
+mod convert;
+mod files;
+mod records;

@@ -64,6 +64,23 @@ impl Failure {
         )
     }
 
+    /// What another node refused, with its reason; a status without one of ours is an error there.
+    pub fn relayed(status: &Status) -> Self {
+        let details = status.get_error_details();
+        let reason = details
+            .error_info()
+            .filter(|info| info.domain == DOMAIN)
+            .and_then(|info| Reason::from_text(&info.reason));
+        match reason {
+            Some(reason) => Self::new(reason, status.message()),
+            // It may have been done before the answer was lost.
+            None => Self::new(
+                Reason::OutcomeUnknown,
+                "the leader's answer was lost; send again",
+            ),
+        }
+    }
+
     /// The same, with one more fact for programs.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: impl std::fmt::Display) -> Self {

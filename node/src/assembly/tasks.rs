@@ -1,0 +1,474 @@
+//! The tasks of a running node, and the services on its three listeners.
+
+use super::open::Materials;
+use super::{Doors, StartError, Supervisor, disk, freshness};
+use crate::config::{CosignVerify, Peer};
+use crate::ledger::alarms::{Alarms, Probation, Standing, answers_needed};
+use crate::ledger::cosigner::{self, CosignerInputs, CosignerParts, HeadCosigner};
+use crate::ledger::exchange_client::{LeaderSink, PeerClients};
+use crate::ledger::exchange_hello::{self, HelloParts, OwnReport, ReportSources};
+use crate::ledger::exchange_memory::PeerMemories;
+use crate::ledger::exchange_server::{self, ExchangeParts};
+use crate::ledger::guard::{Amnesia, DataState, Guard};
+use crate::ledger::head_keys::NodeCosigner;
+use crate::ledger::head_sealer::LogSealer;
+use crate::ledger::machine::Ledger;
+use crate::ledger::own_ledger::OwnLedger;
+use crate::ledger::publisher::{self, Mailbox, Publisher, PublisherInputs, PublisherParts};
+use crate::ledger::sequencer::{Sequencer, SequencerConfig, SequencerParts};
+use crate::ledger::verifier_task::{self, BrakeParts, VerifierParts, VerifyMode};
+use crate::limits_server::CLIENT_MESSAGE_BYTES_MAX;
+use crate::raft::{Consensus, Hooks, Member, Participation, RaftConfig, Retention, Timing};
+use crate::service::admin::{AmnesiacApi, ClusterApi};
+use crate::service::backend::{Backend, Disk, Facts};
+use crate::service::evidence::EvidenceApi;
+use crate::service::log::LogApi;
+use crate::service::peer_tls::{TlsDialer, TlsGate};
+use crate::service::serve::Callers;
+use crate::service::submit::Forwarded;
+use crate::service::tls::NodeTls;
+use crate::store::fatal::FatalHook;
+use aimslog_proto::pb;
+use aimslog_proto::statement::key::SigningKey;
+use aimslog_proto::tlog::TreeSize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+/// What was opened on disk.
+pub(super) struct Parts {
+    pub(super) guard: Arc<Guard>,
+    pub(super) ledger: Ledger,
+    pub(super) data: DataState,
+}
+
+type Edge = ((Doors, NodeTls), Handle);
+
+/// What the tasks watch and share.
+struct Shared {
+    alarms: Alarms,
+    verified: watch::Sender<TreeSize>,
+    memories: Arc<PeerMemories>,
+    own: Arc<OwnLedger>,
+    cosigner: Arc<dyn HeadCosigner>,
+    dialer: Arc<TlsDialer>,
+    gate: Arc<TlsGate>,
+}
+
+/// Starts raft and every task of a node that takes part.
+pub(super) async fn run(
+    supervisor: &Supervisor,
+    materials: Materials,
+    parts: Parts,
+    ((doors, tls), clients): Edge,
+) -> Result<Consensus, StartError> {
+    let shared = share(&materials, &parts, &tls)?;
+    let consensus = open_raft(&materials, &parts, &shared).await?;
+    let (limit, limits) = watch::channel(SequencerConfig::default().queue_bytes_max);
+    let sequencer_parts = SequencerParts {
+        propose: consensus.clone(),
+        clock: Arc::clone(&materials.clock),
+        progress: parts.ledger.progress(),
+        limit: limits,
+    };
+    let (sequencer, sequencer_loop) = Sequencer::new(sequencer_parts, SequencerConfig::default());
+    let stopped = supervisor.stop.clone();
+    supervisor
+        .tasks
+        .spawn(async move { sequencer_loop.run(stopped.cancelled_owned()).await });
+    let (publisher, mailbox) = Publisher::new();
+    let configured = members(&materials);
+    let peers = Arc::new(PeerClients::new(
+        materials.identity(),
+        Arc::clone(&shared.dialer) as _,
+        Arc::clone(&shared.own) as _,
+        consensus.status(),
+        configured,
+    ));
+    let (disk_room, disk) = watch::channel(disk::room(&materials.config));
+    let (fresh, freshness) = watch::channel(None);
+    let backend = Backend {
+        ledger: parts.ledger.clone(),
+        consensus: consensus.clone(),
+        sequencer,
+        publisher,
+        peers,
+        memories: Arc::clone(&shared.memories),
+        alarms: shared.alarms.clone(),
+        disk,
+        freshness,
+        verified: shared.verified.subscribe(),
+        guard: parts.guard.subscribe(),
+        clock: Arc::clone(&materials.clock),
+        facts: Arc::new(facts(&materials)),
+    };
+    let signals = Signals {
+        disk_room,
+        fresh,
+        limit,
+        mailbox,
+    };
+    spawn_tasks(supervisor, (&materials, &parts, &shared), &backend, signals);
+    spawn_services(
+        supervisor,
+        (&materials, &parts, &shared),
+        &backend,
+        ((doors, tls), clients),
+    );
+    Ok(consensus)
+}
+
+fn share(materials: &Materials, parts: &Parts, tls: &NodeTls) -> Result<Shared, StartError> {
+    let record = parts.guard.record();
+    let nodes = materials.first.genesis.nodes.len();
+    let probation = match answers_needed(&record, nodes) {
+        0 => Probation::Passed,
+        _ => Probation::Waiting,
+    };
+    let origin = materials.first.genesis.origin.clone();
+    let own_origin = origin.clone();
+    let cosigner = NodeCosigner::new(
+        origin,
+        materials.identity(),
+        materials.keys.cosigner.clone(),
+    )
+    .map_err(|error| StartError::State(Box::new(error)))?;
+    // Everything below the largest head that this node signed was verified before it signed.
+    let (verified, _) = watch::channel(TreeSize(record.signed_size()));
+    Ok(Shared {
+        alarms: Alarms::new(probation),
+        verified,
+        memories: Arc::new(PeerMemories::default()),
+        own: Arc::new(OwnLedger::new(Arc::new(parts.ledger.clone()), own_origin)),
+        cosigner: Arc::new(cosigner),
+        dialer: Arc::new(TlsDialer::new(materials.cluster, tls.peer_call.clone())),
+        gate: Arc::new(TlsGate::new(materials.cluster)),
+    })
+}
+
+async fn open_raft(
+    materials: &Materials,
+    parts: &Parts,
+    shared: &Shared,
+) -> Result<Consensus, StartError> {
+    let config = RaftConfig {
+        data_dir: materials.config.data_dir.clone(),
+        cluster_id: materials.identity().cluster,
+        node_id: materials.config.node_id,
+        timing: Timing::default(),
+        retention: Retention::new(crate::clock::unix_seconds_now),
+        participation: participation(&shared.alarms.standing()),
+    };
+    let hooks = Hooks {
+        machine: Arc::new(parts.ledger.clone()),
+        guard: Arc::clone(&parts.guard) as _,
+        dialer: Arc::clone(&shared.dialer) as _,
+        gate: Arc::clone(&shared.gate) as _,
+        fatal: FatalHook::abort(),
+    };
+    Ok(Consensus::open(config, hooks).await?)
+}
+
+/// What the alarms of a node let it do in raft.
+fn participation(standing: &Standing) -> Participation {
+    if !standing.may_vote() {
+        Participation::Silent
+    } else if standing.may_campaign() {
+        Participation::Full
+    } else {
+        Participation::NoCampaign
+    }
+}
+
+fn members(materials: &Materials) -> BTreeMap<u64, Member> {
+    first_members(materials)
+        .into_iter()
+        .map(|peer| {
+            (
+                peer.id,
+                Member {
+                    addr: peer.address.to_string(),
+                    name: peer.name,
+                },
+            )
+        })
+        .collect()
+}
+
+fn first_members(materials: &Materials) -> Vec<Peer> {
+    let config = &materials.config;
+    let own = Peer {
+        id: config.node_id,
+        name: config.name.clone(),
+        address: config.advertise.peer.clone(),
+    };
+    config.peers.iter().cloned().chain([own]).collect()
+}
+
+fn facts(materials: &Materials) -> Facts {
+    Facts {
+        node_id: materials.config.node_id,
+        service_id: materials.first.genesis.origin.to_string(),
+        cluster_id: materials.identity().cluster,
+        genesis: materials.first.genesis_bytes.clone(),
+        keys: materials.first.keys_bytes.clone(),
+        first_members: first_members(materials),
+        entries: materials.config.entries,
+    }
+}
+
+/// The sending ends that the tasks keep up to date.
+struct Signals {
+    disk_room: watch::Sender<Disk>,
+    fresh: watch::Sender<Option<Instant>>,
+    limit: watch::Sender<usize>,
+    mailbox: Mailbox,
+}
+
+type Inside<'a> = (&'a Materials, &'a Parts, &'a Shared);
+
+fn spawn_tasks(
+    supervisor: &Supervisor,
+    (materials, parts, shared): Inside<'_>,
+    backend: &Backend,
+    signals: Signals,
+) {
+    let stop = &supervisor.stop;
+    let tasks = &supervisor.tasks;
+    let status = backend.consensus.status();
+    let progress = || parts.ledger.progress();
+    let verifier = VerifierParts {
+        verifier: Arc::clone(&shared.own) as _,
+        mode: match materials.config.cosign_verify {
+            CosignVerify::All => VerifyMode::All,
+            CosignVerify::Leader => VerifyMode::Leader,
+        },
+        progress: progress(),
+        alarms: shared.alarms.clone(),
+        shutdown: stop.clone(),
+    };
+    supervisor.vital(
+        "verifier",
+        verifier_task::run(verifier, shared.verified.clone()),
+    );
+    let brake = BrakeParts {
+        status: status.clone(),
+        progress: progress(),
+        verified: shared.verified.subscribe(),
+        memories: Arc::clone(&shared.memories),
+        limit_bytes: SequencerConfig::default().queue_bytes_max,
+        shutdown: stop.clone(),
+    };
+    tasks.spawn(verifier_task::brake(brake, signals.limit));
+    let cosigning = CosignerParts {
+        guard: Arc::clone(&parts.guard),
+        cosigner: Arc::clone(&shared.cosigner),
+        roots: Arc::clone(&backend.peers) as _,
+        tree: Arc::clone(&shared.own) as _,
+        sink: Arc::new(LeaderSink::new(
+            Arc::clone(&backend.peers),
+            backend.publisher.clone(),
+        )),
+        alarms: shared.alarms.clone(),
+        clock: Arc::clone(&materials.clock),
+        evidence_dir: materials.config.guard_dir.clone(),
+    };
+    let inputs = CosignerInputs {
+        progress: progress(),
+        status: status.clone(),
+        verified: shared.verified.subscribe(),
+        shutdown: stop.clone(),
+    };
+    supervisor.vital("cosigner", cosigner::run(cosigning, inputs));
+    let publishing = PublisherParts {
+        sealer: Arc::new(sealer(materials)),
+        policies: Arc::clone(&shared.own) as _,
+        propose: Arc::new(backend.sequencer.clone()),
+        interval: materials.config.checkpoint_interval,
+    };
+    let inputs = PublisherInputs {
+        progress: progress(),
+        status,
+        standing: shared.alarms.subscribe(),
+        shutdown: stop.clone(),
+    };
+    supervisor.vital(
+        "publisher",
+        publisher::run(publishing, signals.mailbox, inputs),
+    );
+    let obeying = obey(
+        backend.consensus.clone(),
+        shared.alarms.clone(),
+        stop.clone(),
+    );
+    tasks.spawn(obeying);
+    tasks.spawn(disk::watch(
+        Arc::clone(&materials.config),
+        signals.disk_room,
+        stop.clone(),
+    ));
+    tasks.spawn(freshness::watch(
+        backend.consensus.clone(),
+        signals.fresh,
+        stop.clone(),
+    ));
+}
+
+fn sealer(materials: &Materials) -> LogSealer<SigningKey> {
+    LogSealer::new(
+        materials.first.genesis.origin.clone(),
+        materials.keys.log.clone(),
+        crate::init::statement_key(&materials.keys.receipt),
+    )
+}
+
+/// Keeps what this node does in raft in step with its alarms.
+async fn obey(consensus: Consensus, alarms: Alarms, stop: CancellationToken) {
+    let mut standing = alarms.subscribe();
+    loop {
+        let now = participation(&standing.borrow_and_update());
+        consensus.participate(now);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = standing.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+fn spawn_services(
+    supervisor: &Supervisor,
+    (materials, parts, shared): Inside<'_>,
+    backend: &Backend,
+    ((doors, tls), clients): Edge,
+) {
+    let report = Arc::new(OwnReport::new(
+        materials.config.node_id,
+        ReportSources {
+            log_end_at_start: parts.data.log_end.map(|position| position.index),
+            guard: parts.guard.subscribe(),
+            status: backend.consensus.status(),
+            progress: parts.ledger.progress(),
+            verified: shared.verified.subscribe(),
+            alarms: shared.alarms.clone(),
+            clock: Arc::clone(&materials.clock),
+        },
+    ));
+    let hello = HelloParts {
+        report: Arc::clone(&report),
+        clients: Arc::clone(&backend.peers),
+        memories: Arc::clone(&shared.memories),
+        alarms: shared.alarms.clone(),
+        answers_needed: answers_needed(&parts.guard.record(), materials.first.genesis.nodes.len()),
+        shutdown: supervisor.stop.clone(),
+    };
+    supervisor.tasks.spawn(exchange_hello::run(hello));
+    let exchange = exchange_server::service(ExchangeParts {
+        own: materials.identity(),
+        gate: Arc::clone(&shared.gate) as _,
+        report,
+        memories: Arc::clone(&shared.memories),
+        tree: Arc::clone(&shared.own) as _,
+        progress: parts.ledger.progress(),
+        cosigner: Arc::clone(&shared.cosigner),
+        publisher: backend.publisher.clone(),
+        forward: Forwarded::new(backend.clone()),
+        alarms: shared.alarms.clone(),
+    });
+    let peers = Routes::new(backend.consensus.peer_service()).add_service(exchange);
+    supervisor.serve(Callers::Peers, (doors.peer, tls.peer), peers);
+    let (reporter, health) = tonic_health::server::health_reporter();
+    supervisor.tasks.spawn(report_health(
+        reporter,
+        backend.clone(),
+        supervisor.stop.clone(),
+    ));
+    let _clients = clients.enter();
+    let mut routes = Routes::new(health.clone())
+        .add_service(
+            pb::v1::evidence_service_server::EvidenceServiceServer::new(EvidenceApi::new(
+                backend.clone(),
+            ))
+            .max_decoding_message_size(CLIENT_MESSAGE_BYTES_MAX),
+        )
+        .add_service(
+            pb::v1::log_service_server::LogServiceServer::new(LogApi::new(backend.clone()))
+                .max_decoding_message_size(CLIENT_MESSAGE_BYTES_MAX),
+        );
+    if let Some(reflection) = reflection() {
+        routes = routes.add_service(reflection);
+    }
+    supervisor.serve(Callers::Clients, (doors.client, tls.client), routes);
+    let admin = Routes::new(health).add_service(
+        pb::admin::v1::cluster_service_server::ClusterServiceServer::new(ClusterApi::new(
+            backend.clone(),
+        ))
+        .max_decoding_message_size(CLIENT_MESSAGE_BYTES_MAX),
+    );
+    supervisor.serve(Callers::Operators, (doors.admin, tls.admin), admin);
+}
+
+/// Describes the services to tools. A program without it works just the same.
+fn reflection() -> Option<
+    tonic_reflection::server::v1::ServerReflectionServer<
+        impl tonic_reflection::server::v1::ServerReflection,
+    >,
+> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|error| tracing::error!(%error, "the services are not described"))
+        .ok()
+}
+
+/// Serving while the node may answer and knows what the cluster knows.
+async fn report_health(reporter: HealthReporter, backend: Backend, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(500));
+    loop {
+        let healthy = backend.serving().and_then(|()| backend.fresh()).is_ok();
+        let status = if healthy {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
+        reporter.set_service_status("", status).await;
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = ticks.tick() => {}
+        }
+    }
+    reporter
+        .set_service_status("", ServingStatus::NotServing)
+        .await;
+}
+
+/// A node that has forgotten something: health says no, and its status says why.
+pub(super) fn run_amnesiac(
+    supervisor: &Supervisor,
+    materials: &Materials,
+    amnesia: Amnesia,
+    ((doors, tls), clients): Edge,
+) {
+    let alarms = Alarms::amnesiac(amnesia);
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let _clients = clients.enter();
+    supervisor.tasks.spawn(async move {
+        reporter
+            .set_service_status("", ServingStatus::NotServing)
+            .await;
+    });
+    let admin = AmnesiacApi::new(alarms, facts(materials));
+    let admin = Routes::new(health.clone())
+        .add_service(pb::admin::v1::cluster_service_server::ClusterServiceServer::new(admin));
+    supervisor.serve(
+        Callers::Clients,
+        (doors.client, tls.client),
+        Routes::new(health),
+    );
+    supervisor.serve(Callers::Operators, (doors.admin, tls.admin), admin);
+}

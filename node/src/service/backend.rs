@@ -1,0 +1,196 @@
+//! What the services answer from: the parts of a running node, and what is common to all calls.
+
+use crate::clock::Clock;
+use crate::config::EntryVisibility;
+use crate::ledger::alarms::Alarms;
+use crate::ledger::exchange_client::PeerClients;
+use crate::ledger::exchange_memory::PeerMemories;
+use crate::ledger::guard_record::GuardRecord;
+use crate::ledger::machine::Ledger;
+use crate::ledger::publisher::Publisher;
+use crate::ledger::sequencer::Sequencer;
+use crate::raft::{Consensus, Role};
+use crate::service::auth::{self, Expected, KeyHolder, Reader};
+use crate::service::status::Failure;
+use crate::store::state_db::{StateError, StateView};
+use aimslog_proto::reason::Reason;
+use aimslog_proto::system::registry::{KeyOwner, Registry};
+use aimslog_proto::tlog::{LeafIndex, TreeSize};
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::time::{Duration, Instant};
+use tonic::metadata::MetadataMap;
+
+/// A node that did not hear from a leader with quorum for this long does not know who may read.
+const REGISTRY_AGE_MAX: Duration = Duration::from_secs(5);
+
+/// The parts of a running node. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Backend {
+    /// State and registry.
+    pub ledger: Ledger,
+    /// Raft.
+    pub consensus: Consensus,
+    /// The way into the log.
+    pub sequencer: Sequencer,
+    /// The way to the next head.
+    pub publisher: Publisher,
+    /// The other nodes.
+    pub peers: Arc<PeerClients>,
+    /// What is known of them.
+    pub memories: Arc<PeerMemories>,
+    /// What is wrong with this node.
+    pub alarms: Alarms,
+    /// Whether the disk has room for submissions.
+    pub disk: watch::Receiver<Disk>,
+    /// When this node last heard of a leader with a quorum behind it.
+    pub freshness: watch::Receiver<Option<Instant>>,
+    /// Entries that this node verified itself.
+    pub verified: watch::Receiver<TreeSize>,
+    /// The newest record of the guard file.
+    pub guard: watch::Receiver<GuardRecord>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// What never changes while the node runs.
+    pub facts: Arc<Facts>,
+}
+
+/// Room on the data volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disk {
+    /// Enough.
+    Roomy,
+    /// Less than the reserve: no submissions.
+    Full {
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that must be.
+        reserve: u64,
+    },
+}
+
+/// What never changes while the node runs.
+#[derive(Debug)]
+pub struct Facts {
+    /// This node.
+    pub node_id: u64,
+    /// The service id: `aud` of statements and tokens.
+    pub service_id: String,
+    /// Entry id of genesis.
+    pub cluster_id: [u8; 32],
+    /// Entry 0.
+    pub genesis: Vec<u8>,
+    /// Entry 1.
+    pub keys: Vec<u8>,
+    /// Voters that `Init` starts with: id, name and peer address, this node included.
+    pub first_members: Vec<crate::config::Peer>,
+    /// Who may read entry bytes.
+    pub entries: EntryVisibility,
+}
+
+impl Backend {
+    /// Refuses while this node may answer nobody.
+    pub fn serving(&self) -> Result<(), Failure> {
+        let standing = self.alarms.standing();
+        if standing.may_serve() {
+            return Ok(());
+        }
+        let alarm = standing.alarms().into_iter().next();
+        let words = alarm.map(|alarm| alarm.to_string()).unwrap_or_default();
+        let reason = if standing.amnesia.is_some() {
+            Reason::Amnesia
+        } else {
+            Reason::Corrupt
+        };
+        Err(Failure::new(reason, words))
+    }
+
+    /// Whether this node leads.
+    pub fn leads(&self) -> bool {
+        self.consensus.status().borrow().role == Role::Leader
+    }
+
+    /// The leader, as this node knows it.
+    pub fn leader(&self) -> Option<u64> {
+        self.consensus.status().borrow().leader
+    }
+
+    /// Who calls, by the registry of this node, which must be fresh.
+    pub fn reader(&self, metadata: &MetadataMap) -> Result<Reader, Failure> {
+        self.serving()?;
+        self.fresh()?;
+        let registry = self.ledger.registry();
+        let expected = Expected {
+            audience: &self.facts.service_id,
+            now: self.clock.unix_seconds(),
+        };
+        Ok(auth::reader(metadata, expected, |thumbprint| {
+            let row = registry.key_at(thumbprint, next_index(&registry))?;
+            match &row.owner {
+                KeyOwner::Principal(principal) => Some(KeyHolder {
+                    organization: principal.organization.to_string(),
+                    principal: principal.principal.to_string(),
+                    key: row.key,
+                }),
+                KeyOwner::Operator { .. } | KeyOwner::Service | KeyOwner::Receipt => None,
+            }
+        })?)
+    }
+
+    /// Refuses unless a leader with a quorum was heard of lately and what it said is applied.
+    pub fn fresh(&self) -> Result<(), Failure> {
+        let heard = *self.freshness.borrow();
+        if heard.is_some_and(|heard| heard.elapsed() <= REGISTRY_AGE_MAX) {
+            return Ok(());
+        }
+        let words = "this node has not heard from a leader with a quorum within 5 s; ask another";
+        Err(Failure::new(Reason::StaleRegistry, words))
+    }
+
+    /// Reads a snapshot of the state on a blocking thread.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&StateView<'_>) -> Result<T, ReadFailure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let ledger = self.ledger.clone();
+        match tokio::task::spawn_blocking(move || ledger.view(read)).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(ReadFailure::Refused(failure))) => Err(failure),
+            Ok(Err(ReadFailure::State(error))) => {
+                Err(Failure::internal("the state cannot be read", &error))
+            }
+            Err(error) => Err(Failure::internal("a read did not end", &error)),
+        }
+    }
+}
+
+/// The index that a statement would get that is logged after everything the registry knows.
+fn next_index(registry: &Registry) -> LeafIndex {
+    // What retires a key does so from its own index on, so the one after the last record sees it.
+    LeafIndex(
+        registry
+            .last_index()
+            .map_or(0, |last| last.0.saturating_add(1)),
+    )
+}
+
+/// Why a read gave nothing.
+#[derive(Debug)]
+pub enum ReadFailure {
+    /// The caller's fault, or not there.
+    Refused(Failure),
+    /// The state's.
+    State(StateError),
+}
+
+impl From<StateError> for ReadFailure {
+    fn from(error: StateError) -> Self {
+        Self::State(error)
+    }
+}
+
+impl From<Failure> for ReadFailure {
+    fn from(failure: Failure) -> Self {
+        Self::Refused(failure)
+    }
+}

@@ -1,0 +1,179 @@
+//! Attachments: received whole, digest checked, then logged in chunks.
+
+use crate::ledger::blobs::{BlobName, complete, content as stored};
+use crate::ledger::command::BlobChunk;
+use crate::ledger::outcome::Outcome;
+use crate::ledger::sequencer::Control;
+use crate::limits_server::BLOB_CHUNK_BYTES;
+use crate::service::auth::Reader;
+use crate::service::backend::{Backend, ReadFailure};
+use crate::service::evidence::carried_out;
+use crate::service::files::{ChunkStream, not_visible};
+use crate::service::status::Failure;
+use crate::service::{convert, records, submit};
+use crate::store::state_db::Rows;
+use aimslog_proto::limits::BLOB_BYTES_MAX;
+use aimslog_proto::pb::v1 as pb;
+use aimslog_proto::reason::Reason;
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+use tokio::time::{Instant, timeout_at};
+use tonic::Streaming;
+
+/// A whole attachment whose digest fits.
+#[derive(Debug)]
+pub(super) struct Upload {
+    organization: String,
+    digest: [u8; 32],
+    bytes: Bytes,
+}
+
+/// Receives an attachment of the reader's organisation.
+pub(super) async fn receive(
+    reader: &Reader,
+    mut parts: Streaming<pb::PutBlobRequest>,
+    until: Instant,
+) -> Result<Upload, Failure> {
+    let header = match next(&mut parts, until).await? {
+        Some(pb::put_blob_request::Part::Header(header)) => header,
+        Some(pb::put_blob_request::Part::Chunk(_)) | None => {
+            let rule = "the first message is the header";
+            return Err(Failure::field(Reason::InvalidRequest, "header", rule));
+        }
+    };
+    records::own(reader, &header.organization)?;
+    let digest = convert::digest("header.digest", &header.digest)?;
+    let size = usize::try_from(header.size).unwrap_or(usize::MAX);
+    if header.size > BLOB_BYTES_MAX {
+        let rule = format!("at most {BLOB_BYTES_MAX} bytes");
+        return Err(Failure::field(Reason::BlobTooLarge, "header.size", &rule));
+    }
+    let mut bytes = Vec::with_capacity(size);
+    while let Some(part) = next(&mut parts, until).await? {
+        let pb::put_blob_request::Part::Chunk(chunk) = part else {
+            return Err(Failure::field(
+                Reason::InvalidRequest,
+                "header",
+                "comes once",
+            ));
+        };
+        if chunk.len() > BLOB_CHUNK_BYTES || chunk.len() > size.saturating_sub(bytes.len()) {
+            let rule = format!("at most {BLOB_CHUNK_BYTES} bytes, and the announced size in all");
+            return Err(Failure::field(Reason::BlobMismatch, "chunk", &rule));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    let found: [u8; 32] = Sha256::digest(&bytes).into();
+    if bytes.len() != size || found != digest || bytes.is_empty() {
+        let rule = "size and SHA-256 of the bytes are the announced ones, and there are bytes";
+        return Err(Failure::field(Reason::BlobMismatch, "header.digest", rule));
+    }
+    Ok(Upload {
+        organization: reader.organization.clone(),
+        digest,
+        bytes: bytes.into(),
+    })
+}
+
+async fn next(
+    parts: &mut Streaming<pb::PutBlobRequest>,
+    until: Instant,
+) -> Result<Option<pb::put_blob_request::Part>, Failure> {
+    let message = timeout_at(until, parts.message())
+        .await
+        .map_err(|_elapsed| {
+            Failure::new(
+                Reason::OutcomeUnknown,
+                "the file did not arrive in time; nothing is stored",
+            )
+        })?;
+    let message = message
+        .map_err(|_broken| Failure::new(Reason::InvalidRequest, "the stream of chunks broke"))?;
+    match message {
+        None => Ok(None),
+        Some(pb::PutBlobRequest { part: Some(part) }) => Ok(Some(part)),
+        Some(pb::PutBlobRequest { part: None }) => Err(Failure::field(
+            Reason::InvalidRequest,
+            "part",
+            "header or chunk",
+        )),
+    }
+}
+
+/// Stores an attachment through raft; true where it was stored before.
+pub(super) async fn store(
+    backend: &Backend,
+    upload: Upload,
+    until: Instant,
+) -> Result<bool, Failure> {
+    let (organization, digest) = (upload.organization.clone(), upload.digest);
+    let known = backend
+        .read(move |view| {
+            let name = BlobName {
+                organization: &organization,
+                digest: &digest,
+            };
+            Ok::<_, ReadFailure>(complete(view, name)?.is_some())
+        })
+        .await?;
+    if known {
+        return Ok(true);
+    }
+    let total = upload.bytes.len();
+    let mut offset = 0;
+    while offset < total {
+        let end = total.min(offset + BLOB_CHUNK_BYTES);
+        let chunk = BlobChunk {
+            time_ms: 0,
+            organization: upload.organization.clone(),
+            digest: upload.digest,
+            offset: offset as u64,
+            total: total as u64,
+            bytes: upload.bytes.slice(offset..end),
+        };
+        let proposed = backend.sequencer.control(Control::Blob(chunk));
+        let outcome = timeout_at(until, proposed).await.map_err(|_elapsed| {
+            Failure::new(
+                Reason::OutcomeUnknown,
+                "not stored in time; send the file again",
+            )
+        })?;
+        match carried_out(outcome.map_err(submit::failure)?)? {
+            Outcome::Blob { complete: true, .. } => return Ok(offset == 0 && end < total),
+            _ => offset = end,
+        }
+    }
+    Err(Failure::new(
+        Reason::OutcomeUnknown,
+        "the file is not complete; send it again",
+    ))
+}
+
+/// The bytes of a stored attachment of this organisation.
+pub(super) fn content(
+    rows: &impl Rows,
+    organization: &str,
+    digest: &[u8; 32],
+) -> Result<Vec<u8>, ReadFailure> {
+    Ok(stored(
+        rows,
+        BlobName {
+            organization,
+            digest,
+        },
+    )?
+    .ok_or_else(not_visible)?)
+}
+
+/// The pieces of an attachment.
+pub(super) fn chunks(content: &[u8]) -> ChunkStream<pb::GetBlobResponse> {
+    let pieces: Vec<_> = content
+        .chunks(BLOB_CHUNK_BYTES)
+        .map(|chunk| {
+            Ok(pb::GetBlobResponse {
+                chunk: chunk.to_vec(),
+            })
+        })
+        .collect();
+    Box::pin(tokio_stream::iter(pieces))
+}

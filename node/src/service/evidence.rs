@@ -1,0 +1,222 @@
+//! `EvidenceService`: takes evidence, gives records back to their owner.
+
+use crate::ledger::outcome::Outcome;
+use crate::service::backend::Backend;
+use crate::service::files::ChunkStream;
+use crate::service::heads::HeadChoice;
+use crate::service::status::Failure;
+use crate::service::submit::{self, Depth};
+use crate::service::{blobs, convert, deadline, files, records};
+use aimslog_proto::pb::v1 as pb;
+use aimslog_proto::pb::v1::evidence_service_server::EvidenceService;
+use aimslog_proto::reason::Reason;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+use tonic::{Request, Response, Status, Streaming};
+
+/// Takes and gives evidence.
+#[derive(Debug, Clone)]
+pub struct EvidenceApi {
+    backend: Backend,
+    uploads: Arc<Semaphore>,
+    watches: Arc<Semaphore>,
+}
+
+impl EvidenceApi {
+    /// Answers from this node.
+    pub fn new(backend: Backend) -> Self {
+        Self {
+            backend,
+            uploads: Arc::new(Semaphore::new(crate::limits_server::BLOB_UPLOADS_MAX)),
+            watches: Arc::new(Semaphore::new(crate::limits_server::WATCHES_MAX)),
+        }
+    }
+
+    async fn submit(
+        &self,
+        request: pb::SubmitRequest,
+        until: Instant,
+    ) -> Result<pb::SubmitResponse, Failure> {
+        let wants_receipt = request.wait == i32::from(pb::Wait::Receipt);
+        let mut response = submit::batch(&self.backend, request, until).await?;
+        if wants_receipt {
+            self.add_evidence(&mut response, until).await?;
+        }
+        Ok(response)
+    }
+
+    /// Waits for a head over everything that was accepted, and adds the evidence files.
+    ///
+    /// The statements are logged whatever happens here, so a head that does not come in time is an
+    /// unknown outcome only in name: sending the same bytes again gives the same entries.
+    async fn add_evidence(
+        &self,
+        response: &mut pb::SubmitResponse,
+        until: Instant,
+    ) -> Result<(), Failure> {
+        let Some(last) = submit::last_index(response) else {
+            return Ok(());
+        };
+        let mut progress = self.backend.ledger.progress();
+        let covered = progress.wait_for(|now| now.head.is_some_and(|head| head.tree.size.0 > last));
+        match timeout_at(until, covered).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) => return Err(Failure::new(Reason::ShuttingDown, "the node is stopping")),
+            Err(_) => {
+                let words = "logged, but no head covers it yet; send the same bytes again";
+                return Err(Failure::new(Reason::OutcomeUnknown, words));
+            }
+        }
+        for result in &mut response.results {
+            let Some(pb::submit_result::Outcome::Accepted(accepted)) = &mut result.outcome else {
+                continue;
+            };
+            if let Some(entry) = &accepted.entry {
+                accepted.evidence = self.evidence_of(entry.index).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The evidence file of one record that this caller has just handed in.
+    async fn evidence_of(&self, index: u64) -> Result<Vec<u8>, Failure> {
+        let registry = self.backend.ledger.registry();
+        let wanted = files::Wanted {
+            indices: BTreeSet::from([index]),
+            fields: Vec::new(),
+            since: 0,
+            head: HeadChoice::Newest,
+        };
+        self.backend
+            .read(move |view| files::build(view, &registry, &wanted))
+            .await
+    }
+}
+
+#[tonic::async_trait]
+impl EvidenceService for EvidenceApi {
+    type WatchStream = ChunkStream<pb::WatchResponse>;
+    type GetBlobStream = ChunkStream<pb::GetBlobResponse>;
+
+    async fn submit(
+        &self,
+        request: Request<pb::SubmitRequest>,
+    ) -> Result<Response<pb::SubmitResponse>, Status> {
+        let until = deadline::of(request.metadata());
+        Ok(Response::new(
+            self.submit(request.into_inner(), until).await?,
+        ))
+    }
+
+    async fn validate(
+        &self,
+        request: Request<pb::ValidateRequest>,
+    ) -> Result<Response<pb::ValidateResponse>, Status> {
+        self.backend.serving()?;
+        let submissions = request.into_inner().submissions;
+        submit::check_batch(&submissions)?;
+        let admitted = submit::admit(&self.backend, submissions, Depth::Foresee).await?;
+        let results = admitted
+            .iter()
+            .map(|admission| match admission {
+                Ok(_) => pb::Refused::default(),
+                Err(violations) => convert::refused(violations),
+            })
+            .collect();
+        Ok(Response::new(pb::ValidateResponse { results }))
+    }
+
+    async fn get_record(
+        &self,
+        request: Request<pb::GetRecordRequest>,
+    ) -> Result<Response<pb::GetRecordResponse>, Status> {
+        let reader = self.backend.reader(request.metadata())?;
+        let key = match &request.get_ref().key {
+            Some(pb::get_record_request::Key::EntryId(id)) => convert::entry_key(Some(id), None),
+            Some(pb::get_record_request::Key::Index(index)) => {
+                convert::entry_key(None, Some(*index))
+            }
+            None => convert::entry_key(None, None),
+        }?;
+        let record = self
+            .backend
+            .read(move |view| records::one(view, &reader.organization, key))
+            .await?;
+        Ok(Response::new(pb::GetRecordResponse {
+            record: Some(record),
+        }))
+    }
+
+    async fn list_records(
+        &self,
+        request: Request<pb::ListRecordsRequest>,
+    ) -> Result<Response<pb::ListRecordsResponse>, Status> {
+        let reader = self.backend.reader(request.metadata())?;
+        let query = records::Query::new(&reader, request.into_inner())?;
+        Ok(Response::new(
+            self.backend
+                .read(move |view| records::page(view, &query))
+                .await?,
+        ))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<pb::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let reader = self.backend.reader(request.metadata())?;
+        let request = request.into_inner();
+        records::own(&reader, &request.organization)?;
+        let slot = Arc::clone(&self.watches)
+            .try_acquire_owned()
+            .map_err(|_all_taken| {
+                Failure::new(Reason::Overloaded, "too many watches are open on this node")
+            })?;
+        let stream = records::watch(self.backend.clone(), reader, request.start_index, slot);
+        Ok(Response::new(stream))
+    }
+
+    async fn put_blob(
+        &self,
+        request: Request<Streaming<pb::PutBlobRequest>>,
+    ) -> Result<Response<pb::PutBlobResponse>, Status> {
+        let reader = self.backend.reader(request.metadata())?;
+        let until = deadline::of(request.metadata());
+        let _slot = Arc::clone(&self.uploads)
+            .try_acquire_owned()
+            .map_err(|_all_taken| {
+                Failure::new(
+                    Reason::Overloaded,
+                    "too many files are being stored on this node",
+                )
+            })?;
+        let upload = blobs::receive(&reader, request.into_inner(), until).await?;
+        let already_stored = blobs::store(&self.backend, upload, until).await?;
+        Ok(Response::new(pb::PutBlobResponse { already_stored }))
+    }
+
+    async fn get_blob(
+        &self,
+        request: Request<pb::GetBlobRequest>,
+    ) -> Result<Response<Self::GetBlobStream>, Status> {
+        let reader = self.backend.reader(request.metadata())?;
+        let request = request.into_inner();
+        records::own(&reader, &request.organization)?;
+        let digest = convert::digest("digest", &request.digest)?;
+        let content = self
+            .backend
+            .read(move |view| blobs::content(view, &reader.organization, &digest))
+            .await?;
+        Ok(Response::new(blobs::chunks(&content)))
+    }
+}
+
+/// Whether a control command was carried out.
+pub(super) fn carried_out(outcome: Outcome) -> Result<Outcome, Failure> {
+    match outcome {
+        Outcome::Refused(violations) => Err(Failure::violations(violations)),
+        other => Ok(other),
+    }
+}

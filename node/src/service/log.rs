@@ -1,0 +1,261 @@
+//! `LogService`: heads, entries and proofs, all under a published head.
+
+use crate::config::EntryVisibility;
+use crate::ledger::tree;
+use crate::service::backend::{Backend, ReadFailure};
+use crate::service::heads::{EntryKey, HeadChoice, beyond, entry_under, head, head_receipt};
+use crate::service::status::Failure;
+use crate::service::{convert, deadline, files};
+use aimslog_proto::pb::v1 as pb;
+use aimslog_proto::pb::v1::log_service_server::LogService;
+use aimslog_proto::reason::Reason;
+use aimslog_proto::tlog::{LeafIndex, TreeSize};
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+
+/// Answers from published heads.
+#[derive(Debug, Clone)]
+pub struct LogApi {
+    backend: Backend,
+}
+
+impl LogApi {
+    /// Answers from this node.
+    pub fn new(backend: Backend) -> Self {
+        Self { backend }
+    }
+
+    /// Entry bytes are for readers, or for everybody where the node is configured so.
+    fn may_read_entries(&self, metadata: &MetadataMap) -> Result<(), Failure> {
+        match self.backend.facts.entries {
+            EntryVisibility::Public => self.backend.serving(),
+            EntryVisibility::Token => self.backend.reader(metadata).map(drop),
+        }
+    }
+
+    async fn signed_head(&self, choice: HeadChoice) -> Result<pb::SignedHead, Failure> {
+        self.backend.serving()?;
+        let registry = self.backend.ledger.registry();
+        self.backend
+            .read(move |view| {
+                let head = head(view, choice)?;
+                Ok(convert::signed_head(
+                    &head,
+                    &head_receipt(&registry, &head)?,
+                )?)
+            })
+            .await
+    }
+
+    /// Waits for a head of at least `size`, at most until the deadline.
+    async fn wait_for(&self, size: u64, until: tokio::time::Instant) -> Result<(), Failure> {
+        let mut progress = self.backend.ledger.progress();
+        self.backend.publisher.want_head(TreeSize(size));
+        let reached =
+            progress.wait_for(|now| now.head.is_some_and(|head| head.tree.size.0 >= size));
+        match tokio::time::timeout_at(until, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(Failure::new(Reason::ShuttingDown, "the node is stopping")),
+            Err(_) => Err(Failure::new(
+                Reason::NoHead,
+                "no such head before the deadline",
+            )),
+        }
+    }
+
+    async fn inclusion(
+        &self,
+        key: EntryKey,
+        choice: HeadChoice,
+    ) -> Result<pb::GetInclusionProofResponse, Failure> {
+        self.backend.serving()?;
+        let registry = self.backend.ledger.registry();
+        self.backend
+            .read(move |view| {
+                let head = head(view, choice)?;
+                let (index, entry) = entry_under(view, key, &head)?;
+                let proof = tree::inclusion(view, LeafIndex(index), TreeSize(head.size))?
+                    .ok_or_else(|| beyond(head.size))?;
+                Ok(pb::GetInclusionProofResponse {
+                    proof: Some(convert::inclusion(&proof)),
+                    head: Some(convert::signed_head(
+                        &head,
+                        &head_receipt(&registry, &head)?,
+                    )?),
+                    leaf_hash: entry.leaf_hash.to_vec(),
+                })
+            })
+            .await
+    }
+
+    async fn consistency(
+        &self,
+        old_size: u64,
+        choice: HeadChoice,
+    ) -> Result<pb::GetConsistencyProofResponse, Failure> {
+        self.backend.serving()?;
+        let registry = self.backend.ledger.registry();
+        self.backend
+            .read(move |view| {
+                let head = head(view, choice)?;
+                let sizes = [TreeSize(old_size), TreeSize(head.size)];
+                let proof = tree::consistency(view, sizes)?.ok_or_else(|| {
+                    let rule = "from 1 to the size of the head";
+                    Failure::field(Reason::InvalidRequest, "old_size", rule)
+                })?;
+                Ok(pb::GetConsistencyProofResponse {
+                    proof: Some(convert::consistency(&proof)),
+                    head: Some(convert::signed_head(
+                        &head,
+                        &head_receipt(&registry, &head)?,
+                    )?),
+                })
+            })
+            .await
+    }
+
+    async fn receipt(
+        &self,
+        key: EntryKey,
+        choice: HeadChoice,
+    ) -> Result<pb::GetReceiptResponse, Failure> {
+        self.backend.serving()?;
+        let registry = self.backend.ledger.registry();
+        self.backend
+            .read(move |view| {
+                let head = head(view, choice)?;
+                let (index, _) = entry_under(view, key, &head)?;
+                let proof = tree::inclusion(view, LeafIndex(index), TreeSize(head.size))?
+                    .ok_or_else(|| beyond(head.size))?;
+                let receipt = head_receipt(&registry, &head)?;
+                Ok(pb::GetReceiptResponse {
+                    receipt: receipt.assemble(&proof),
+                    head: Some(convert::signed_head(&head, &receipt)?),
+                })
+            })
+            .await
+    }
+
+    async fn entry(&self, key: EntryKey) -> Result<pb::GetEntryResponse, Failure> {
+        self.backend
+            .read(move |view| {
+                let head = head(view, HeadChoice::Newest)?;
+                let (index, entry) = entry_under(view, key, &head)?;
+                Ok::<_, ReadFailure>(pb::GetEntryResponse {
+                    entry: Some(convert::entry_ref(index, &entry)),
+                    statement: entry.statement.to_vec(),
+                })
+            })
+            .await
+    }
+
+    fn info(&self) -> Result<pb::GetLogInfoResponse, Failure> {
+        self.backend.serving()?;
+        let registry = self.backend.ledger.registry();
+        let facts = &self.backend.facts;
+        let next = LeafIndex(registry.last_index().map_or(0, |last| last.0 + 1));
+        let policy = registry.policy().map(|(_, texts)| texts.clone());
+        let (publish_policy, trust_policy) = policy
+            .map(|texts| (texts.publish, texts.trust))
+            .unwrap_or_default();
+        Ok(pb::GetLogInfoResponse {
+            service_id: facts.service_id.clone(),
+            genesis: facts.genesis.clone(),
+            publish_policy,
+            trust_policy,
+            level: self.backend.ledger.progress().borrow().level,
+            rule_bundle: registry
+                .rules_at(next)
+                .map(|digest| digest.to_vec())
+                .unwrap_or_default(),
+        })
+    }
+}
+
+macro_rules! key_of {
+    ($request:expr, $module:ident) => {
+        match &$request.key {
+            Some(pb::$module::Key::EntryId(id)) => convert::entry_key(Some(id), None),
+            Some(pb::$module::Key::Index(index)) => convert::entry_key(None, Some(*index)),
+            None => convert::entry_key(None, None),
+        }
+    };
+}
+
+#[tonic::async_trait]
+impl LogService for LogApi {
+    type GetEvidenceStream = files::ChunkStream<pb::GetEvidenceResponse>;
+
+    async fn get_checkpoint(
+        &self,
+        request: Request<pb::GetCheckpointRequest>,
+    ) -> Result<Response<pb::GetCheckpointResponse>, Status> {
+        let until = deadline::of(request.metadata());
+        let request = request.into_inner();
+        if request.wait_for_size > 0 {
+            self.wait_for(request.wait_for_size, until).await?;
+        }
+        let head = self
+            .signed_head(HeadChoice::from_size(request.tree_size))
+            .await?;
+        Ok(Response::new(pb::GetCheckpointResponse {
+            head: Some(head),
+        }))
+    }
+
+    async fn get_entry(
+        &self,
+        request: Request<pb::GetEntryRequest>,
+    ) -> Result<Response<pb::GetEntryResponse>, Status> {
+        self.may_read_entries(request.metadata())?;
+        let key = key_of!(request.get_ref(), get_entry_request)?;
+        Ok(Response::new(self.entry(key).await?))
+    }
+
+    async fn get_inclusion_proof(
+        &self,
+        request: Request<pb::GetInclusionProofRequest>,
+    ) -> Result<Response<pb::GetInclusionProofResponse>, Status> {
+        let request = request.into_inner();
+        let key = key_of!(request, get_inclusion_proof_request)?;
+        let head = HeadChoice::from_size(request.tree_size);
+        Ok(Response::new(self.inclusion(key, head).await?))
+    }
+
+    async fn get_consistency_proof(
+        &self,
+        request: Request<pb::GetConsistencyProofRequest>,
+    ) -> Result<Response<pb::GetConsistencyProofResponse>, Status> {
+        let request = request.into_inner();
+        let head = HeadChoice::from_size(request.new_size);
+        Ok(Response::new(
+            self.consistency(request.old_size, head).await?,
+        ))
+    }
+
+    async fn get_receipt(
+        &self,
+        request: Request<pb::GetReceiptRequest>,
+    ) -> Result<Response<pb::GetReceiptResponse>, Status> {
+        let request = request.into_inner();
+        let key = key_of!(request, get_receipt_request)?;
+        let head = HeadChoice::from_size(request.tree_size);
+        Ok(Response::new(self.receipt(key, head).await?))
+    }
+
+    async fn get_evidence(
+        &self,
+        request: Request<pb::GetEvidenceRequest>,
+    ) -> Result<Response<Self::GetEvidenceStream>, Status> {
+        let reader = self.backend.reader(request.metadata())?;
+        let file = files::evidence(&self.backend, &reader, request.into_inner()).await?;
+        Ok(Response::new(files::chunks(file)))
+    }
+
+    async fn get_log_info(
+        &self,
+        _request: Request<pb::GetLogInfoRequest>,
+    ) -> Result<Response<pb::GetLogInfoResponse>, Status> {
+        Ok(Response::new(self.info()?))
+    }
+}

@@ -1,0 +1,262 @@
+//! Records for their owner: one, a page, a stream.
+
+use crate::ledger::payload::PayloadRow;
+use crate::ledger::reader;
+use crate::ledger::row::EntryRow;
+use crate::ledger::state::TypedRows;
+use crate::limits_server::WATCH_LIFE_MAX;
+use crate::service::auth::Reader;
+use crate::service::backend::{Backend, ReadFailure};
+use crate::service::convert;
+use crate::service::files::{self, ChunkStream, not_visible};
+use crate::service::heads::EntryKey;
+use crate::service::status::Failure;
+use crate::store::codec;
+use crate::store::state_db::{Range, Rows};
+use aimslog_proto::limits::PAGE_MAX;
+use aimslog_proto::pb::v1 as pb;
+use aimslog_proto::reason::Reason;
+use aimslog_proto::statement::UnverifiedStatement;
+use aimslog_proto::tlog::LeafIndex;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{Instant, timeout_at};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+/// Page size where the caller asks for none.
+const PAGE_DEFAULT: usize = 100;
+/// Rows that one page looks at, so that a filter that fits nothing costs a bounded time.
+const ROWS_PER_PAGE: usize = 4_096;
+/// Entries that a watch reads at a time.
+const WATCH_STRETCH: usize = 64;
+
+/// Whether the organisation of a request is the caller's own.
+pub(super) fn own(reader: &Reader, organization: &str) -> Result<(), Failure> {
+    if reader.organization == organization {
+        Ok(())
+    } else {
+        Err(not_visible())
+    }
+}
+
+/// One record of the organisation.
+pub(super) fn one(
+    rows: &impl Rows,
+    organization: &str,
+    key: EntryKey,
+) -> Result<pb::Record, ReadFailure> {
+    let index = match key {
+        EntryKey::Index(index) => index,
+        EntryKey::Id(id) => rows.index(&codec::by_id(&id))?.ok_or_else(not_visible)?,
+    };
+    let entry: EntryRow = rows.value(&codec::entry(index))?.ok_or_else(not_visible)?;
+    if entry.organization != organization {
+        return Err(not_visible().into());
+    }
+    record(rows, index, &entry)
+}
+
+fn record(rows: &impl Rows, index: u64, entry: &EntryRow) -> Result<pb::Record, ReadFailure> {
+    let payload = reader::payload(rows, LeafIndex(index))?;
+    let status = match payload {
+        None => pb::PayloadStatus::Public,
+        Some(PayloadRow::Sealed) => pb::PayloadStatus::Sealed,
+        Some(PayloadRow::Present(_)) => pb::PayloadStatus::Present,
+        Some(PayloadRow::Erased) => pb::PayloadStatus::Erased,
+    };
+    Ok(pb::Record {
+        entry: Some(convert::entry_ref(index, entry)),
+        statement: entry.statement.to_vec(),
+        payload_status: status.into(),
+        disclosures: files::disclosures(rows, index)?,
+    })
+}
+
+/// A checked request for a page.
+#[derive(Debug)]
+pub(super) struct Query {
+    organization: String,
+    kind: String,
+    system: String,
+    limit: usize,
+    /// Registration time and index of the last row of the page before.
+    after: Option<(u64, u64)>,
+}
+
+impl Query {
+    /// Checks owner, page size and token.
+    pub(super) fn new(reader: &Reader, request: pb::ListRecordsRequest) -> Result<Self, Failure> {
+        own(reader, &request.organization)?;
+        let limit = match usize::try_from(request.page_size).unwrap_or(usize::MAX) {
+            0 => PAGE_DEFAULT,
+            size if size <= PAGE_MAX => size,
+            _ => {
+                let rule = format!("at most {PAGE_MAX} records");
+                return Err(Failure::field(Reason::PageTooLarge, "page_size", &rule));
+            }
+        };
+        let mut query = Self {
+            organization: request.organization,
+            kind: request.kind,
+            system: request.system,
+            limit,
+            after: None,
+        };
+        if !request.page_token.is_empty() {
+            let after = query.read_token(&request.page_token).ok_or_else(|| {
+                let rule = "next_page_token of the same request";
+                Failure::field(Reason::InvalidRequest, "page_token", rule)
+            })?;
+            query.after = Some(after);
+        }
+        Ok(query)
+    }
+
+    /// A token is a place and the filters that it belongs to.
+    fn token(&self, (time, index): (u64, u64)) -> String {
+        format!("v1/{time}/{index}/{}/{}", self.kind, self.system)
+    }
+
+    fn read_token(&self, token: &str) -> Option<(u64, u64)> {
+        let mut parts = token.strip_prefix("v1/")?.split('/');
+        let place = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        (self.token(place) == token).then_some(place)
+    }
+
+    fn wants(&self, entry: &EntryRow) -> Result<bool, Failure> {
+        if !self.kind.is_empty() && self.kind != entry.kind {
+            return Ok(false);
+        }
+        if self.system.is_empty() {
+            return Ok(true);
+        }
+        let statement = UnverifiedStatement::parse_submitted(&entry.statement)
+            .map_err(|error| Failure::internal("a stored entry is no statement", &error))?;
+        let subject = format!("urn:aimslog:{}:system:{}", self.organization, self.system);
+        Ok(statement.header().subject == subject)
+    }
+}
+
+/// The records of one page; the token is empty at the end.
+pub(super) fn page(
+    rows: &impl Rows,
+    query: &Query,
+) -> Result<pb::ListRecordsResponse, ReadFailure> {
+    let any = codec::by_time(&query.organization, 0, 0);
+    let mut prefix = any.clone();
+    prefix.bytes.truncate(prefix.bytes.len().saturating_sub(16));
+    let start = match query.after {
+        None => any,
+        Some((time, index)) => codec::by_time(&query.organization, time, index.saturating_add(1)),
+    };
+    let found = rows.scan(&Range::of(&prefix).starting_at(&start), ROWS_PER_PAGE)?;
+    let complete = found.len() < ROWS_PER_PAGE;
+    let mut records = Vec::new();
+    let mut last = None;
+    for (key, _) in &found {
+        let Some(index) = codec::trailing_u64(key) else {
+            continue;
+        };
+        let entry: EntryRow = rows.expect_value(&codec::entry(index))?;
+        last = Some((entry.time_ms, index));
+        if query.wants(&entry)? {
+            records.push(record(rows, index, &entry)?);
+        }
+        if records.len() == query.limit {
+            break;
+        }
+    }
+    let full = records.len() == query.limit;
+    let next_page_token = match last {
+        Some(place) if full || !complete => query.token(place),
+        _ => String::new(),
+    };
+    Ok(pb::ListRecordsResponse {
+        records,
+        next_page_token,
+    })
+}
+
+/// Streams the organisation's records from `start` on, as they are applied.
+pub(super) fn watch(
+    backend: Backend,
+    reader: Reader,
+    start: u64,
+    slot: OwnedSemaphorePermit,
+) -> ChunkStream<pb::WatchResponse> {
+    let (records, stream) = mpsc::channel(WATCH_STRETCH);
+    tokio::spawn(async move {
+        let _slot = slot;
+        if let Err(failure) = feed(&backend, &reader, start, &records).await {
+            // The reader may have gone away.
+            drop(records.send(Err(Status::from(failure))).await);
+        }
+    });
+    Box::pin(ReceiverStream::new(stream))
+}
+
+async fn feed(
+    backend: &Backend,
+    reader: &Reader,
+    start: u64,
+    records: &mpsc::Sender<Result<pb::WatchResponse, Status>>,
+) -> Result<(), Failure> {
+    let until = Instant::now() + WATCH_LIFE_MAX;
+    let mut progress = backend.ledger.progress();
+    let mut next = start;
+    loop {
+        let organization = reader.organization.clone();
+        let stretch = backend
+            .read(move |view| stretch(view, &organization, next))
+            .await?;
+        next = stretch.next;
+        for record in stretch.records {
+            // Who may read may change while the stream is open.
+            backend.fresh()?;
+            let response = pb::WatchResponse {
+                record: Some(record),
+            };
+            if records.send(Ok(response)).await.is_err() {
+                return Ok(());
+            }
+        }
+        if stretch.more {
+            continue;
+        }
+        let grown = progress.wait_for(|now| now.tree.size.0 > next);
+        let waited = tokio::select! {
+            () = records.closed() => return Ok(()),
+            waited = timeout_at(until, grown) => waited,
+        };
+        match waited {
+            Ok(Ok(_)) => {}
+            // The reader goes on from its index with a fresh token.
+            Ok(Err(_)) | Err(_) => return Ok(()),
+        }
+    }
+}
+
+/// What a watch reads at a time.
+struct Stretch {
+    records: Vec<pb::Record>,
+    next: u64,
+    more: bool,
+}
+
+fn stretch(rows: &impl Rows, organization: &str, from: u64) -> Result<Stretch, ReadFailure> {
+    let entries = reader::entries(rows, LeafIndex(from), WATCH_STRETCH)?;
+    let more = entries.len() == WATCH_STRETCH;
+    let mut records = Vec::new();
+    let mut next = from;
+    for (index, entry) in entries {
+        next = index.0 + 1;
+        if entry.organization == organization {
+            records.push(record(rows, index.0, &entry)?);
+        }
+    }
+    Ok(Stretch {
+        records,
+        next,
+        more,
+    })
+}

@@ -1,0 +1,331 @@
+//! From a submission to its outcome: door, sequencer, and the way to the leader.
+
+use crate::ledger::apply::ApplyError;
+use crate::ledger::command::Item;
+use crate::ledger::door::{self, DoorView, Submission};
+use crate::ledger::exchange::{ExchangeError, ForwardTarget};
+use crate::ledger::outcome::ItemOutcome;
+use crate::ledger::sequencer::SubmitError;
+use crate::service::backend::{Backend, Disk, ReadFailure};
+use crate::service::convert;
+use crate::service::status::{Chain, Failure};
+use aimslog_proto::limits::{BATCH_BYTES_MAX, BATCH_STATEMENTS_MAX};
+use aimslog_proto::pb::v1 as pb;
+use aimslog_proto::reason::{Reason, Violation};
+use aimslog_proto::time::UnixMillis;
+use aimslog_proto::tlog::{LeafIndex, TreeSize};
+use bytes::Bytes;
+use futures::future::{BoxFuture, join_all};
+use prost::Message as _;
+use std::sync::Arc;
+use tokio::time::{Instant, timeout_at};
+
+/// What the door said of one submission.
+type Admission = Result<Item, Vec<Violation>>;
+
+/// Why the sequencer has no outcome, for the caller.
+pub(super) fn failure(error: SubmitError) -> Failure {
+    let words = error.to_string();
+    match error {
+        SubmitError::NotLeader { leader } => Failure::new(Reason::NotLeader, words).with(
+            "leader",
+            leader.map(|id| id.to_string()).unwrap_or_default(),
+        ),
+        SubmitError::NoQuorum => Failure::new(Reason::NoQuorum, words),
+        SubmitError::OutcomeUnknown => Failure::new(Reason::OutcomeUnknown, words),
+        SubmitError::Overloaded { .. } => Failure::new(Reason::Overloaded, words),
+        SubmitError::TooLarge { .. } => Failure::new(Reason::RecordTooLarge, words),
+        SubmitError::Stopped => Failure::new(Reason::ShuttingDown, words),
+    }
+}
+
+fn outcome_unknown() -> Failure {
+    failure(SubmitError::OutcomeUnknown)
+}
+
+/// Refuses a batch that is empty or too large, before anything of it is looked at.
+pub(super) fn check_batch(submissions: &[pb::Submission]) -> Result<(), Failure> {
+    let bytes: usize = submissions.iter().map(prost::Message::encoded_len).sum();
+    if submissions.is_empty() {
+        let rule = "name at least one submission";
+        return Err(Failure::field(Reason::InvalidRequest, "submissions", rule));
+    }
+    if submissions.len() > BATCH_STATEMENTS_MAX || bytes > BATCH_BYTES_MAX {
+        let rule = format!(
+            "at most {BATCH_STATEMENTS_MAX} statements and {BATCH_BYTES_MAX} bytes in one call"
+        );
+        return Err(Failure::field(Reason::BatchTooLarge, "submissions", &rule));
+    }
+    Ok(())
+}
+
+/// Submits a batch on whichever node leads.
+pub(super) async fn batch(
+    backend: &Backend,
+    request: pb::SubmitRequest,
+    until: Instant,
+) -> Result<pb::SubmitResponse, Failure> {
+    backend.serving()?;
+    check_batch(&request.submissions)?;
+    if backend.leads() {
+        return here(backend, request, until).await;
+    }
+    forward(backend, request, until).await
+}
+
+/// Submits one statement without disclosures: a system record.
+pub(super) async fn system(
+    backend: &Backend,
+    statement: Vec<u8>,
+    until: Instant,
+) -> Result<ItemOutcome, Failure> {
+    backend.serving()?;
+    if !backend.leads() {
+        let leader = backend
+            .leader()
+            .map(|id| id.to_string())
+            .unwrap_or_default();
+        let words = "this node does not lead; ask the leader";
+        return Err(Failure::new(Reason::NotLeader, words).with("leader", leader));
+    }
+    has_room(backend)?;
+    let submission = pb::Submission {
+        statement,
+        disclosures: Vec::new(),
+        digest_only: Vec::new(),
+    };
+    let mut admitted = admit(backend, vec![submission], Depth::Door).await?;
+    match admitted.pop() {
+        Some(Ok(item)) => propose(backend, item, until).await,
+        Some(Err(violations)) => Ok(ItemOutcome::Refused(violations)),
+        None => Err(Failure::new(Reason::Internal, "the door gave no answer")),
+    }
+}
+
+/// Submits a batch here, on the leader.
+async fn here(
+    backend: &Backend,
+    request: pb::SubmitRequest,
+    until: Instant,
+) -> Result<pb::SubmitResponse, Failure> {
+    has_room(backend)?;
+    let admitted = admit(backend, request.submissions, Depth::Door).await?;
+    let proposals = admitted.into_iter().map(|admission| async move {
+        match admission {
+            Ok(item) => {
+                let statement = item.statement.clone();
+                let outcome = propose(backend, item, until).await?;
+                Ok(result(&statement, outcome))
+            }
+            Err(violations) => Ok(refused(&violations)),
+        }
+    });
+    let results: Result<Vec<pb::SubmitResult>, Failure> =
+        join_all(proposals).await.into_iter().collect();
+    let response = pb::SubmitResponse { results: results? };
+    if request.wait == i32::from(pb::Wait::Receipt)
+        && let Some(last) = last_index(&response)
+    {
+        backend.publisher.want_head(TreeSize(last + 1));
+    }
+    Ok(response)
+}
+
+async fn propose(backend: &Backend, item: Item, until: Instant) -> Result<ItemOutcome, Failure> {
+    match timeout_at(until, backend.sequencer.submit(item)).await {
+        Ok(outcome) => outcome.map_err(failure),
+        Err(_elapsed) => Err(outcome_unknown()),
+    }
+}
+
+fn result(statement: &[u8], outcome: ItemOutcome) -> pb::SubmitResult {
+    let accepted = |logged, already_logged| pb::SubmitResult {
+        outcome: Some(pb::submit_result::Outcome::Accepted(pb::Accepted {
+            entry: Some(convert::logged_ref(statement, &logged)),
+            already_logged,
+            evidence: Vec::new(),
+        })),
+    };
+    match outcome {
+        ItemOutcome::Logged(logged) => accepted(logged, false),
+        ItemOutcome::AlreadyLogged(logged) => accepted(logged, true),
+        ItemOutcome::Refused(violations) => refused(&violations),
+    }
+}
+
+fn refused(violations: &[Violation]) -> pb::SubmitResult {
+    let refused = convert::refused(violations);
+    pb::SubmitResult {
+        outcome: Some(pb::submit_result::Outcome::Refused(refused)),
+    }
+}
+
+/// The largest index that was given.
+pub(super) fn last_index(response: &pb::SubmitResponse) -> Option<u64> {
+    let indices = response
+        .results
+        .iter()
+        .filter_map(|result| match &result.outcome {
+            Some(pb::submit_result::Outcome::Accepted(accepted)) => {
+                accepted.entry.as_ref().map(|entry| entry.index)
+            }
+            Some(pb::submit_result::Outcome::Refused(_)) | None => None,
+        });
+    indices.max()
+}
+
+fn has_room(backend: &Backend) -> Result<(), Failure> {
+    match *backend.disk.borrow() {
+        Disk::Roomy => Ok(()),
+        Disk::Full { free, reserve } => Err(Failure::new(
+            Reason::DiskFull,
+            format!(
+                "{} MiB free, {} MiB must be; nothing was stored",
+                free >> 20,
+                reserve >> 20
+            ),
+        )),
+    }
+}
+
+/// How far a submission is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// What the leader checks before it proposes.
+    Door,
+    /// Also what apply would say now.
+    Foresee,
+}
+
+/// Judges submissions on a snapshot, on a blocking thread.
+pub(super) async fn admit(
+    backend: &Backend,
+    submissions: Vec<pb::Submission>,
+    depth: Depth,
+) -> Result<Vec<Admission>, Failure> {
+    let registry = backend.ledger.registry();
+    let progress = backend.ledger.progress().borrow().clone();
+    if !progress.founded {
+        return Err(Failure::new(
+            Reason::NotInitialized,
+            "the cluster has no genesis yet",
+        ));
+    }
+    let now = UnixMillis(backend.clock.unix_millis().max(progress.time.0));
+    backend
+        .read(move |rows| {
+            let next = LeafIndex(progress.tree.size.0);
+            let view = DoorView {
+                rows,
+                registry: &registry,
+                next,
+                now,
+            };
+            submissions
+                .iter()
+                .map(|submission| judge(&view, submission, depth))
+                .collect()
+        })
+        .await
+}
+
+fn judge<R: crate::store::state_db::Rows>(
+    view: &DoorView<'_, R>,
+    submission: &pb::Submission,
+    depth: Depth,
+) -> Result<Admission, ReadFailure> {
+    let mut digest_only = Vec::with_capacity(submission.digest_only.len());
+    for digest in &submission.digest_only {
+        digest_only.push(convert::digest("digest_only", digest)?);
+    }
+    let submission = Submission {
+        statement: &submission.statement,
+        disclosures: &submission.disclosures,
+        digest_only: &digest_only,
+    };
+    let admitted = match door::admit(view, &submission).map_err(broken)? {
+        Ok(admitted) => admitted,
+        Err(violations) => return Ok(Err(violations)),
+    };
+    if depth == Depth::Foresee {
+        let violations = door::foresee(view, &admitted).map_err(broken)?;
+        if !violations.is_empty() {
+            return Ok(Err(violations));
+        }
+    }
+    Ok(Ok(admitted.into_item()))
+}
+
+fn broken(error: ApplyError) -> ReadFailure {
+    match error {
+        ApplyError::State(error) => ReadFailure::State(error),
+        other => Failure::internal("a submission cannot be judged", &other).into(),
+    }
+}
+
+/// Hands the batch to the leader; the one hop there is.
+async fn forward(
+    backend: &Backend,
+    request: pb::SubmitRequest,
+    until: Instant,
+) -> Result<pb::SubmitResponse, Failure> {
+    let leader = backend
+        .leader()
+        .ok_or_else(|| Failure::new(Reason::NoQuorum, "no leader is known; try again"))?;
+    let left = until.saturating_duration_since(Instant::now());
+    let bytes = Bytes::from(request.encode_to_vec());
+    let answer = backend.peers.forward_submit(leader, bytes, left).await;
+    let answer = answer.map_err(|error| forwarded(leader, error))?;
+    pb::SubmitResponse::decode(answer)
+        .map_err(|error| Failure::internal("the leader's answer cannot be read", &error))
+}
+
+/// What a failed forward means: only a refusal says that nothing was done.
+fn forwarded(leader: u64, error: ExchangeError) -> Failure {
+    match error {
+        ExchangeError::Refused { status, .. } => Failure::relayed(&status),
+        ExchangeError::UnknownPeer { .. } | ExchangeError::Dial { .. } => {
+            Failure::new(Reason::NotLeader, "the leader cannot be reached; try again")
+                .with("leader", leader)
+        }
+        other => {
+            tracing::debug!(leader, error = %Chain(&other), "forwarding has no answer");
+            outcome_unknown()
+        }
+    }
+}
+
+/// Takes what other nodes forward.
+#[derive(Debug, Clone)]
+pub struct Forwarded {
+    backend: Backend,
+}
+
+impl Forwarded {
+    /// Takes submissions for this node.
+    pub fn new(backend: Backend) -> Arc<Self> {
+        Arc::new(Self { backend })
+    }
+}
+
+impl ForwardTarget for Forwarded {
+    fn submit(&self, request: Bytes) -> BoxFuture<'_, Result<Bytes, tonic::Status>> {
+        Box::pin(async move {
+            let request = pb::SubmitRequest::decode(request).map_err(|_malformed| {
+                Failure::field(Reason::InvalidRequest, "request", "a SubmitRequest")
+            })?;
+            check_batch(&request.submissions)?;
+            let until = Instant::now() + crate::limits_server::CALL_DEADLINE_DEFAULT;
+            if !self.backend.leads() {
+                // Never a second hop: the caller learns who leads and asks again.
+                return Err(failure(SubmitError::NotLeader {
+                    leader: self.backend.leader(),
+                })
+                .into());
+            }
+            self.backend.serving()?;
+            let response = here(&self.backend, request, until).await?;
+            Ok(Bytes::from(response.encode_to_vec()))
+        })
+    }
+}
