@@ -28,7 +28,7 @@ pub const BLOB_UNUSED_MS_MAX: u64 = 24 * 3_600_000;
 /// How many expired attachments one command removes, so that none takes long.
 const EXPIRED_PER_COMMAND: usize = 4;
 /// The most chunks that an attachment can have: one byte each is allowed, so its size.
-const CHUNKS_MAX: usize = BLOB_BYTES_MAX as usize;
+const CHUNKS_MAX: usize = 4 << 20;
 
 /// Which attachment.
 #[derive(Debug, Clone, Copy)]
@@ -331,11 +331,14 @@ mod tests {
         assert_eq!(upload.rows, MemoryRows::default());
     }
 
+    /// A name, what makes the chunk wrong, and the reason.
+    type Case = (&'static str, fn(&mut BlobChunk), Reason);
+
     #[test]
     fn refuses_wrong_sizes() {
         let mut upload = Upload::new(b"abcdef");
         upload.take(&upload.chunk(0, 2));
-        let table: [(&str, fn(&mut BlobChunk), Reason); 5] = [
+        let table: [Case; 5] = [
             ("other total", |chunk| chunk.total = 7, Reason::BlobMismatch),
             (
                 "empty",

@@ -10,7 +10,7 @@ use aimslog_proto::{
         kind::Kind,
         record::{HeaderView, Record, check_against_header},
     },
-    reason::{Reason, Violation},
+    reason::{Reason, Violation, Violations},
     statement::{Commitment, DisclosureSet, EntryId, Json, UnverifiedStatement, header::Family},
     system::{SystemRecord, registry::Registry},
     time::UnixMillis,
@@ -96,7 +96,7 @@ pub fn admit<R: Rows + ?Sized>(
         Err(error) => return Ok(Err(error.violations())),
     };
     match statement.header().content_type.family() {
-        Family::Ledger => admit_system(view, submission, statement),
+        Family::Ledger => Ok(admit_system(view, submission, statement)),
         Family::Evidence => admit_evidence(view, submission, statement),
     }
 }
@@ -129,7 +129,7 @@ fn admit_system<R: Rows + ?Sized>(
     view: &DoorView<'_, R>,
     submission: &Submission<'_>,
     statement: UnverifiedStatement,
-) -> Result<Result<Admitted, Vec<Violation>>, ApplyError> {
+) -> Result<Admitted, Vec<Violation>> {
     let mut violations = check_times(statement.header(), view.now);
     if !submission.disclosures.is_empty() {
         let rule = "a system record is public and has no disclosures";
@@ -148,14 +148,14 @@ fn admit_system<R: Rows + ?Sized>(
         Err(violation) => violations.push(violation),
     }
     if !violations.is_empty() {
-        return Ok(Err(violations));
+        return Err(violations);
     }
     let item = Item {
         statement: Bytes::copy_from_slice(statement.bytes()),
         payload: None,
         attachments: Vec::new(),
     };
-    Ok(Ok(Admitted { statement, item }))
+    Ok(Admitted { statement, item })
 }
 
 fn admit_evidence<R: Rows + ?Sized>(
@@ -216,7 +216,7 @@ pub fn check_content(
         )]);
     }
     let names: Vec<&str> = kind.field_names().collect();
-    let set = DisclosureSet::parse(disclosures, &names).map_err(|found| found.into_vec())?;
+    let set = DisclosureSet::parse(disclosures, &names).map_err(Violations::into_vec)?;
     let mut violations = Vec::new();
     let commitment = Commitment::build(&set.leaf_hashes()).ok();
     if commitment.as_ref() != statement.commitment() {
@@ -231,15 +231,15 @@ pub fn check_content(
     match Record::new(kind, values) {
         Ok(record) => {
             let header = statement.header();
-            match HeaderView::new(&header.subject, header.transition.as_deref()) {
-                Some(view) => violations.extend(check_against_header(kind, &record, view)),
-                None => {
-                    let rule = "urn:aimslog:<organisation>:<system or aims>:<id>";
-                    violations.push(
-                        Violation::new(Reason::InvalidHeader, "header.15.sub", rule)
-                            .found(&header.subject),
-                    );
-                }
+            let view = HeaderView::new(&header.subject, header.transition.as_deref());
+            if let Some(view) = view {
+                violations.extend(check_against_header(kind, &record, view));
+            } else {
+                let rule = "urn:aimslog:<organisation>:<system or aims>:<id>";
+                violations.push(
+                    Violation::new(Reason::InvalidHeader, "header.15.sub", rule)
+                        .found(&header.subject),
+                );
             }
             if violations.is_empty() {
                 Ok(Some(record))

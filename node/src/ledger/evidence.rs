@@ -54,7 +54,7 @@ pub struct Case<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judgement {
     /// Nothing speaks against it.
-    Accepted(Accepted),
+    Accepted(Box<Accepted>),
     /// Everything that does.
     Refused(Vec<Violation>),
 }
@@ -130,7 +130,7 @@ pub fn judge(
         return Ok(Judgement::Refused(violations));
     }
     let entity = header.revision.map(|revision| revision.entity).zip(entity);
-    Ok(Judgement::Accepted(Accepted {
+    Ok(Judgement::Accepted(Box::new(Accepted {
         organization: organization.to_owned(),
         kind: kind_text(header),
         entity,
@@ -138,7 +138,7 @@ pub fn judge(
         retracts: header
             .revision
             .is_some_and(|revision| revision.change == Change::Retract),
-    }))
+    })))
 }
 
 /// What header, registry and rules alone say about a statement.
@@ -237,17 +237,14 @@ fn check_links(
             Some(index) => Some(rows.expect_value::<EntryRow>(&codec::entry(index))?),
             None => None,
         };
-        match target.filter(|target| target.organization == organization) {
-            Some(target) => {
-                violations.extend(kind.check_link(&link.relation, &target.kind).err());
-            }
-            None => {
-                let rule = "the target of a link is an earlier entry of the organisation";
-                violations.push(
-                    Violation::new(Reason::MissingLinkTarget, "header.15.-70016", rule)
-                        .found(link.target),
-                );
-            }
+        if let Some(target) = target.filter(|target| target.organization == organization) {
+            violations.extend(kind.check_link(&link.relation, &target.kind).err());
+        } else {
+            let rule = "the target of a link is an earlier entry of the organisation";
+            violations.push(
+                Violation::new(Reason::MissingLinkTarget, "header.15.-70016", rule)
+                    .found(link.target),
+            );
         }
     }
     Ok(())
@@ -305,22 +302,19 @@ fn reach_state(
     let from = entity
         .map(|entity| entity.state.as_str())
         .filter(|state| !state.is_empty());
-    match &header.transition {
-        Some(to) => {
-            violations.extend(kind.check_transition(from, to).err());
-            to.clone()
+    if let Some(to) = &header.transition {
+        violations.extend(kind.check_transition(from, to).err());
+        to.clone()
+    } else {
+        if kind.status_field().is_some() {
+            let rule = "the header names the state that the record is in";
+            violations.push(Violation::new(
+                Reason::MissingHeader,
+                "header.15.-70015",
+                rule,
+            ));
         }
-        None => {
-            if kind.status_field().is_some() {
-                let rule = "the header names the state that the record is in";
-                violations.push(Violation::new(
-                    Reason::MissingHeader,
-                    "header.15.-70015",
-                    rule,
-                ));
-            }
-            from.unwrap_or_default().to_owned()
-        }
+        from.unwrap_or_default().to_owned()
     }
 }
 
@@ -335,22 +329,21 @@ pub(super) fn take_place<R: Rows + ?Sized>(
         entities: 0,
         frontier: Frontier::EMPTY,
     });
-    let (entity_id, mut entity) = match &accepted.entity {
-        Some((entity_id, entity)) => (*entity_id, entity.clone()),
-        None => {
-            register.entities += 1;
-            let entity = EntityRow {
-                organization: accepted.organization.clone(),
-                kind: accepted.kind.clone(),
-                number: register.entities,
-                versions: 0,
-                newest: *id.as_bytes(),
-                newest_index: index,
-                state: String::new(),
-                retracted: false,
-            };
-            (id, entity)
-        }
+    let (entity_id, mut entity) = if let Some((entity_id, entity)) = &accepted.entity {
+        (*entity_id, entity.clone())
+    } else {
+        register.entities += 1;
+        let entity = EntityRow {
+            organization: accepted.organization.clone(),
+            kind: accepted.kind.clone(),
+            number: register.entities,
+            versions: 0,
+            newest: *id.as_bytes(),
+            newest_index: index,
+            state: String::new(),
+            retracted: false,
+        };
+        (id, entity)
     };
     entity.versions += 1;
     entity.newest = *id.as_bytes();

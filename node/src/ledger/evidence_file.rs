@@ -198,7 +198,7 @@ fn fields(
     let disclosures = payload::decode(&bytes).map_err(StateError::row("payload"))?;
     let mut shown = Vec::new();
     for (place, bytes) in (0_u32..).zip(&disclosures) {
-        let text = str::from_utf8(bytes).map_err(|_| EvidenceFileError::Contradiction {
+        let text = str::from_utf8(bytes).map_err(|_wrong| EvidenceFileError::Contradiction {
             what: "a disclosure is UTF-8",
         })?;
         if is_chosen(choice, bytes) {
@@ -218,7 +218,7 @@ fn fields(
         .collect();
     let places: Vec<u64> = shown.iter().map(|field| u64::from(field.index)).collect();
     let proof =
-        FieldProof::build(&leaves, &places).map_err(|_| EvidenceFileError::Contradiction {
+        FieldProof::build(&leaves, &places).map_err(|_wrong| EvidenceFileError::Contradiction {
             what: "a stored record has a commitment",
         })?;
     Ok((shown, proof.hashes))
@@ -266,7 +266,7 @@ fn bracketing_heads(
 }
 
 fn note_text(head: &HeadRow) -> Result<String, EvidenceFileError> {
-    String::from_utf8(head.note.to_vec()).map_err(|_| EvidenceFileError::Contradiction {
+    String::from_utf8(head.note.to_vec()).map_err(|_wrong| EvidenceFileError::Contradiction {
         what: "a stored note is UTF-8",
     })
 }

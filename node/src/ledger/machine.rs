@@ -277,3 +277,6 @@ fn decode_position(bytes: &[u8]) -> Result<Position, DecodeError> {
     reader.finish()?;
     Ok(position)
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use crate::{
     raft::Position,
     store::{
         codec::{self, Family, Key, Single},
-        state_db::{Range, Rows, StateError},
+        state_db::{Range, Row, Rows, StateError},
     },
 };
 
@@ -164,10 +164,7 @@ pub fn newest_head(rows: &(impl Rows + ?Sized)) -> Result<Option<HeadRow>, State
 }
 
 /// The last row of the table that `any` is a key of.
-fn newest(
-    rows: &(impl Rows + ?Sized),
-    any: &Key,
-) -> Result<Option<(Vec<u8>, Vec<u8>)>, StateError> {
+fn newest(rows: &(impl Rows + ?Sized), any: &Key) -> Result<Option<Row>, StateError> {
     let table = Key {
         family: Family::Meta,
         bytes: any.bytes.get(..1).unwrap_or_default().to_vec(),

@@ -248,10 +248,10 @@ impl World {
         };
         let checkpoint = Checkpoint::new(self.origin.clone(), head);
         let mut note = checkpoint.sign(&dalek(LOG_SEED)).unwrap();
-        for place in 0..cosigners {
+        for (place, seed) in NODE_SEEDS.into_iter().enumerate().take(cosigners) {
             let name = self.node_name(place);
             let time = UnixSeconds(START_MS / 1000);
-            let key = dalek(NODE_SEEDS[place]);
+            let key = dalek(seed);
             note.add(cosignature::sign(note.text(), time, &name, &key).unwrap())
                 .unwrap();
         }

@@ -16,12 +16,13 @@ use super::{
     state::Overlay,
 };
 use crate::store::{
-    codec::{self, Family, Key},
+    codec::{self, Key},
     state_db::{Range, Rows, StateError},
 };
 
 /// Hashes in a full tile, and levels of the tree in one level of tiles.
 const TILE_WIDTH: u64 = 256;
+const TILE_ROWS: usize = 256;
 const TILE_HEIGHT: u8 = 8;
 
 /// Appends a leaf whose entry row is in `overlay` already; writes the tiles that become full.
@@ -95,26 +96,19 @@ pub fn tile(rows: &(impl Rows + ?Sized), level: u8, number: u64) -> Result<Vec<H
 /// The hashes of a tile from the rows below it.
 fn edge(rows: &(impl Rows + ?Sized), level: u8, number: u64) -> Result<Vec<Hash>, StateError> {
     let first = number * TILE_WIDTH;
-    let (key, table) = match level {
-        0 => (
-            codec::entry(first),
-            Key {
-                family: Family::Entries,
-                bytes: vec![1],
-            },
-        ),
-        _ => {
-            let key = codec::tile_root(level, first);
-            let table = Key {
-                family: Family::Tiles,
-                bytes: key.bytes.get(..2).unwrap_or_default().to_vec(),
-            };
-            (key, table)
-        }
+    let (key, prefix) = if level == 0 {
+        (codec::entry(first), 1)
+    } else {
+        (codec::tile_root(level, first), 2)
+    };
+    // Table, and for tiles the level: what all keys of this edge begin with.
+    let table = Key {
+        family: key.family,
+        bytes: key.bytes.get(..prefix).unwrap_or_default().to_vec(),
     };
     let range = Range::of(&table).starting_at(&key);
     let mut hashes = Vec::new();
-    for (key, value) in rows.scan(&range, TILE_WIDTH as usize)? {
+    for (key, value) in rows.scan(&range, TILE_ROWS)? {
         // The right edge has no holes, so a row that is out of step is damage.
         if codec::trailing_u64(&key) != Some(first + hashes.len() as u64) {
             return Err(StateError::Contradiction {
@@ -126,7 +120,7 @@ fn edge(rows: &(impl Rows + ?Sized), level: u8, number: u64) -> Result<Vec<Hash>
                 let entry = EntryRow::decode(&value).map_err(StateError::row(EntryRow::WHAT))?;
                 Hash::from_bytes(entry.leaf_hash)
             }
-            _ => Hash::try_from(value.as_slice()).map_err(|_| StateError::Contradiction {
+            _ => Hash::try_from(value.as_slice()).map_err(|_wrong| StateError::Contradiction {
                 what: "a hash has 32 bytes",
             })?,
         });
@@ -183,7 +177,7 @@ fn fold(leaves: &[Hash]) -> Option<Hash> {
 /// [`StateError::Missing`] beyond the tree.
 pub fn frontier_at(rows: &(impl Rows + ?Sized), size: TreeSize) -> Result<Frontier, StateError> {
     let peaks = hashes(rows, &Frontier::plan(size))?;
-    Frontier::from_peaks(size, peaks).map_err(|_| StateError::Contradiction {
+    Frontier::from_peaks(size, peaks).map_err(|_wrong| StateError::Contradiction {
         what: "a plan and its hashes",
     })
 }
@@ -210,7 +204,7 @@ pub fn inclusion(
     };
     plan.build(&hashes(rows, plan.nodes())?)
         .map(Some)
-        .map_err(|_| MISCOUNT)
+        .map_err(|_wrong| MISCOUNT)
 }
 
 /// Proof that the tree of `old` is the beginning of the tree of `new`; `None` unless `old` is the
@@ -227,7 +221,7 @@ pub fn consistency(
     };
     plan.build(&hashes(rows, plan.nodes())?)
         .map(Some)
-        .map_err(|_| MISCOUNT)
+        .map_err(|_wrong| MISCOUNT)
 }
 
 /// One proof that all of these leaves, in strictly increasing order, are in the tree of `size`;
@@ -245,7 +239,7 @@ pub fn multi(
     };
     plan.build(&hashes(rows, plan.nodes())?)
         .map(Some)
-        .map_err(|_| MISCOUNT)
+        .map_err(|_wrong| MISCOUNT)
 }
 
 const MISCOUNT: StateError = StateError::Contradiction {

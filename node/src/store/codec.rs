@@ -58,15 +58,6 @@ pub struct Key {
     pub bytes: Vec<u8>,
 }
 
-impl Key {
-    fn new(family: Family, table: u8) -> KeyWriter {
-        KeyWriter {
-            family,
-            writer: Writer::new().u8(table),
-        }
-    }
-}
-
 /// A key that is being built; its methods append fields.
 #[derive(Debug)]
 struct KeyWriter {
@@ -75,6 +66,12 @@ struct KeyWriter {
 }
 
 impl KeyWriter {
+    fn new(family: Family, table: u8) -> Self {
+        Self {
+            family,
+            writer: Writer::new().u8(table),
+        }
+    }
     fn u8(self, value: u8) -> Self {
         Self {
             writer: self.writer.u8(value),
@@ -175,22 +172,22 @@ pub fn single(which: Single) -> Key {
         Single::Core => 3,
         Single::Corrupt => 4,
     };
-    Key::new(Family::Meta, SINGLE).u8(id).done()
+    KeyWriter::new(Family::Meta, SINGLE).u8(id).done()
 }
 
 /// That the entry at `index` is a system record: the registry is a function of these.
 pub fn system(index: u64) -> Key {
-    Key::new(Family::Meta, SYSTEM).u64(index).done()
+    KeyWriter::new(Family::Meta, SYSTEM).u64(index).done()
 }
 
 /// A published head by its running number.
 pub fn head(number: u64) -> Key {
-    Key::new(Family::Meta, HEAD).u64(number).done()
+    KeyWriter::new(Family::Meta, HEAD).u64(number).done()
 }
 
 /// A published head by tree size, then running number.
 pub fn head_by_size(size: u64, number: u64) -> Key {
-    Key::new(Family::Meta, HEAD_BY_SIZE)
+    KeyWriter::new(Family::Meta, HEAD_BY_SIZE)
         .u64(size)
         .u64(number)
         .done()
@@ -198,7 +195,7 @@ pub fn head_by_size(size: u64, number: u64) -> Key {
 
 /// A published head by registration time in milliseconds, then running number.
 pub fn head_by_time(time_ms: u64, number: u64) -> Key {
-    Key::new(Family::Meta, HEAD_BY_TIME)
+    KeyWriter::new(Family::Meta, HEAD_BY_TIME)
         .u64(time_ms)
         .u64(number)
         .done()
@@ -206,7 +203,7 @@ pub fn head_by_time(time_ms: u64, number: u64) -> Key {
 
 /// The register of one kind of one organisation.
 pub fn register(organization: &str, kind: &str) -> Key {
-    Key::new(Family::Meta, REGISTER)
+    KeyWriter::new(Family::Meta, REGISTER)
         .short(organization)
         .short(kind)
         .done()
@@ -214,12 +211,12 @@ pub fn register(organization: &str, kind: &str) -> Key {
 
 /// An entity by the entry id of its first version.
 pub fn entity(id: &[u8; 32]) -> Key {
-    Key::new(Family::Meta, ENTITY).raw(id).done()
+    KeyWriter::new(Family::Meta, ENTITY).raw(id).done()
 }
 
 /// The status of an attachment.
 pub fn blob(organization: &str, digest: &[u8; 32]) -> Key {
-    Key::new(Family::Meta, BLOB)
+    KeyWriter::new(Family::Meta, BLOB)
         .short(organization)
         .raw(digest)
         .done()
@@ -227,7 +224,7 @@ pub fn blob(organization: &str, digest: &[u8; 32]) -> Key {
 
 /// An unreferenced attachment under the registration time at which it expires.
 pub fn blob_expiry(time_ms: u64, organization: &str, digest: &[u8; 32]) -> Key {
-    Key::new(Family::Meta, BLOB_EXPIRY)
+    KeyWriter::new(Family::Meta, BLOB_EXPIRY)
         .u64(time_ms)
         .short(organization)
         .raw(digest)
@@ -236,27 +233,29 @@ pub fn blob_expiry(time_ms: u64, organization: &str, digest: &[u8; 32]) -> Key {
 
 /// Before every [`blob_expiry`] row at or after this time.
 pub fn blob_expiry_from(time_ms: u64) -> Key {
-    Key::new(Family::Meta, BLOB_EXPIRY).u64(time_ms).done()
+    KeyWriter::new(Family::Meta, BLOB_EXPIRY)
+        .u64(time_ms)
+        .done()
 }
 
 /// What this node noted at a cut.
 pub fn cut(size: u64) -> Key {
-    Key::new(Family::Meta, CUT).u64(size).done()
+    KeyWriter::new(Family::Meta, CUT).u64(size).done()
 }
 
 /// A log entry.
 pub fn entry(index: u64) -> Key {
-    Key::new(Family::Entries, ENTRY).u64(index).done()
+    KeyWriter::new(Family::Entries, ENTRY).u64(index).done()
 }
 
 /// The disclosures of a log entry.
 pub fn payload(index: u64) -> Key {
-    Key::new(Family::Payloads, PAYLOAD).u64(index).done()
+    KeyWriter::new(Family::Payloads, PAYLOAD).u64(index).done()
 }
 
 /// One chunk of an attachment by its byte offset.
 pub fn chunk(organization: &str, digest: &[u8; 32], offset: u64) -> Key {
-    Key::new(Family::Payloads, CHUNK)
+    KeyWriter::new(Family::Payloads, CHUNK)
         .short(organization)
         .raw(digest)
         .u64(offset)
@@ -265,13 +264,16 @@ pub fn chunk(organization: &str, digest: &[u8; 32], offset: u64) -> Key {
 
 /// A full tile.
 pub fn tile(level: u8, number: u64) -> Key {
-    Key::new(Family::Tiles, TILE).u8(level).u64(number).done()
+    KeyWriter::new(Family::Tiles, TILE)
+        .u8(level)
+        .u64(number)
+        .done()
 }
 
 /// The root of the full tile `number` of the level below `level`: one hash of the level's right
 /// edge, of which 256 make its next full tile.
 pub fn tile_root(level: u8, number: u64) -> Key {
-    Key::new(Family::Tiles, TILE_ROOT)
+    KeyWriter::new(Family::Tiles, TILE_ROOT)
         .u8(level)
         .u64(number)
         .done()
@@ -279,12 +281,12 @@ pub fn tile_root(level: u8, number: u64) -> Key {
 
 /// An entry's index by the SHA-256 of its bytes.
 pub fn by_id(id: &[u8; 32]) -> Key {
-    Key::new(Family::Index, BY_ID).raw(id).done()
+    KeyWriter::new(Family::Index, BY_ID).raw(id).done()
 }
 
 /// An entry's index by (organisation, cti); the service's own statements have organisation "".
 pub fn by_cti(organization: &str, cti: &[u8; 16]) -> Key {
-    Key::new(Family::Index, BY_CTI)
+    KeyWriter::new(Family::Index, BY_CTI)
         .short(organization)
         .raw(cti)
         .done()
@@ -305,7 +307,7 @@ pub struct RegisterPlace<'a> {
 
 /// An entry's index by its place in its register.
 pub fn by_number(place: RegisterPlace<'_>) -> Key {
-    Key::new(Family::Index, BY_NUMBER)
+    KeyWriter::new(Family::Index, BY_NUMBER)
         .short(place.organization)
         .short(place.kind)
         .u64(place.number)
@@ -315,7 +317,7 @@ pub fn by_number(place: RegisterPlace<'_>) -> Key {
 
 /// An entry under its subject.
 pub fn by_subject(organization: &str, subject: &str, index: u64) -> Key {
-    Key::new(Family::Index, BY_SUBJECT)
+    KeyWriter::new(Family::Index, BY_SUBJECT)
         .short(organization)
         .long(subject)
         .u64(index)
@@ -333,7 +335,7 @@ pub struct Control<'a> {
 
 /// An entry under a control that it names.
 pub fn by_control(organization: &str, control: Control<'_>, index: u64) -> Key {
-    Key::new(Family::Index, BY_CONTROL)
+    KeyWriter::new(Family::Index, BY_CONTROL)
         .short(organization)
         .short(control.scheme)
         .short(control.id)
@@ -343,7 +345,7 @@ pub fn by_control(organization: &str, control: Control<'_>, index: u64) -> Key {
 
 /// An entry under the key that signed it.
 pub fn by_signer(organization: &str, thumbprint: &[u8; 32], index: u64) -> Key {
-    Key::new(Family::Index, BY_SIGNER)
+    KeyWriter::new(Family::Index, BY_SIGNER)
         .short(organization)
         .raw(thumbprint)
         .u64(index)
@@ -352,7 +354,7 @@ pub fn by_signer(organization: &str, thumbprint: &[u8; 32], index: u64) -> Key {
 
 /// An entry under its registration time in milliseconds.
 pub fn by_time(organization: &str, time_ms: u64, index: u64) -> Key {
-    Key::new(Family::Index, BY_TIME)
+    KeyWriter::new(Family::Index, BY_TIME)
         .short(organization)
         .u64(time_ms)
         .u64(index)
@@ -361,7 +363,7 @@ pub fn by_time(organization: &str, time_ms: u64, index: u64) -> Key {
 
 /// An entry under an entry that it links to.
 pub fn by_link(target: u64, relation: &str, index: u64) -> Key {
-    Key::new(Family::Index, BY_LINK)
+    KeyWriter::new(Family::Index, BY_LINK)
         .u64(target)
         .short(relation)
         .u64(index)

@@ -1,4 +1,4 @@
-//! The `state/` database: what committed commands have built, on RocksDB.
+//! The `state/` database: what committed commands have built, on `RocksDB`.
 //!
 //! One writer (the state machine) puts one [`Writes`] after the other; readers work on a
 //! [`StateView`], a consistent snapshot. A write is not synced by itself: the synced Raft log is
@@ -46,7 +46,7 @@ impl Default for StateOptions {
 /// Why the state could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// RocksDB reported an error.
+    /// `RocksDB` reported an error.
     #[error("the state database could not {what}")]
     Database {
         /// What was tried.
@@ -437,9 +437,10 @@ impl fmt::Debug for StateView<'_> {
 
 fn families(db: &DB) -> Result<[&ColumnFamily; 5], StateError> {
     let family = |family: Family| {
-        db.cf_handle(family.name()).ok_or(StateError::Missing {
-            what: family.name(),
-        })
+        db.cf_handle(family.name())
+            .ok_or_else(|| StateError::Missing {
+                what: family.name(),
+            })
     };
     Ok([
         family(Family::Meta)?,

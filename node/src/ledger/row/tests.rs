@@ -56,7 +56,7 @@ fn core_and_registers() {
         .frontier
         .peaks()
         .iter()
-        .map(|peak| peak.to_hex())
+        .map(aimslog_proto::tlog::Hash::to_hex)
         .collect();
     golden(
         &register,
