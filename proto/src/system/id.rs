@@ -10,16 +10,20 @@ use thiserror::Error;
 /// Longest organisation, principal or system id in bytes.
 const ID_BYTES_MAX: usize = 63;
 
-/// Text that is not an identifier: one to 63 of `a-z`, `0-9` and `-`, no `-` first.
+/// Text that is not an identifier: one to 63 of `a-z`, `0-9` and `-` (`_` for a role), a letter or digit
+/// first.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("an id is 1 to 63 of a-z, 0-9 and '-', not starting with '-'; this one has {bytes} bytes")]
+#[error(
+    "an id is 1 to 63 of a-z, 0-9 and '-' ('_' for a role), a letter or digit first; this one has \
+     {bytes} bytes"
+)]
 pub struct InvalidId {
     /// How long the refused text is.
     pub bytes: usize,
 }
 
 macro_rules! identifier {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident, $joint:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(String);
@@ -27,7 +31,7 @@ macro_rules! identifier {
         impl $name {
             /// The id, or what is wrong with the text.
             pub fn new(text: &str) -> Result<Self, InvalidId> {
-                if is_identifier(text) {
+                if is_identifier(text, $joint) {
                     Ok(Self(text.to_owned()))
                 } else {
                     Err(InvalidId { bytes: text.len() })
@@ -56,23 +60,24 @@ macro_rules! identifier {
 
 identifier! {
     /// An organisation of the ledger.
-    OrganizationId
+    OrganizationId, b'-'
 }
 
 identifier! {
     /// A principal (person, process or AI agent) within its organisation.
-    PrincipalId
+    PrincipalId, b'-'
 }
 
 identifier! {
     /// The pseudonym of the human or process behind one or more principals: guards that need two
     /// people compare holders, not keys.
-    Holder
+    Holder, b'-'
 }
 
 identifier! {
-    /// A role of a principal. The registry itself knows one, [`Role::administrator`].
-    Role
+    /// A role of a principal, spelt as in the rule bundle, with `_` where ids have `-`. The registry
+    /// itself knows one, [`Role::administrator`].
+    Role, b'_'
 }
 
 impl Role {
@@ -114,11 +119,11 @@ impl fmt::Display for NodeId {
 }
 
 /// Whether `text` is an identifier: `[a-z0-9][a-z0-9-]{0,62}`.
-fn is_identifier(text: &str) -> bool {
+fn is_identifier(text: &str, joint: u8) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let mut bytes = text.bytes();
     bytes.next().is_some_and(plain)
-        && bytes.all(|byte| plain(byte) || byte == b'-')
+        && bytes.all(|byte| plain(byte) || byte == joint)
         && text.len() <= ID_BYTES_MAX
 }
 
