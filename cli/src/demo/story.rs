@@ -9,7 +9,9 @@ use aimslog_client::trust::HeadMemory;
 use aimslog_client::{
     ClientError, EntryKey, EvidenceRequest, FinishedStatement, Ledger, Outcome, ReadKey, Wait,
 };
+use aimslog_proto::reason::Reason;
 use aimslog_proto::statement::evidence::EvidenceFile;
+use aimslog_proto::tlog::TreeSize;
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
@@ -79,7 +81,8 @@ pub(super) async fn tell(
 
     let killed = nodes.leader().await?;
     nodes.kill(killed)?;
-    let resumed = write_through_the_gap(&ledger, rest).await?;
+    let (resumed, size) = write_through_the_gap(&ledger, rest).await?;
+    let head = ledger.checkpoint_covering(TreeSize(size)).await?;
     let lost = missing(&ledger, &records).await?;
     if lost > 0 {
         bail!("{lost} acknowledged records are not in the log");
@@ -95,8 +98,7 @@ pub(super) async fn tell(
     ));
 
     nodes.start_node(killed)?;
-    let size = ledger.checkpoint().await?.head().size;
-    nodes.wait_for_size(killed, size.0).await?;
+    nodes.wait_for_size(killed, head.head().size.0).await?;
     output.say(format!("4. Node {} is back and has caught up.", killed + 1));
 
     let verified = audit(folder, &ledger, &records, output).await?;
@@ -151,29 +153,39 @@ async fn store_attachments(ledger: &Ledger) -> Result<()> {
     Ok(())
 }
 
-async fn log_all(ledger: &Ledger, records: &[SignedRecord]) -> Result<()> {
+/// Submits records and returns how many entries the log has at least, now that it has these.
+async fn log_all(ledger: &Ledger, records: &[SignedRecord]) -> Result<u64> {
     let statements: Vec<FinishedStatement> = records
         .iter()
         .map(|record| record.statement.clone())
         .collect();
+    let mut size = 0;
     for outcome in ledger.submit(&statements, Wait::Committed).await? {
-        if let Outcome::Refused { violations, .. } = outcome {
-            bail!("a record was refused: {violations:?}");
+        match outcome {
+            Outcome::Logged { entry, .. } => size = size.max(entry.index.0 + 1),
+            Outcome::Refused { violations, .. } => bail!("a record was refused: {violations:?}"),
         }
     }
-    Ok(())
+    Ok(size)
 }
 
-/// Submits the rest one by one, as if nothing had happened, and returns how long the first one took:
-/// the time without a leader.
-async fn write_through_the_gap(ledger: &Ledger, records: &[SignedRecord]) -> Result<Duration> {
+/// Submits the rest one by one, as if nothing had happened, and returns how long the first one took
+/// (the time without a leader), and how many entries the log then has.
+async fn write_through_the_gap(
+    ledger: &Ledger,
+    records: &[SignedRecord],
+) -> Result<(Duration, u64)> {
     let killed = Instant::now();
     let mut resumed = None;
+    let mut size = 0;
     for record in records {
         let again_until = Instant::now() + Duration::from_secs(30);
         loop {
             match log_all(ledger, std::slice::from_ref(record)).await {
-                Ok(()) => break,
+                Ok(grown) => {
+                    size = size.max(grown);
+                    break;
+                }
                 // The same bytes may always be sent again.
                 Err(error) if is_passing(&error) && Instant::now() < again_until => {
                     sleep(Duration::from_millis(20)).await;
@@ -183,7 +195,7 @@ async fn write_through_the_gap(ledger: &Ledger, records: &[SignedRecord]) -> Res
         }
         resumed.get_or_insert_with(|| killed.elapsed());
     }
-    resumed.context("no record was left to submit")
+    Ok((resumed.context("no record was left to submit")?, size))
 }
 
 fn is_passing(error: &anyhow::Error) -> bool {
@@ -199,7 +211,9 @@ async fn missing(ledger: &Ledger, records: &[SignedRecord]) -> Result<usize> {
     for record in records {
         match ledger.entry(EntryKey::Id(record.entry)).await {
             Ok(_) => {}
-            Err(ClientError::Refused(_)) => missing += 1,
+            Err(ClientError::Refused(refusal)) if refusal.reason == Some(Reason::NotFound) => {
+                missing += 1;
+            }
             Err(error) => return Err(error.into()),
         }
     }
