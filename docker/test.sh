@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# Runs the compose cluster from an image with the programs built here: three nodes, a record, a killed
+# node, another record, offline verification.
+#
+# AIMSLOG_BIN      folder of the programs `aimslog` and `aimslogd` [built by this script where unset]
+# AIMSLOG_BASE     base image [the host's release: pulled, or made by debootstrap]
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/.." && pwd)
+
+say() { echo "docker test: $*"; }
+
+if ! docker info >/dev/null 2>&1; then
+  say '********************************************************************'
+  say 'NO DOCKER ENGINE ON THIS MACHINE. The compose cluster was NOT tested.'
+  say '********************************************************************'
+  exit 0
+fi
+if docker compose version >/dev/null 2>&1; then
+  compose_program=(docker compose)
+elif command -v docker-compose >/dev/null; then
+  compose_program=(docker-compose)
+else
+  say '*******************************************************************************'
+  say 'NEITHER docker compose NOR docker-compose. The compose cluster was NOT tested.'
+  say '*******************************************************************************'
+  exit 0
+fi
+
+# The programs.
+if [ -z "${AIMSLOG_BIN:-}" ]; then
+  "$top/.ci/build" -p aimslog-cli -p aimslog-node
+  AIMSLOG_BIN="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/aimslog/target}/debug"
+fi
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/aimslog-docker.XXXXXX")
+project="aimslogtest$$"
+export AIMSLOG_IMAGE="aimslog-test:$$"
+# Ports that are free, chosen by the engine.
+export AIMSLOG_PUBLISH_1=127.0.0.1: AIMSLOG_PUBLISH_2=127.0.0.1: AIMSLOG_PUBLISH_3=127.0.0.1:
+compose() { "${compose_program[@]}" -f "$here/compose.yaml" -p "$project" "$@"; }
+
+cleanup() {
+  local status=$?
+  if [ "$status" -ne 0 ]; then
+    say "FAILED (exit $status); the last lines of every container:"
+    compose ps || true
+    compose logs --tail 40 || true
+  fi
+  compose down -v --remove-orphans >/dev/null 2>&1 || true
+  docker image rm "$AIMSLOG_IMAGE" >/dev/null 2>&1 || true
+  rm -rf "$work"
+  exit "$status"
+}
+trap cleanup EXIT
+
+# The base: it needs the C library that the programs were linked with, so it is the host's release.
+# shellcheck disable=SC1091
+. /etc/os-release
+base="${AIMSLOG_BASE:-}"
+if [ -z "$base" ]; then
+  case "$ID" in
+    debian) wanted="debian:$VERSION_CODENAME-slim" ;;
+    ubuntu) wanted="ubuntu:$VERSION_CODENAME" ;;
+    *) say "no base image is known for $ID; name one in AIMSLOG_BASE" >&2; exit 1 ;;
+  esac
+  made="aimslog-base:$VERSION_CODENAME"
+  if docker image inspect "$wanted" >/dev/null 2>&1 || timeout 120 docker pull -q "$wanted" >/dev/null 2>&1; then
+    base=$wanted
+  elif docker image inspect "$made" >/dev/null 2>&1; then
+    base=$made
+  else
+    say "$wanted cannot be pulled; making a base by debootstrap (a few minutes, once)"
+    [ "$(id -u)" -eq 0 ] || { say 'debootstrap needs root' >&2; exit 1; }
+    command -v debootstrap >/dev/null || { say 'debootstrap is missing: apt-get install debootstrap' >&2; exit 1; }
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -v security | sort -u | head -n 1)
+    debootstrap --variant=minbase "$VERSION_CODENAME" "$work/root" "$mirror" >"$work/debootstrap.log" 2>&1 \
+      || { tail -n 20 "$work/debootstrap.log" >&2; exit 1; }
+    tar -C "$work/root" --one-file-system -c . | docker import - "$made" >/dev/null
+    rm -rf "$work/root"
+    base=$made
+  fi
+fi
+say "base image $base"
+
+mkdir "$work/context"
+install -s "$AIMSLOG_BIN/aimslog" "$AIMSLOG_BIN/aimslogd" "$work/context/"
+docker build -q --target prebuilt --build-arg BASE="$base" -t "$AIMSLOG_IMAGE" \
+  -f "$here/Dockerfile" "$work/context" >/dev/null
+say "image $AIMSLOG_IMAGE: $(docker image inspect -f '{{.Size}}' "$AIMSLOG_IMAGE") bytes, user $(docker image inspect -f '{{.Config.User}}' "$AIMSLOG_IMAGE")"
+
+compose up -d --no-build
+deadline=$((SECONDS + 90))
+until [ "$(docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' "$(compose ps -q found)")" = 'exited 0' ]; do
+  [ "$SECONDS" -lt "$deadline" ] || { say 'the cluster is not founded after 90 s'; exit 1; }
+  sleep 1
+done
+say 'three nodes are healthy, the cluster is founded'
+
+# One container for all commands: what they write stays in the volume `work`.
+aimslog() { compose run --rm -T cli "$@"; }
+shell() { compose run --rm -T --entrypoint bash cli -c "$1"; }
+
+aimslog key generate -o /work/admin.seed
+aimslog org add acme --admin-key /work/admin.seed --operator-key /handout/operator-1/operator.seed
+submit() {
+  local number=$1
+  sed "s/NUMBER/$number/" "$here/record.json" | shell "cat > /work/record-$number.json"
+  aimslog --org acme --key /work/admin.seed submit "/work/record-$number.json" \
+    --wait receipt --evidence-dir "/work/evidence-$number"
+}
+shell 'mkdir -p /work/evidence-1 /work/evidence-2'
+submit 1
+say 'record 1 is in the log'
+
+# The table has one line for each node that answers: address, node, role, term, applied, tree size ...
+victim=$(aimslog cluster status | awk '$3 == "leader" { print $2; exit }')
+[ -n "$victim" ] || { say 'nobody leads'; exit 1; }
+compose kill -s SIGKILL "node$victim"
+compose rm -f "node$victim" >/dev/null 2>&1 || true
+say "the leader, node $victim, is killed"
+submit 2
+say 'record 2 is in the log, with two of three nodes'
+
+# Offline: no network at all, and nothing but the policy and the files.
+docker run --rm --network none -v "${project}_work:/work:ro" -v "${project}_handout:/handout:ro" "$AIMSLOG_IMAGE" \
+  bash -c 'set -e; files=(/work/evidence-*/*.evidence.json); [ "${#files[@]}" -eq 2 ]
+           for file in "${files[@]}"; do aimslog verify "$file" --policy /handout/public/policy.txt; done'
+say 'both records verify offline'
+
+compose up -d --no-build "node$victim"
+deadline=$((SECONDS + 60))
+until aimslog cluster status | awk '$2 ~ /^[123]$/ { nodes++; if (!($6 in seen)) { seen[$6]; sizes++ } }
+    END { exit !(nodes == 3 && sizes == 1) }'; do
+  [ "$SECONDS" -lt "$deadline" ] || { say "node $victim does not catch up"; exit 1; }
+  sleep 1
+done
+say "node $victim is back with the same tree"
+say 'passed'

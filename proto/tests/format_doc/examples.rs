@@ -1,0 +1,249 @@
+//! Every example by its name. The names are those of `docs/format.md`.
+
+use std::collections::BTreeMap;
+
+use aimslog_proto::statement::evidence::{
+    EvidenceFile, FieldLists, FileEntry, FileHead, FileRecord, Held, Options, Shown as Fields,
+    Verdict, verify,
+};
+use aimslog_proto::statement::key::{RecordIdentity, Signer as _};
+use aimslog_proto::statement::{EntryId, FieldProof};
+use aimslog_proto::system::{
+    Node, NodeChange, NodeEntry, NodeId, Payload as _, PolicyChange, Principal, PrincipalChange,
+    PrincipalId, Rules,
+};
+use aimslog_proto::time::{UnixMillis, UnixSeconds};
+use aimslog_proto::tlog::{
+    ConsistencyPlan, Frontier, Hash, InclusionPlan, LeafHash, LeafIndex, MultiPlan, TlogProof,
+    TreeSize, cosignature,
+};
+use aimslog_proto::token;
+
+use super::Shown::{self, Hex, Text};
+use super::world;
+
+type Examples = Vec<(&'static str, Shown)>;
+
+pub(crate) fn all() -> BTreeMap<&'static str, Shown> {
+    [tree(), notes(), keys(), statement(), system(), proofs()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn tree() -> Examples {
+    let leaf = |text: &str| LeafHash::of(text.as_bytes()).hash();
+    let mut frontier = Frontier::EMPTY;
+    for text in ["a", "b", "c"] {
+        frontier.push(LeafHash::of(text.as_bytes())).unwrap();
+    }
+    vec![
+        ("leaf-hash", Hex(leaf("aimslog").as_bytes().to_vec())),
+        (
+            "node-hash",
+            Hex(Hash::node(&leaf("left"), &leaf("right"))
+                .as_bytes()
+                .to_vec()),
+        ),
+        ("root-of-3", Hex(frontier.root().as_bytes().to_vec())),
+        ("frontier-of-3", Hex(frontier.encode())),
+    ]
+}
+
+fn notes() -> Examples {
+    let entries = world::entries();
+    let note = world::checkpoint(&entries);
+    let message = cosignature::message(UnixSeconds(world::TIME + 101), note.text());
+    vec![
+        ("log-vkey", Text(world::log_vkey().to_string())),
+        ("node-vkey", Text(world::node_vkey(1).to_string())),
+        ("checkpoint", Text(note.to_string())),
+        (
+            "cosignature-message",
+            Text(String::from_utf8(message).unwrap()),
+        ),
+        ("policy", Text(world::texts().publish)),
+        (
+            "policy-fingerprint",
+            Hex(world::policy().fingerprint().to_vec()),
+        ),
+        ("policy-pair-digest", Hex(world::texts().digest().to_vec())),
+    ]
+}
+
+fn keys() -> Examples {
+    let key = world::key(world::REVIEWER);
+    let public = key.public_key();
+    let now = world::TIME + 200;
+    let token = token::mint(&key, world::origin().as_str(), now, 300).unwrap();
+    let PrincipalChange::Admit(admission) = world::principal().change else {
+        unreachable!("the principal of the examples is admitted");
+    };
+    let identity = RecordIdentity {
+        kind: "example.v1",
+        subject: "urn:aimslog:acme:system:sys-7f3a",
+        record: br#"{"title":"t","grade":null,"note":null}"#,
+    };
+    let derived = key.derive_statement_id(&identity).unwrap();
+    let approvals = world::genesis().approvals;
+    vec![
+        ("key-file", Text(key.to_seed_file().as_str().to_owned())),
+        ("public-key", Hex(public.as_bytes().to_vec())),
+        ("cose-key", Hex(public.to_cose_key())),
+        ("thumbprint", Hex(public.thumbprint().as_bytes().to_vec())),
+        ("thumbprint-text", Text(public.thumbprint().to_string())),
+        ("possession", Hex(admission.possession.as_bytes().to_vec())),
+        ("approval", Hex(approvals[0].signature.as_bytes().to_vec())),
+        ("derived-cti", Hex(derived.as_bytes().to_vec())),
+        ("read-token", Text(token)),
+    ]
+}
+
+fn statement() -> Examples {
+    let disclosures = world::disclosures();
+    let lines = disclosures
+        .iter()
+        .map(|field| format!("{}\n", String::from_utf8_lossy(field.bytes())));
+    let leaves = world::leaves();
+    let hashes = |hashes: &[Hash]| hashes.iter().flat_map(|h| *h.as_bytes()).collect();
+    let all: Vec<Hash> = leaves.iter().map(LeafHash::hash).collect();
+    let proof = FieldProof::build(&leaves, &[0, 2]).unwrap();
+    let evidence = world::evidence();
+    let id = evidence.entry_id();
+    vec![
+        ("disclosures", Text(lines.collect())),
+        ("disclosure-leaves", Hex(hashes(&all))),
+        ("commitment", Hex(world::commitment())),
+        ("field-proof", Hex(hashes(&proof.hashes))),
+        ("protected-header", Hex(world::header().encode().unwrap())),
+        ("statement", Hex(evidence.bytes().to_vec())),
+        ("entry-id", Hex(id.as_bytes().to_vec())),
+        ("entry-id-text", Text(id.to_string())),
+        (
+            "entry-leaf-hash",
+            Hex(evidence.leaf_hash().as_bytes().to_vec()),
+        ),
+    ]
+}
+
+fn system() -> Examples {
+    let revoke = Principal {
+        organization: world::acme(),
+        principal: PrincipalId::new("p-2").unwrap(),
+        change: PrincipalChange::Revoke,
+    };
+    let policy = PolicyChange {
+        predecessor: world::texts().digest(),
+        texts: world::texts(),
+        approvals: Vec::new(),
+    };
+    let rules = Rules {
+        predecessor: [7; 32],
+        bundle: [8; 32],
+        approvals: Vec::new(),
+    };
+    let admit = Node {
+        change: NodeChange::Admit(Box::new(NodeEntry {
+            id: NodeId::new(4).unwrap(),
+            label: "n4.example.com:7001".to_owned(),
+            cosigner: world::node_vkey(4),
+        })),
+        approvals: Vec::new(),
+    };
+    let remove = Node {
+        change: NodeChange::Remove(NodeId::new(3).unwrap()),
+        approvals: Vec::new(),
+    };
+    let entries = world::entries();
+    vec![
+        ("genesis-payload", Hex(world::genesis().encode())),
+        ("genesis-statement", Hex(entries[0].clone())),
+        (
+            "cluster-id",
+            Hex(EntryId::of(&entries[0]).as_bytes().to_vec()),
+        ),
+        ("keys-payload", Hex(world::keys().encode())),
+        ("organization-payload", Hex(world::organization().encode())),
+        ("principal-payload", Hex(world::principal().encode())),
+        ("principal-revoke-payload", Hex(revoke.encode())),
+        ("policy-payload", Hex(policy.encode())),
+        ("rules-payload", Hex(rules.encode())),
+        ("node-admit-payload", Hex(admit.encode())),
+        ("node-remove-payload", Hex(remove.encode())),
+    ]
+}
+
+fn proofs() -> Examples {
+    let entries = world::entries();
+    let size = TreeSize(6);
+    let plan = InclusionPlan::new(LeafIndex(3), size).unwrap();
+    let inclusion = plan.build(&world::nodes(&entries, plan.nodes())).unwrap();
+    let receipt = world::receipt(&entries).assemble(&inclusion);
+    let proof = TlogProof::new(inclusion, world::checkpoint(&entries), None).unwrap();
+    let plan = ConsistencyPlan::new(TreeSize(3), size).unwrap();
+    let consistency = plan.build(&world::nodes(&entries, plan.nodes())).unwrap();
+    let lines = consistency.hashes().iter().map(|hash| format!("{hash}\n"));
+    vec![
+        ("tlog-proof", Text(proof.to_string())),
+        ("consistency-3-6", Text(lines.collect())),
+        (
+            "receipt-protected",
+            Hex(world::receipt(&entries).protected().to_vec()),
+        ),
+        ("receipt", Hex(receipt)),
+        ("evidence-file", Text(evidence_file(&entries))),
+    ]
+}
+
+/// The kind of the examples is in no rule bundle.
+struct ExampleKind;
+
+impl FieldLists for ExampleKind {
+    fn field_list(&self, kind: &str, version: u32) -> Option<Vec<String>> {
+        let names = world::FIELDS.map(str::to_owned).to_vec();
+        (kind == "example" && version == 1).then_some(names)
+    }
+}
+
+fn evidence_file(entries: &[Vec<u8>]) -> String {
+    let disclosures = world::disclosures();
+    let bytes: Vec<&[u8]> = disclosures.iter().map(|field| field.bytes()).collect();
+    let held = Held {
+        index: LeafIndex(4),
+        statement: &entries[4],
+        disclosures: &bytes,
+        registered_at: Some(UnixMillis((world::TIME + 60) * 1000)),
+        register_number: Some(1),
+    };
+    let chain = (0..4).zip(entries).map(|(index, statement)| FileEntry {
+        index: LeafIndex(index),
+        statement: statement.clone(),
+    });
+    let mut file = EvidenceFile {
+        origin: world::origin(),
+        head: FileHead {
+            checkpoint: world::checkpoint(entries).to_string(),
+            receipt: world::receipt(entries),
+        },
+        records: vec![FileRecord::show(&held, Fields::Only(&[0, 2])).unwrap()],
+        chain: chain.collect(),
+        proof: Vec::new(),
+        heads: Vec::new(),
+        policy_steps: Vec::new(),
+    };
+    let plan = MultiPlan::new(file.indices(), TreeSize(6)).unwrap();
+    let nodes = world::nodes(entries, plan.nodes());
+    file.proof = plan.build(&nodes).unwrap().hashes().to_vec();
+    let text = file.print().unwrap();
+    let options = Options {
+        now: UnixSeconds(world::TIME + 300),
+        saved_heads: &[],
+        field_lists: &ExampleKind,
+        statement: None,
+        checkpoint: None,
+        receipt_key: None,
+    };
+    let report = verify(text.as_bytes(), &world::policy(), &options);
+    assert_eq!(report.verdict, Verdict::VerifiedWithLimits, "{report}");
+    text
+}
