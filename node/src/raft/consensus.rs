@@ -26,6 +26,9 @@ use super::{
 };
 use crate::store::raft_db::RaftDb;
 
+/// How long a shutdown waits for the core's tasks.
+const RELEASE_MAX: Duration = Duration::from_secs(5);
+
 /// A node's seat in its Raft group. Cheap to clone; all clones are one seat.
 #[derive(Clone)]
 pub struct Consensus {
@@ -121,7 +124,7 @@ impl Consensus {
 
     /// Stops Raft, closes the database, and ends the streams of peers. Idempotent.
     pub async fn shutdown(&self) {
-        self.inner.server.door.close();
+        self.inner.server.door.set(Participation::Silent);
         if let Err(error) = self.inner.raft.shutdown().await {
             tracing::error!(%error, "raft did not stop cleanly");
         }
@@ -132,9 +135,13 @@ impl Consensus {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if let Some(db) = db
-            && let Err(error) = tokio::task::spawn_blocking(move || db.close()).await
-        {
+        let Some(db) = db else { return };
+        // The core's tasks let go of the log one by one; the next opening needs all of them gone.
+        let deadline = tokio::time::Instant::now() + RELEASE_MAX;
+        while db.is_shared() && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        if let Err(error) = tokio::task::spawn_blocking(move || db.close()).await {
             tracing::error!(%error, "the raft database did not close cleanly");
         }
     }
@@ -179,7 +186,10 @@ impl Consensus {
         let status = self.inner.status.borrow().clone();
         let index = match status.leader {
             None => return Err(ReadError::NoLeader),
-            Some(leader) if leader == self.inner.id => self.read_index().await?,
+            Some(leader) if leader == self.inner.id => {
+                let asked = tokio::time::timeout(timeout, self.read_index()).await;
+                asked.map_err(|_elapsed| ReadError::NoQuorum)??
+            }
             Some(leader) => self
                 .inner
                 .network

@@ -6,7 +6,7 @@
 mod receive_snapshot;
 
 use std::sync::{
-    Arc,
+    Arc, PoisonError,
     atomic::{AtomicU8, Ordering},
 };
 
@@ -67,27 +67,22 @@ impl Door {
         door
     }
 
+    /// Falling silent ends all open streams, and later ones at once.
     pub(super) fn set(&self, participation: Participation) {
         self.participation
             .store(participation as u8, Ordering::Release);
+        let mut closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
         if participation == Participation::Silent {
-            self.close();
+            closing.cancel();
+        } else if closing.is_cancelled() {
+            *closing = CancellationToken::new();
         }
-    }
-
-    /// Ends all open streams; later ones are judged anew.
-    pub(super) fn close(&self) {
-        let mut closing = self
-            .closing
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        std::mem::take(&mut *closing).cancel();
     }
 
     fn closing(&self) -> CancellationToken {
         self.closing
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 

@@ -331,6 +331,12 @@ impl RaftDb {
         }
     }
 
+    /// True while another handle or reader keeps the database open.
+    pub fn is_shared(&self) -> bool {
+        // This handle and the writer thread have one each.
+        Arc::strong_count(&self.shared) > 2
+    }
+
     fn send(&self, op: Op) -> Result<(), RaftDbError> {
         self.ops.send(op).map_err(|_stopped| RaftDbError::Stopped)
     }
