@@ -131,8 +131,11 @@ impl PeerService for PeerServer {
         let (_metadata, extensions, messages) = request.into_parts();
         // A refused message ends the stream with its status, after the answers to those before it.
         let (refusal, refused) = tokio::sync::oneshot::channel();
-        let requests = self.requests(extensions, messages, refusal);
         let closing = self.door.closing();
+        // Both directions end: Raft's task would otherwise hold the stream of a peer that is quiet,
+        // and with it the connection.
+        let requests = self.requests(extensions, messages, refusal);
+        let requests = requests.take_until(closing.clone().cancelled_owned());
         let answers = self.raft.stream_append(requests).map(|answer| {
             answer
                 .map(|result| wire::append_result_to_pb(&result))

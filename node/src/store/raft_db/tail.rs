@@ -13,6 +13,8 @@ const CACHED_BYTES: u64 = 16 << 20;
 /// them is on disk; `segments` covers all entries of the log in order.
 pub(super) struct Tail {
     purged: Option<Position>,
+    /// The first index that the log holds, or would hold.
+    first: u64,
     last: Option<Position>,
     records: VecDeque<Record>,
     records_bytes: u64,
@@ -43,6 +45,7 @@ impl Tail {
     ) -> Self {
         Self {
             purged,
+            first: next(purged),
             last: purged,
             records: VecDeque::new(),
             records_bytes: 0,
@@ -73,7 +76,7 @@ impl Tail {
 
     /// The part of `start..end` that the log holds; empty if the bounds cross.
     pub(super) fn clip(&self, start: u64, end: u64) -> (u64, u64) {
-        (start.max(next(self.purged)), end.min(next(self.last)))
+        (start.max(self.first), end.min(next(self.last)))
     }
 
     /// Entries in memory from `start` up to `end`, until `limit` bytes are reached.
@@ -98,7 +101,14 @@ impl Tail {
     }
 
     pub(super) fn push(&mut self, record: Record) -> Result<(), RaftDbError> {
-        let (expected, found) = (next(self.last), record.position.index);
+        let found = record.position.index;
+        if self.last.is_none() {
+            // Raft begins at 0; openraft's storage suite begins at 1. A log on disk that begins
+            // behind 0 without a note of a purge is refused when it is opened.
+            self.first = found;
+            self.unwritten = found;
+        }
+        let expected = self.last.map_or(found, |last| next(Some(last)));
         if found != expected {
             return Err(RaftDbError::Hole {
                 expected,
@@ -177,6 +187,7 @@ impl Tail {
             self.segments.pop_front();
         }
         self.purged = self.purged.max(Some(upto));
+        self.first = self.first.max(end);
         if next(self.last) <= end {
             self.segments.clear();
             self.last = Some(upto);
