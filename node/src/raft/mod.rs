@@ -1,8 +1,8 @@
 //! Raft, behind our own words: propose, read barrier, membership, status.
 //!
 //! [`Consensus`] is the whole interface to the rest of the node. It replicates opaque commands to
-//! a [`Machine`] on every member, asks a [`VoteGuard`] before every vote, reaches its peers through
-//! a [`PeerDialer`] and lets a [`PeerGate`] check who calls.
+//! a [`Machine`] on every member, tells a [`VoteGuard`] of every vote before a peer hears of it,
+//! reaches its peers through a [`PeerDialer`] and lets a [`PeerGate`] check who calls.
 //!
 //! Architecture invariant: no openraft type appears in this interface, on disk, or on the wire, so
 //! that a new openraft release is never a data migration.

@@ -161,7 +161,7 @@ fn pad() -> Vec<u8> {
 pub(super) struct MemoryGuard(pub(super) Mutex<Vec<Vote>>);
 
 impl VoteGuard for MemoryGuard {
-    fn before_vote(&self, vote: &Vote) -> Result<(), GuardError> {
+    fn vote_stored(&self, vote: &Vote) -> Result<(), GuardError> {
         let mut votes = self.0.lock().unwrap();
         match votes.last() {
             Some(held) if held.term > vote.term => Err(GuardError::Reversal {

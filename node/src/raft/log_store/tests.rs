@@ -48,7 +48,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for OnDisk {
 struct AnyVote;
 
 impl VoteGuard for AnyVote {
-    fn before_vote(&self, _: &Vote) -> Result<(), GuardError> {
+    fn vote_stored(&self, _: &Vote) -> Result<(), GuardError> {
         Ok(())
     }
 }
@@ -66,7 +66,7 @@ struct Watching {
 }
 
 impl VoteGuard for Watching {
-    fn before_vote(&self, vote: &Vote) -> Result<(), GuardError> {
+    fn vote_stored(&self, vote: &Vote) -> Result<(), GuardError> {
         self.seen.lock().unwrap().push((*vote, self.db.vote()));
         if self.refuse {
             Err(GuardError::Io(io::ErrorKind::StorageFull.into()))
@@ -77,7 +77,7 @@ impl VoteGuard for Watching {
 }
 
 #[tokio::test]
-async fn the_guard_is_asked_before_a_vote_is_stored_and_its_refusal_is_fatal() {
+async fn the_guard_hears_of_a_vote_once_it_is_stored_and_its_refusal_is_fatal() {
     for refuse in [false, true] {
         let dir = tempfile::tempdir().unwrap();
         let db = RaftDb::create(dir.path(), IDENTITY, panicking()).unwrap();
@@ -100,8 +100,8 @@ async fn the_guard_is_asked_before_a_vote_is_stored_and_its_refusal_is_fatal() {
         };
         let saved = log.save_vote(&raft_vote_of(vote)).await;
         assert_eq!(saved.is_err(), refuse);
-        assert_eq!(*guard.seen.lock().unwrap(), [(vote, None)]);
-        assert_eq!(db.vote(), (!refuse).then_some(vote));
+        assert_eq!(*guard.seen.lock().unwrap(), [(vote, Some(vote))]);
+        assert_eq!(db.vote(), Some(vote));
         assert_eq!(
             fired.load(std::sync::atomic::Ordering::SeqCst),
             usize::from(refuse)
