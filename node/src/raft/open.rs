@@ -210,6 +210,7 @@ async fn open_disk(
             ..
         } = db.identity();
         if (cluster, found) != expected {
+            db.close();
             return Err(OpenError::OtherIdentity { found, cluster });
         }
         let snapshots = |error: SnapshotError| OpenError::Snapshots(error.into());

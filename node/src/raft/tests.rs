@@ -163,7 +163,10 @@ impl Cluster {
             .collect();
         seats[0].consensus().initialize(members).await.unwrap();
         let cluster = Self { seats };
-        cluster.leader().await;
+        let leader = cluster.leader().await;
+        // A new leader proposes only once a quorum has followed it.
+        let leader = cluster.seats[leader].consensus();
+        leader.read_barrier(PATIENCE).await.unwrap();
         cluster
     }
 

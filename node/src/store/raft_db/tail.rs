@@ -143,7 +143,13 @@ impl Tail {
         }
     }
 
+    /// Removes everything above `last`; nothing if the log does not reach so far.
     pub(super) fn truncate_after(&mut self, last: Option<Position>) {
+        let last = if next(last) < next(self.last) {
+            last
+        } else {
+            self.last
+        };
         let end = next(last);
         while let Some(record) = self.records.pop_back_if(|r| r.position.index >= end) {
             self.records_bytes -= record.weight() as u64;
