@@ -50,6 +50,8 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Submit(submit) => submit.run(flags, output),
         Command::Amend(amend) => amend.run(flags, output),
         Command::Retract(retract) => retract.run(flags, output),
+        Command::Get(get) => get.run(flags, output),
+        Command::Prove(prove) => prove.run(flags, output),
         Command::List(list) => list.run(flags, output),
         Command::Watch(watch) => watch.run(flags, output),
         Command::Verify(verify) => verify.run(flags, output),

@@ -44,6 +44,7 @@ pub use file::{
     EvidenceError, EvidenceFile, FILE_BYTES_MAX, FORMAT, FileEntry, FileField, FileHead,
     FileRecord, OtherHead, PolicyStep,
 };
+pub use render::printable;
 pub use report::{
     Code, CosignerReport, EntryReport, FieldReport, Finding, HeadReport, HeldOutside, Input,
     OperatorsReport, RecordReport, Report, SignerReport, TimeBracket, Verdict, Weight,

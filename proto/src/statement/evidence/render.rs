@@ -194,8 +194,8 @@ fn time(seconds: u64) -> String {
         .unwrap_or_else(|| seconds.to_string())
 }
 
-/// Text from a file must not steer the terminal.
-fn printable(text: &str) -> String {
+/// Text that does not steer a terminal: control characters and marks of direction are escaped.
+pub fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
         // Direction marks would let a value show as another one.
