@@ -36,13 +36,17 @@ struct Window {
 /// requests are answered.
 pub(super) async fn open<S>(
     peer: &Peer,
-    input: S,
+    mut input: S,
 ) -> Result<impl Stream<Item = Answer> + Send + use<S>, PeerError>
 where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
 {
     let idle = peer.append_idle;
     let window = Window::new();
+    // openraft waits out its backoff where the next request is asked for. Asking before the call is
+    // opened keeps a peer that refuses connections from being called thousands of times a second.
+    let first = input.next().await;
+    let input = stream::iter(first).chain(input);
     let requests = requests(peer.route, window.clone(), input);
     let mut client = peer.client()?;
     let answers = super::call("append", idle, client.append_entries(requests)).await?;
