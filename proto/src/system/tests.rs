@@ -136,6 +136,9 @@ fn kinds_have_content_types_of_their_own() {
     }
 }
 
+/// A fuzz function.
+type Target = fn(&[u8]);
+
 /// 20,000 seeded mutations of real inputs for each of the fuzz functions.
 #[test]
 fn mutated_inputs_never_panic_and_keep_one_form() {
@@ -144,7 +147,7 @@ fn mutated_inputs_never_panic_and_keep_one_form() {
         .receipt(9, 1)
         .assemble(&world.inclusion(LeafIndex(6), 9));
     let golden = include_bytes!("../../tests/golden/evidence-v1.json").to_vec();
-    let mut seeds: Vec<(fn(&[u8]), Vec<u8>)> =
+    let mut seeds: Vec<(Target, Vec<u8>)> =
         vec![(fuzz::receipt, receipt), (fuzz::evidence, golden)];
     for (kind, payload) in samples() {
         let number = SystemKind::ALL

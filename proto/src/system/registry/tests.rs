@@ -57,6 +57,7 @@ fn rules() -> Rules {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table with a row for each signer")]
 fn signers_that_may_not_sign_are_refused() {
     let world = World::new(&[seed::OPERATOR_A, seed::OPERATOR_B], 2);
     let a = seed::OPERATOR_A;
