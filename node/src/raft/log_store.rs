@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use futures::{Stream, TryStreamExt, stream};
 use openraft::{
     OptionalSend, RaftLogReader,
     storage::{IOFlushed, LogState, RaftLogStorage},
@@ -125,17 +126,32 @@ impl RaftLogReader<TypeConfig> for LogReader {
         &mut self,
         range: RB,
     ) -> Result<Vec<Entry>, io::Error> {
-        let start = match range.start_bound() {
-            Bound::Included(index) => *index,
-            Bound::Excluded(index) => index.saturating_add(1),
-            Bound::Unbounded => 0,
-        };
-        let end = match range.end_bound() {
-            Bound::Included(index) => index.saturating_add(1),
-            Bound::Excluded(index) => *index,
-            Bound::Unbounded => u64::MAX,
-        };
+        let (start, end) = bounds(&range);
         self.read(start, end, u64::MAX).await
+    }
+
+    /// In pages: what is read to be applied may be the whole log, which must not be in memory at
+    /// once.
+    async fn entries_stream<RB>(
+        &mut self,
+        range: RB,
+    ) -> impl Stream<Item = Result<Entry, io::Error>> + OptionalSend
+    where
+        RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        let (start, end) = bounds(&range);
+        let pages = stream::try_unfold((self.clone(), start), move |(reader, next)| async move {
+            let page = reader.read(next, end, READ_BYTES).await?;
+            let after = page
+                .last()
+                .map(|entry| entry.log_id.index.saturating_add(1));
+            Ok::<_, io::Error>(after.map(|after| (page, (reader, after))))
+        });
+        Box::pin(
+            pages
+                .map_ok(|page| stream::iter(page.into_iter().map(Ok)))
+                .try_flatten(),
+        )
     }
 
     async fn limited_get_log_entries(
@@ -149,6 +165,21 @@ impl RaftLogReader<TypeConfig> for LogReader {
     async fn read_vote(&mut self) -> Result<Option<RaftVote>, io::Error> {
         Ok(self.db.vote().map(raft_vote_of))
     }
+}
+
+/// The range as its first index and the index behind its last.
+fn bounds(range: &impl RangeBounds<u64>) -> (u64, u64) {
+    let start = match range.start_bound() {
+        Bound::Included(index) => *index,
+        Bound::Excluded(index) => index.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let end = match range.end_bound() {
+        Bound::Included(index) => index.saturating_add(1),
+        Bound::Excluded(index) => *index,
+        Bound::Unbounded => u64::MAX,
+    };
+    (start, end)
 }
 
 impl LogReader {

@@ -186,7 +186,7 @@ impl PeerDialer for PlainDialer {
             addr: member.addr.clone(),
         };
         let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", member.addr))
-            .map_err(|_| address())?
+            .map_err(|_invalid| address())?
             .connect_timeout(Duration::from_millis(500));
         Ok(endpoint.connect_lazy())
     }

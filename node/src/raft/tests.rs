@@ -111,16 +111,29 @@ impl Seat {
         server.await.unwrap()
     }
 
+    /// Leaves nothing in the log that a new node could be brought up with.
+    async fn snapshot_and_purge(&self) {
+        self.consensus().trigger_snapshot().await.unwrap();
+        let made = self
+            .until("made a snapshot", |s| s.snapshot.is_some())
+            .await;
+        let upto = made.snapshot.unwrap();
+        let raft = &self.consensus().inner.raft;
+        raft.trigger().purge_log(upto.index).await.unwrap();
+        self.until("purged", |s| s.purged == Some(upto)).await;
+    }
+
     async fn until(&self, what: &str, condition: impl FnMut(&Status) -> bool) -> Status {
         let mut status = self.consensus().status();
-        match tokio::time::timeout(PATIENCE, status.wait_for(condition)).await {
-            Ok(reached) => reached.unwrap().clone(),
-            Err(_) => panic!(
+        let reached = tokio::time::timeout(PATIENCE, status.wait_for(condition)).await;
+        let Ok(reached) = reached else {
+            panic!(
                 "node {} never {what}: {:?}",
                 self.id,
                 self.consensus().status()
-            ),
-        }
+            );
+        };
+        reached.unwrap().clone()
     }
 }
 
@@ -191,7 +204,8 @@ impl Cluster {
             }
             assert!(Instant::now() < deadline, "no leader was found");
             let mut status = running[0].consensus().status();
-            let _ = tokio::time::timeout(Duration::from_millis(50), status.changed()).await;
+            // Whether something changed or not, it is looked at again.
+            drop(tokio::time::timeout(Duration::from_millis(50), status.changed()).await);
         }
     }
 
@@ -328,23 +342,7 @@ async fn a_learner_catches_up_by_snapshot_and_replaces_a_voter() {
         cluster.propose(&format!("c{number}")).await;
     }
     let leader = cluster.leader().await;
-    {
-        let seat = &cluster.seats[leader];
-        seat.consensus().trigger_snapshot().await.unwrap();
-        let made = seat
-            .until("made a snapshot", |s| s.snapshot.is_some())
-            .await
-            .snapshot
-            .unwrap();
-        seat.consensus()
-            .inner
-            .raft
-            .trigger()
-            .purge_log(made.index)
-            .await
-            .unwrap();
-        seat.until("purged", |s| s.purged == Some(made)).await;
-    }
+    cluster.seats[leader].snapshot_and_purge().await;
     let (mut seat, listener) = Seat::new(4).await;
     seat.start(listener).await;
     let leading = cluster.seats[leader].consensus();

@@ -130,4 +130,9 @@ async fn a_read_for_replication_stays_below_the_message_limit() {
     let read = reader.limited_get_log_entries(0, 10).await.unwrap();
     assert_eq!(read.len(), 2);
     assert_eq!(reader.try_get_log_entries(0..10).await.unwrap().len(), 10);
+    // The same in pages, for applying.
+    let stream = reader.entries_stream(1..9).await;
+    let paged: Vec<Entry> = stream.try_collect().await.unwrap();
+    let indices: Vec<u64> = paged.iter().map(|entry| entry.log_id.index).collect();
+    assert_eq!(indices, (1..9).collect::<Vec<_>>());
 }

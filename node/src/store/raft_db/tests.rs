@@ -166,13 +166,12 @@ fn reads_are_cut_at_the_byte_limit_but_never_empty() {
     let db = create(dir.path());
     append(&db, (0..50).map(|i| record(1, i)).collect());
     let weight = record(1, 0).weight() as u64;
-    for reader in [db.reader()] {
-        assert_eq!(reader.read(0, 50, 1).unwrap().len(), 1);
-        assert_eq!(reader.read(0, 50, weight * 3).unwrap().len(), 3);
-        assert_eq!(reader.read_memory(0, 50, weight * 3).unwrap().len(), 3);
-        assert_eq!(reader.read(48, 90, u64::MAX).unwrap().len(), 2);
-        assert!(reader.read(50, 60, u64::MAX).unwrap().is_empty());
-    }
+    let reader = db.reader();
+    assert_eq!(reader.read(0, 50, 1).unwrap().len(), 1);
+    assert_eq!(reader.read(0, 50, weight * 3).unwrap().len(), 3);
+    assert_eq!(reader.read_memory(0, 50, weight * 3).unwrap().len(), 3);
+    assert_eq!(reader.read(48, 90, u64::MAX).unwrap().len(), 2);
+    assert!(reader.read(50, 60, u64::MAX).unwrap().is_empty());
 }
 
 #[test]
@@ -283,15 +282,15 @@ fn refuses_another_format_and_damaged_values() {
         }),
         ("no identity", |db| {
             db.delete_cf(family(db, META).unwrap(), KEY_IDENTITY)
-                .unwrap()
+                .unwrap();
         }),
         ("damaged vote", |db| {
             db.put_cf(family(db, META).unwrap(), KEY_VOTE, b"?????")
-                .unwrap()
+                .unwrap();
         }),
         ("damaged entry", |db| {
             db.put_cf(family(db, LOG).unwrap(), log_key(0), b"?????")
-                .unwrap()
+                .unwrap();
         }),
     ];
     for (name, damage) in table {
@@ -321,6 +320,8 @@ fn wal(dir: &Path) -> PathBuf {
         .unwrap()
 }
 
+type WalDamage<'a> = Box<dyn Fn(&mut Vec<u8>) + 'a>;
+
 /// Pins how the recovery mode treats synced records. Bit rot refuses to open; a torn tail opens
 /// without the torn record; a file cut short at a record's end opens as well, which no mode
 /// notices and for which the guard file exists.
@@ -336,8 +337,7 @@ fn damaged_wal_is_refused_and_a_torn_tail_is_dropped() {
     }
     let end = sizes[99];
     let flip = |bytes: &mut Vec<u8>, at: u64| bytes[usize::try_from(at).unwrap()] ^= 0x10;
-    type Damage<'a> = Box<dyn Fn(&mut Vec<u8>) + 'a>;
-    let table: [(&str, Damage<'_>, Option<usize>); 5] = [
+    let table: [(&str, WalDamage<'_>, Option<usize>); 5] = [
         ("nothing", Box::new(|_| {}), Some(100)),
         (
             "one bit in the middle",
@@ -409,7 +409,7 @@ fn an_error_of_the_disk_stops_everything_that_follows() {
                 .lock()
                 .unwrap()
                 .as_ref()
-                .is_some_and(|t| t.is_finished())
+                .is_some_and(JoinHandle::is_finished)
     );
 }
 
