@@ -211,13 +211,11 @@ pub(crate) fn find_attachments(
 }
 
 fn candidates(record: &FileRecord, rules: &AttachmentRules<'_>, name: &str) -> Vec<PathBuf> {
-    match rules.folder {
-        Some(folder) => vec![folder.join(name)],
-        None => {
-            let beside = record.file.parent().unwrap_or_else(|| Path::new("."));
-            vec![beside.join(name), beside.join("attachments").join(name)]
-        }
+    if let Some(folder) = rules.folder {
+        return vec![folder.join(name)];
     }
+    let beside = record.file.parent().unwrap_or_else(|| Path::new("."));
+    vec![beside.join(name), beside.join("attachments").join(name)]
 }
 
 fn check_digest(path: &Path, attachment: &NamedAttachment) -> Result<Option<String>> {

@@ -49,7 +49,7 @@ struct Node {
 pub(super) struct Nodes {
     program: PathBuf,
     operator: PathBuf,
-    nodes: Vec<Node>,
+    members: Vec<Node>,
 }
 
 impl Nodes {
@@ -60,7 +60,7 @@ impl Nodes {
         let mut init = Command::new(program);
         init.args(["init", "--origin", ORIGIN, "--operators", "2", "--dir"])
             .arg(&cluster);
-        let mut nodes = Vec::new();
+        let mut members = Vec::new();
         for (position, ports) in ports.chunks_exact(3).enumerate() {
             let [peer, client, admin] = *ports else {
                 bail!("three ports a node")
@@ -68,7 +68,7 @@ impl Nodes {
             let label = format!("n{}", position + 1);
             init.arg("--node")
                 .arg(format!("{label}=127.0.0.1:{peer}:{client}:{admin}"));
-            nodes.push(Node {
+            members.push(Node {
                 folder: cluster.join(label),
                 client,
                 admin,
@@ -84,9 +84,9 @@ impl Nodes {
         let mut nodes = Self {
             program: program.to_owned(),
             operator,
-            nodes,
+            members,
         };
-        for position in 0..nodes.nodes.len() {
+        for position in 0..nodes.members.len() {
             nodes.start_node(position)?;
         }
         nodes.found().await?;
@@ -95,7 +95,7 @@ impl Nodes {
 
     /// Starts a node; its log goes to `log.txt` in its folder.
     pub(super) fn start_node(&mut self, position: usize) -> Result<()> {
-        let node = self.nodes.get_mut(position).context("no such node")?;
+        let node = self.members.get_mut(position).context("no such node")?;
         let log = File::options()
             .create(true)
             .append(true)
@@ -114,7 +114,7 @@ impl Nodes {
 
     /// Kills a node (SIGKILL): nothing is flushed, nobody is told.
     pub(super) fn kill(&mut self, position: usize) -> Result<()> {
-        let node = self.nodes.get_mut(position).context("no such node")?;
+        let node = self.members.get_mut(position).context("no such node")?;
         let mut child = node.process.take().context("the node does not run")?;
         child.kill()?;
         child.wait()?;
@@ -136,7 +136,7 @@ impl Nodes {
 
     /// The admin service of one node.
     pub(super) fn admin(&self, position: usize) -> Result<Cluster> {
-        let node = self.nodes.get(position).context("no such node")?;
+        let node = self.members.get(position).context("no such node")?;
         let operator = |file: &str| read(&self.operator.join(file));
         Ok(Cluster::new(&Endpoints {
             addresses: vec![format!("127.0.0.1:{}", node.admin)],
@@ -158,7 +158,7 @@ impl Nodes {
 
     /// Client addresses of all nodes.
     pub(super) fn addresses(&self) -> Vec<String> {
-        self.nodes
+        self.members
             .iter()
             .map(|node| format!("127.0.0.1:{}", node.client))
             .collect()
@@ -166,7 +166,7 @@ impl Nodes {
 
     /// Admin addresses of all nodes.
     pub(super) fn admin_addresses(&self) -> Vec<String> {
-        self.nodes
+        self.members
             .iter()
             .map(|node| format!("127.0.0.1:{}", node.admin))
             .collect()
@@ -176,7 +176,7 @@ impl Nodes {
     pub(super) async fn leader(&self) -> Result<usize> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            for (position, node) in self.nodes.iter().enumerate() {
+            for (position, node) in self.members.iter().enumerate() {
                 if node.process.is_some()
                     && let Ok(status) = self.admin(position)?.status().await
                     && status.role == "leader"
@@ -206,7 +206,7 @@ impl Nodes {
 
 impl Drop for Nodes {
     fn drop(&mut self) {
-        for node in &mut self.nodes {
+        for node in &mut self.members {
             if let Some(mut child) = node.process.take() {
                 // One that has ended already is as good.
                 drop(child.kill());

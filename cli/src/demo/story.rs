@@ -32,7 +32,7 @@ const BATCH: usize = 20;
 const TWO_FIELDS: [&str; 2] = ["decision", "decided_at"];
 
 /// What happened, for `--json`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Told {
     folder: String,
     records: usize,
@@ -43,7 +43,6 @@ struct Told {
     fields_shown: usize,
     fields_total: usize,
     refused_because: String,
-    seconds: f32,
 }
 
 /// Runs the demo and prints each step as it is done.
@@ -53,7 +52,6 @@ pub(super) async fn tell(
     keep_running: bool,
     output: Output,
 ) -> Result<Exit> {
-    let began = Instant::now();
     output.say("Aimslog demo: a fictional hospital, three nodes on this machine.\n");
 
     let mut nodes = Nodes::start(folder, program).await?;
@@ -101,28 +99,16 @@ pub(super) async fn tell(
     nodes.wait_for_size(killed, head.head().size.0).await?;
     output.say(format!("4. Node {} is back and has caught up.", killed + 1));
 
-    let verified = audit(folder, &ledger, &records, output).await?;
-    let (shown, total) = two_fields(folder, &ledger, &records, output).await?;
-    let refused_because = flip_a_byte(folder, output)?;
-    write_context(folder, &nodes)?;
-    let told = Told {
+    let story = Told {
         folder: folder.path().display().to_string(),
         records: records.len(),
         killed_node: killed + 1,
         killed_after_record: first.len(),
         writes_resumed_after_ms: resumed.as_millis(),
-        verified,
-        fields_shown: shown,
-        fields_total: total,
-        refused_because,
-        seconds: began.elapsed().as_secs_f32(),
+        ..Told::default()
     };
-    let text = format!(
-        "8. Where to look next: {0}/README.md says what is what. Check the file yourself:\n   \
-         aimslog verify {0}/auditor/hospital.evidence.json --policy {0}/auditor/policy.txt",
-        told.folder
-    );
-    output.data(&told, text)?;
+    prove(folder, &ledger, &records, story, output).await?;
+    write_context(folder, &nodes)?;
     if keep_running {
         output.say(format!(
             "\nThe nodes run on until Ctrl-C. In another terminal:\n   \
@@ -132,6 +118,25 @@ pub(super) async fn tell(
         tokio::signal::ctrl_c().await?;
     }
     Ok(Exit::Ok)
+}
+
+/// The auditor's part, and the end of the story.
+async fn prove(
+    folder: &DemoFolder,
+    ledger: &Ledger,
+    records: &[SignedRecord],
+    mut told: Told,
+    output: Output,
+) -> Result<()> {
+    told.verified = audit(folder, ledger, records, output).await?;
+    (told.fields_shown, told.fields_total) = two_fields(folder, ledger, records, output).await?;
+    told.refused_because = flip_a_byte(folder, output)?;
+    let text = format!(
+        "8. Where to look next: {0}/README.md says what is what. Check the file yourself:\n   \
+         aimslog verify {0}/auditor/hospital.evidence.json --policy {0}/auditor/policy.txt",
+        told.folder
+    );
+    output.data(&told, text)
 }
 
 fn public_ledger(folder: &DemoFolder, nodes: &Nodes) -> Result<Ledger> {

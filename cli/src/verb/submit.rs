@@ -133,6 +133,13 @@ struct Signed {
     known: Option<u64>,
 }
 
+/// How the records of a run are signed.
+struct Signing<'a> {
+    author: Author,
+    options: &'a SubmitOptions,
+    attachments: &'a Attachments,
+}
+
 impl Submit {
     pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
         let context = Context::resolve(flags)?;
@@ -187,15 +194,12 @@ pub(crate) async fn submit(
     let ledger = context.ledger()?;
     let outbox = Outbox::new(context.state_path("outbox"));
     let attachments = find_attachments(&records, &options.attachment_rules())?;
-    let signed = sign_all(
-        context,
-        &ledger,
-        records,
+    let signing = Signing {
+        author: options.author(context)?,
         options,
-        &attachments,
-        Some(&outbox),
-    )
-    .await?;
+        attachments: &attachments,
+    };
+    let signed = sign_all(&signing, &ledger, records, Some(&outbox)).await?;
     store_attachments(context, &ledger, &attachments, output).await?;
     let told = send_all(&ledger, &outbox, signed, options, output).await?;
     let refused = told.iter().filter(|told| told.status == "refused").count();
@@ -211,7 +215,12 @@ async fn validate(
 ) -> Result<Exit> {
     let ledger = context.ledger()?;
     let attachments = find_attachments(&records, &options.attachment_rules())?;
-    let signed = sign_all(context, &ledger, records, options, &attachments, None).await?;
+    let signing = Signing {
+        author: options.author(context)?,
+        options,
+        attachments: &attachments,
+    };
+    let signed = sign_all(&signing, &ledger, records, None).await?;
     let statements: Vec<FinishedStatement> = signed
         .iter()
         .map(|signed| signed.statement.clone())
@@ -265,14 +274,16 @@ impl SubmitOptions {
 /// Signs every record that the outbox does not hold already. Links to records earlier in the run are
 /// known as soon as those are signed, because an entry's id is the hash of its bytes.
 async fn sign_all(
-    context: &Context,
+    signing: &Signing<'_>,
     ledger: &Ledger,
     records: Vec<FileRecord>,
-    options: &SubmitOptions,
-    attachments: &Attachments,
     outbox: Option<&Outbox>,
 ) -> Result<Vec<Signed>> {
-    let author = options.author(context)?;
+    let Signing {
+        author,
+        options,
+        attachments,
+    } = signing;
     let mut known = entities_of_amended(ledger, &records).await?;
     let mut signed = Vec::with_capacity(records.len());
     for record in records {
@@ -300,7 +311,7 @@ async fn sign_all(
                 } else {
                     Identity::OfRecord
                 };
-                let mut statement = finish(&author, &record, identity, &known)?;
+                let mut statement = finish(author, &record, identity, &known)?;
                 statement.digest_only = kept_at_home(&record, attachments);
                 (
                     if options.sealed {
