@@ -7,6 +7,8 @@ mod disk;
 mod freshness;
 mod open;
 mod tasks;
+#[cfg(test)]
+mod tests;
 
 use crate::check::{FoundingError, first_entries};
 use crate::clock::Clock;

@@ -233,7 +233,7 @@ fn node_config(plan: &Plan, seat: Seat<'_>) -> Config {
         entries: EntryVisibility::Token,
         disk_reserve_bytes: 1 << 30,
         log_format: LogFormat::Text,
-        log_filter: "info".to_owned(),
+        log_filter: "info,openraft=warn".to_owned(),
     }
 }
 

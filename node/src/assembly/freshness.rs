@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often the leader is asked.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How soon it is asked again after there was no answer: an election takes about a second.
+const RETRY: Duration = Duration::from_millis(100);
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -18,20 +20,22 @@ pub(super) async fn watch(
     freshness: watch::Sender<Option<Instant>>,
     stop: CancellationToken,
 ) {
-    let mut ticks = tokio::time::interval(INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
         let asked = Instant::now();
-        match consensus.read_barrier(TIMEOUT).await {
+        let pause = match consensus.read_barrier(TIMEOUT).await {
             // The time of the question counts: what was committed after it may be missing.
             Ok(_) => {
                 freshness.send_replace(Some(asked));
+                INTERVAL
             }
-            Err(error) => tracing::debug!(%error, "no fresh word from a leader"),
+            Err(error) => {
+                tracing::debug!(%error, "no fresh word from a leader");
+                RETRY
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }

@@ -149,7 +149,7 @@ impl Default for RawLog {
     fn default() -> Self {
         Self {
             format: "text".to_owned(),
-            filter: "info".to_owned(),
+            filter: "info,openraft=warn".to_owned(),
         }
     }
 }

@@ -42,7 +42,7 @@ fn sample() -> Config {
         entries: EntryVisibility::Token,
         disk_reserve_bytes: 1 << 30,
         log_format: LogFormat::Text,
-        log_filter: "info".to_owned(),
+        log_filter: "info,openraft=warn".to_owned(),
     }
 }
 
@@ -206,7 +206,7 @@ const BAD: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "filter",
-        "filter = \"info\"",
+        "filter = \"info,openraft=warn\"",
         "filter = \"info=no=such\"",
         "log.filter",
     ),
