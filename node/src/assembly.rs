@@ -196,7 +196,9 @@ impl Node {
             keys,
             cluster,
         };
-        let consensus = open::open(&supervisor, materials, (doors, tls), clients).await?;
+        // Boxed: it holds everything a node is made of while it is put together.
+        let opening = open::open(&supervisor, materials, (doors, tls), clients);
+        let consensus = Box::pin(opening).await?;
         tracing::info!(client = %addresses.client, peer = %addresses.peer, admin = %addresses.admin, "node runs");
         Ok(Self {
             addresses,

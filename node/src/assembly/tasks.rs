@@ -286,22 +286,7 @@ fn spawn_tasks(
         shutdown: stop.clone(),
     };
     supervisor.vital("cosigner", cosigner::run(cosigning, inputs));
-    let publishing = PublisherParts {
-        sealer: Arc::new(sealer(materials)),
-        policies: Arc::clone(&shared.own) as _,
-        propose: Arc::new(backend.sequencer.clone()),
-        interval: materials.config.checkpoint_interval,
-    };
-    let inputs = PublisherInputs {
-        progress: progress(),
-        status,
-        standing: shared.alarms.subscribe(),
-        shutdown: stop.clone(),
-    };
-    supervisor.vital(
-        "publisher",
-        publisher::run(publishing, signals.mailbox, inputs),
-    );
+    spawn_publisher(supervisor, (materials, shared), backend, signals.mailbox);
     let obeying = obey(
         backend.consensus.clone(),
         shared.alarms.clone(),
@@ -318,6 +303,27 @@ fn spawn_tasks(
         signals.fresh,
         stop.clone(),
     ));
+}
+
+fn spawn_publisher(
+    supervisor: &Supervisor,
+    (materials, shared): (&Materials, &Shared),
+    backend: &Backend,
+    mailbox: Mailbox,
+) {
+    let publishing = PublisherParts {
+        sealer: Arc::new(sealer(materials)),
+        policies: Arc::clone(&shared.own) as _,
+        propose: Arc::new(backend.sequencer.clone()),
+        interval: materials.config.checkpoint_interval,
+    };
+    let inputs = PublisherInputs {
+        progress: backend.ledger.progress(),
+        status: backend.consensus.status(),
+        standing: shared.alarms.subscribe(),
+        shutdown: supervisor.stop.clone(),
+    };
+    supervisor.vital("publisher", publisher::run(publishing, mailbox, inputs));
 }
 
 fn sealer(materials: &Materials) -> LogSealer<SigningKey> {

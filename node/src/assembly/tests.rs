@@ -196,7 +196,7 @@ impl Cluster {
 
 /// Calls until it succeeds; a cluster that starts refuses for a moment.
 async fn retry<T, F: Future<Output = Result<T, tonic::Status>>>(call: impl Fn() -> F) -> T {
-    let until = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    let until = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
     loop {
         match call().await {
             Ok(answer) => return answer,
@@ -308,7 +308,7 @@ fn attachments(set: &DisclosureSet) -> Vec<Vec<u8>> {
     let is_digest = |part: &&str| part.len() == 64 && part.bytes().all(|b| b.is_ascii_hexdigit());
     let hex = |text: &str| {
         (0..32)
-            .map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap())
+            .map(|i| u8::from_str_radix(text.get(2 * i..2 * i + 2).unwrap(), 16).unwrap())
             .collect()
     };
     text.split('"').filter(is_digest).map(hex).collect()

@@ -58,7 +58,7 @@ impl ClusterApi {
                 .consensus
                 .initialize(members)
                 .await
-                .map_err(change)?;
+                .map_err(|error| change(&error))?;
         }
         let mut status = self.backend.consensus.status();
         let leads = status.wait_for(|status| status.role == Role::Leader);
@@ -79,7 +79,7 @@ impl ClusterApi {
         {
             Ok(Outcome::Refused(violations)) => Err(Failure::violations(violations)),
             Ok(_) => Ok(()),
-            Err(error) => Err(submit::failure(error)),
+            Err(error) => Err(submit::failure(&error)),
         }
     }
 
@@ -165,8 +165,8 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn change(error: ChangeError) -> Failure {
-    let words = crate::service::status::Chain(&error).to_string();
+fn change(error: &ChangeError) -> Failure {
+    let words = crate::service::status::Chain(error).to_string();
     let reason = match error {
         ChangeError::NotLeader { .. } => Reason::NotLeader,
         ChangeError::Initialized => Reason::AlreadyInitialized,
@@ -232,7 +232,7 @@ impl ClusterService for ClusterApi {
             .consensus
             .add_learner(request.node_id, member)
             .await
-            .map_err(change)?;
+            .map_err(|error| change(&error))?;
         Ok(Response::new(pb::AddLearnerResponse {}))
     }
 
@@ -244,7 +244,7 @@ impl ClusterService for ClusterApi {
             .consensus
             .promote(request.get_ref().node_id)
             .await
-            .map_err(change)?;
+            .map_err(|error| change(&error))?;
         Ok(Response::new(pb::PromoteResponse {}))
     }
 
@@ -256,7 +256,7 @@ impl ClusterService for ClusterApi {
             .consensus
             .remove(request.get_ref().node_id)
             .await
-            .map_err(change)?;
+            .map_err(|error| change(&error))?;
         Ok(Response::new(pb::RemoveResponse {}))
     }
 
@@ -268,7 +268,7 @@ impl ClusterService for ClusterApi {
             .consensus
             .transfer_leader(request.get_ref().node_id)
             .await
-            .map_err(change)?;
+            .map_err(|error| change(&error))?;
         Ok(Response::new(pb::MoveLeaderResponse {}))
     }
 
@@ -280,7 +280,7 @@ impl ClusterService for ClusterApi {
             .consensus
             .trigger_snapshot()
             .await
-            .map_err(change)?;
+            .map_err(|error| change(&error))?;
         let applied = self.backend.consensus.status().borrow().applied;
         let applied_index = applied.map_or(0, |position| position.index);
         Ok(Response::new(pb::SnapshotResponse { applied_index }))

@@ -138,7 +138,7 @@ pub(super) async fn store(
                 "not stored in time; send the file again",
             )
         })?;
-        match carried_out(outcome.map_err(submit::failure)?)? {
+        match carried_out(outcome.map_err(|error| submit::failure(&error))?)? {
             Outcome::Blob { complete: true, .. } => return Ok(offset == 0 && end < total),
             _ => offset = end,
         }

@@ -270,7 +270,7 @@ fn other_heads(
 }
 
 /// The pieces of a file.
-pub(super) fn chunks(file: Vec<u8>) -> ChunkStream<pb::GetEvidenceResponse> {
+pub(super) fn chunks(file: &[u8]) -> ChunkStream<pb::GetEvidenceResponse> {
     let pieces: Vec<_> = file
         .chunks(EVIDENCE_CHUNK_BYTES)
         .map(|chunk| {

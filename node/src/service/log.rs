@@ -249,7 +249,7 @@ impl LogService for LogApi {
     ) -> Result<Response<Self::GetEvidenceStream>, Status> {
         let reader = self.backend.reader(request.metadata())?;
         let file = files::evidence(&self.backend, &reader, request.into_inner()).await?;
-        Ok(Response::new(files::chunks(file)))
+        Ok(Response::new(files::chunks(&file)))
     }
 
     async fn get_log_info(

@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout_at};
 type Admission = Result<Item, Vec<Violation>>;
 
 /// Why the sequencer has no outcome, for the caller.
-pub(super) fn failure(error: SubmitError) -> Failure {
+pub(super) fn failure(error: &SubmitError) -> Failure {
     let words = error.to_string();
     match error {
         SubmitError::NotLeader { leader } => Failure::new(Reason::NotLeader, words).with(
@@ -40,7 +40,7 @@ pub(super) fn failure(error: SubmitError) -> Failure {
 }
 
 fn outcome_unknown() -> Failure {
-    failure(SubmitError::OutcomeUnknown)
+    failure(&SubmitError::OutcomeUnknown)
 }
 
 /// Refuses a batch that is empty or too large, before anything of it is looked at.
@@ -133,7 +133,7 @@ async fn here(
 
 async fn propose(backend: &Backend, item: Item, until: Instant) -> Result<ItemOutcome, Failure> {
     match timeout_at(until, backend.sequencer.submit(item)).await {
-        Ok(outcome) => outcome.map_err(failure),
+        Ok(outcome) => outcome.map_err(|error| failure(&error)),
         Err(_elapsed) => Err(outcome_unknown()),
     }
 }
@@ -318,7 +318,7 @@ impl ForwardTarget for Forwarded {
             let until = Instant::now() + crate::limits_server::CALL_DEADLINE_DEFAULT;
             if !self.backend.leads() {
                 // Never a second hop: the caller learns who leads and asks again.
-                return Err(failure(SubmitError::NotLeader {
+                return Err(failure(&SubmitError::NotLeader {
                     leader: self.backend.leader(),
                 })
                 .into());
