@@ -121,6 +121,7 @@ pub(crate) enum Command {
     List(verb::list::List),
     Prove(verb::prove::Prove),
     Watch(verb::watch::Watch),
+    Disclose(verb::disclose::Disclose),
     Verify(verb::verify::Verify),
     Checkpoint(verb::checkpoint::Checkpoint),
     Completions(verb::completions::Completions),

@@ -54,6 +54,7 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Prove(prove) => prove.run(flags, output),
         Command::List(list) => list.run(flags, output),
         Command::Watch(watch) => watch.run(flags, output),
+        Command::Disclose(disclose) => disclose.run(flags, output),
         Command::Verify(verify) => verify.run(flags, output),
         Command::Checkpoint(checkpoint) => checkpoint.run(flags, output),
         Command::Completions(completions) => completions.run(),

@@ -5,6 +5,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod cluster;
 pub(crate) mod completions;
 pub(crate) mod context;
+pub(crate) mod disclose;
 pub(crate) mod get;
 pub(crate) mod init;
 pub(crate) mod key;
