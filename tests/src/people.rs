@@ -117,11 +117,14 @@ fn organization_statement(cluster: &Cluster, id: &str, key: &SigningKey) -> Vec<
 
 /// A valid oversight decision as a submission file.
 pub fn decision_json(number: u64) -> String {
+    let digest = "0".repeat(64);
     format!(
         r#"{{"meta":{{"kind":"oversight_decision","subject":"sys-test-1"}},
         "record":{{"occurred_at":"2026-03-02T08:00:00Z","actor":{{"id":"p-1","role":"reviewer"}},
         "confidentiality":"INTERNAL","personal_data":false,"system":"sys-test-1",
-        "system_version":"1.0","decision":"APPROVE","reviewer":"p-1",
+        "system_version":"1.0","decision":"APPROVE","reviewer":"p-1","reviewer_role":"reviewer",
+        "request_reference":"request-{number}","output_digest":"{digest}",
+        "context_digest":"{digest}","risk_class":"HIGH",
         "justification":"test record number {number}",
         "presented_at":"2026-03-02T07:59:00Z","decided_at":"2026-03-02T08:00:00Z"}}}}"#
     )
