@@ -4,7 +4,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::print_stdout,
+    clippy::missing_panics_doc,
     reason = "a harness of tests ends the test where something it needs is missing"
 )]
 

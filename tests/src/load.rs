@@ -102,7 +102,7 @@ async fn submit_until_told(
     number: u64,
 ) {
     let statement = [hospital.decision(number)];
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         match ledger.submit(&statement, Wait::Committed).await {
             Ok(outcomes) => {
