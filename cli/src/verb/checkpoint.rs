@@ -47,8 +47,11 @@ impl Checkpoint {
     pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
         let context = Context::resolve(flags)?;
         let memory = HeadMemory::open(&context.state_path("head.txt"), &context.policy()?)?;
+        let runtime = runtime()?;
+        // Connections are made within a runtime, also those that open later.
+        let _entered = runtime.enter();
         let ledger = context.public_ledger()?;
-        let head = runtime()?.block_on(ledger.checkpoint())?;
+        let head = runtime.block_on(ledger.checkpoint())?;
         if let Some(file) = &self.save {
             replace_file(file, head.note().as_bytes())
                 .with_context(|| format!("cannot write {}", file.display()))?;

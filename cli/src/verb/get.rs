@@ -74,8 +74,11 @@ struct LedgerClaims {
 impl Get {
     pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
         let context = Context::resolve(flags)?;
+        let runtime = runtime()?;
+        // Connections are made within a runtime, also those that open later.
+        let _entered = runtime.enter();
         let ledger = context.ledger()?;
-        let (shown, bytes) = runtime()?.block_on(look_up(&ledger, self.entry))?;
+        let (shown, bytes) = runtime.block_on(look_up(&ledger, self.entry))?;
         if let Some(file) = &self.statement {
             write(file, &bytes)?;
         }

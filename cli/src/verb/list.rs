@@ -48,10 +48,13 @@ impl List {
             kind: self.kind.clone(),
             system: self.system.clone(),
         };
+        let runtime = runtime()?;
+        // Connections are made within a runtime, also those that open later.
+        let _entered = runtime.enter();
         let ledger = context.ledger()?;
         // One more than is shown says whether there are more.
         let records = records(&ledger, &filter, self.limit.saturating_add(1), |_| ());
-        let records = runtime()?.block_on(records)?;
+        let records = runtime.block_on(records)?;
         let more = records.len() > self.limit;
         let rows = records.iter().take(self.limit).map(Row::of);
         let listed = Listed {

@@ -165,8 +165,11 @@ impl PrincipalCommand {
             digest_only: Vec::new(),
         };
         // An administrator of an organisation is no operator: the record goes the way of evidence.
+        let runtime = runtime()?;
+        // Connections are made within a runtime, also those that open later.
+        let _entered = runtime.enter();
         let ledger = context.public_ledger()?;
-        let outcomes = runtime()?.block_on(ledger.submit(&[finished], Wait::Committed))?;
+        let outcomes = runtime.block_on(ledger.submit(&[finished], Wait::Committed))?;
         match outcomes.into_iter().next() {
             Some(Outcome::Logged { entry, .. }) => {
                 report(&statement, entry.index, id, &key, output)
@@ -208,8 +211,10 @@ fn register(
     key: &SigningKey,
     output: Output,
 ) -> Result<Exit> {
+    let runtime = runtime()?;
+    let _entered = runtime.enter();
     let cluster = Cluster::new(&context.admin_endpoints()?)?;
-    let index = runtime()?.block_on(cluster.submit_system(statement.bytes()))?;
+    let index = runtime.block_on(cluster.submit_system(statement.bytes()))?;
     report(statement, index, id, key, output)
 }
 

@@ -118,8 +118,11 @@ struct Place {
 impl Prove {
     pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
         let context = Context::resolve(flags)?;
+        let runtime = runtime()?;
+        // Connections are made within a runtime, also those that open later.
+        let _entered = runtime.enter();
         let ledger = context.any_ledger()?;
-        runtime()?.block_on(self.act(&ledger, output))?;
+        runtime.block_on(self.act(&ledger, output))?;
         Ok(Exit::Ok)
     }
 
