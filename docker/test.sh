@@ -45,7 +45,7 @@ cleanup() {
   if [ "$status" -ne 0 ]; then
     say "FAILED (exit $status); the last lines of every container:"
     compose ps || true
-    compose logs --tail 40 || true
+    compose logs --no-color --tail 20 || true
   fi
   compose down -v --remove-orphans >/dev/null 2>&1 || true
   docker image rm "$AIMSLOG_IMAGE" >/dev/null 2>&1 || true

@@ -16,6 +16,7 @@ mod examples;
 mod world;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
@@ -38,8 +39,8 @@ impl Shown {
     fn block(&self) -> String {
         match self {
             Self::Hex(bytes) => {
-                let lines = bytes.chunks(40);
-                lines.map(|line| format!("{}\n", hex(line))).collect()
+                let lines: Vec<String> = bytes.chunks(40).map(hex).collect();
+                lines.join("\n") + "\n"
             }
             Self::Text(text) if text.ends_with('\n') => text.clone(),
             Self::Text(text) => format!("{text}\n"),
@@ -48,7 +49,10 @@ impl Shown {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 /// The document with the blocks as they must be, and the names of those found.

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::guard_record::{GuardRecord, SLOT_LEN, Slot, SlotError};
+use crate::store::syncs;
 
 /// Name of the file in the guard directory.
 pub const GUARD_FILE: &str = "guard";
@@ -247,7 +248,9 @@ impl SlotStore for DiskSlots {
 
     fn write_slot(&mut self, slot: SlotNumber, bytes: &[u8; SLOT_LEN]) -> io::Result<()> {
         self.file.write_all_at(bytes, slot.offset())?;
-        self.file.sync_data()
+        self.file.sync_data()?;
+        syncs::guard();
+        Ok(())
     }
 }
 

@@ -97,6 +97,7 @@ impl ClusterApi {
         let progress = self.backend.ledger.progress().borrow().clone();
         let views = self.backend.memories.views();
         let now = self.backend.clock.unix_millis();
+        let syncs = crate::store::syncs::counted();
         let members = status.members.iter().map(|(id, member)| pb::Member {
             node_id: *id,
             name: member.name.clone(),
@@ -131,6 +132,8 @@ impl ClusterApi {
             head_age_ms: progress
                 .head
                 .map_or(0, |head| now.saturating_sub(head.time.0)),
+            raft_syncs: syncs.raft,
+            guard_syncs: syncs.guard,
         }
     }
 

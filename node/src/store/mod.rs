@@ -5,3 +5,4 @@ pub mod fatal;
 pub mod raft_codec;
 pub mod raft_db;
 pub mod state_db;
+pub mod syncs;

@@ -6,8 +6,8 @@ use aimslog_proto::statement::evidence::{
     EvidenceFile, FieldLists, FileEntry, FileHead, FileRecord, Held, Options, Shown as Fields,
     Verdict, verify,
 };
-use aimslog_proto::statement::key::{RecordIdentity, Signer as _};
-use aimslog_proto::statement::{EntryId, FieldProof};
+use aimslog_proto::statement::key::RecordIdentity;
+use aimslog_proto::statement::{Disclosure, EntryId, FieldProof};
 use aimslog_proto::system::{
     Node, NodeChange, NodeEntry, NodeId, Payload as _, PolicyChange, Principal, PrincipalChange,
     PrincipalId, Rules,
@@ -207,7 +207,7 @@ impl FieldLists for ExampleKind {
 
 fn evidence_file(entries: &[Vec<u8>]) -> String {
     let disclosures = world::disclosures();
-    let bytes: Vec<&[u8]> = disclosures.iter().map(|field| field.bytes()).collect();
+    let bytes: Vec<&[u8]> = disclosures.iter().map(Disclosure::bytes).collect();
     let held = Held {
         index: LeafIndex(4),
         statement: &entries[4],

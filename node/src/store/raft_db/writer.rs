@@ -14,6 +14,7 @@ use super::{
 use crate::store::{
     fatal::FatalError,
     raft_codec::{Position, Record, Vote, log_key},
+    syncs,
 };
 
 /// A group is closed at this many operations or bytes, so that no asker waits for ever.
@@ -202,6 +203,7 @@ impl Writer {
         }
         if sync {
             db.flush_wal(true)?;
+            syncs::raft();
         }
         // Only after the note of the purge is synced: entries that are gone without a note would
         // be a hole.
