@@ -3,7 +3,6 @@
 //! Method: callers submit through any node while each node in turn is killed with SIGKILL in the
 //! middle of submissions and started again. Then every promise that a client was given is checked
 //! on every node, and every record's evidence offline.
-#![expect(clippy::print_stdout, reason = "figures of a run")]
 
 use std::time::Duration;
 
