@@ -105,7 +105,7 @@ aimslog key generate -o /work/admin.seed
 aimslog org add acme --admin-key /work/admin.seed --operator-key /handout/operator-1/operator.seed
 submit() {
   local number=$1
-  sed "s/NUMBER/$number/" "$here/record.json" | shell "cat > /work/record-$number.json"
+  sed "s/NUMBER/$number/g" "$here/record.json" | shell "cat > /work/record-$number.json"
   aimslog --org acme --key /work/admin.seed submit "/work/record-$number.json" \
     --wait receipt --evidence-dir "/work/evidence-$number"
 }

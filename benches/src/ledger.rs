@@ -246,5 +246,9 @@ fn organization(key: &SigningKey, operator: &SigningKey) -> Result<Vec<u8>> {
 const RECORD: &str = r#"{"meta":{"kind":"oversight_decision","subject":"sys-bench-1"},
 "record":{"occurred_at":"2026-03-02T08:00:00Z","actor":{"id":"p-1","role":"reviewer"},
 "confidentiality":"INTERNAL","personal_data":false,"system":"sys-bench-1","system_version":"1.0",
-"decision":"APPROVE","reviewer":"p-1","justification":"The output agrees with the guideline.",
+"decision":"APPROVE","reviewer":"p-1","reviewer_role":"reviewer",
+"request_reference":"request-1","risk_class":"HIGH",
+"output_digest":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+"context_digest":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+"justification":"The output agrees with the guideline.",
 "presented_at":"2026-03-02T07:59:00Z","decided_at":"2026-03-02T08:00:00Z"}}"#;
