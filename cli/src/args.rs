@@ -108,6 +108,7 @@ pub(crate) enum Command {
     Demo(demo::Demo),
     Init(verb::init::Init),
     Context(verb::context::ContextCommand),
+    Doctor(verb::doctor::Doctor),
     Key(verb::key::Key),
     Policy(verb::policy::PolicyCommand),
     Cluster(verb::cluster::Cluster),

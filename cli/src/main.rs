@@ -41,6 +41,7 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Demo(demo) => demo.run(output),
         Command::Init(init) => init.run(flags, output),
         Command::Context(context) => context.run(flags, output),
+        Command::Doctor(doctor) => doctor.run(flags, output),
         Command::Key(key) => key.run(flags, output),
         Command::Policy(policy) => policy.run(flags, output),
         Command::Cluster(cluster) => cluster.run(flags, output),

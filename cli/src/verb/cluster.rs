@@ -13,6 +13,7 @@ use crate::args::Connection;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::Output;
+use crate::verb::replace::Replace;
 use crate::verb::runtime;
 
 /// Found a cluster, see how it is, move its lead (operators).
@@ -35,6 +36,7 @@ enum Action {
     },
     /// Build a snapshot on the node that answers, so that its raft log can be shortened
     Snapshot,
+    Replace(Replace),
 }
 
 #[derive(Serialize)]
@@ -44,11 +46,12 @@ struct Founded {
 
 impl Cluster {
     pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
-        let endpoints = Context::resolve(flags)?.admin_endpoints()?;
-        runtime()?.block_on(self.act(endpoints, output))
+        let context = Context::resolve(flags)?;
+        runtime()?.block_on(self.act(&context, output))
     }
 
-    async fn act(&self, endpoints: Endpoints, output: Output) -> Result<Exit> {
+    async fn act(&self, context: &Context, output: Output) -> Result<Exit> {
+        let endpoints = context.admin_endpoints()?;
         match &self.action {
             Action::Init => {
                 let cluster_id = AdminCluster::new(&endpoints)?.init().await?.to_string();
@@ -60,6 +63,7 @@ impl Cluster {
                 Ok(Exit::Ok)
             }
             Action::Status => status(&endpoints, output).await,
+            Action::Replace(replace) => Box::pin(replace.run(context, output)).await,
             Action::MoveLeader { node } => {
                 AdminCluster::new(&endpoints)?.move_leader(*node).await?;
                 output.data(
