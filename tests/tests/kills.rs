@@ -31,7 +31,10 @@ async fn thirty_kills_under_load_lose_nothing() {
     }
     Load::wait_for_progress(&history, 25, Duration::from_secs(30)).await;
     load.stop().await;
-    println!("{KILLS} kills, {} entries acknowledged", history.acknowledged());
+    println!(
+        "{KILLS} kills, {} entries acknowledged",
+        history.acknowledged()
+    );
     assert!(history.acknowledged() >= KILLS * 30);
     check_log(&cluster, &history, &hospital.read_key()).await;
 }
