@@ -1,5 +1,9 @@
 //! What the code base promises about itself: which crate may depend on what, where effects have their
 //! homes, and how long a file may be.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of a test end it where something they need is missing"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;
