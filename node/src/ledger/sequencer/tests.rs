@@ -1,9 +1,15 @@
 //! The sequencer against a Raft that the test drives by hand.
 
-use std::sync::Mutex;
+use std::{collections::VecDeque, sync::Mutex};
+
+use futures::future::ready;
 
 use super::*;
-use crate::{clock::FixedClock, ledger::outcome::Logged, raft::Position};
+use crate::{
+    clock::{Clock, FixedClock},
+    ledger::{command::Command, outcome::Logged, progress::LedgerProgress},
+    raft::Position,
+};
 
 const NOW: u64 = 1_800_000_000_000;
 

@@ -1,0 +1,392 @@
+//! The loop of the sequencer: what waits becomes commands, commands fly, answers go home.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use futures::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, ready},
+    stream::FuturesUnordered,
+};
+use sha2::{Digest, Sha256};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, timeout},
+};
+
+use super::{
+    CATCH_UP_STEPS_MAX, Control, Permit, Propose, Request, SequencerConfig, SubmitError,
+    TIME_RETRIES_MAX, TIME_STEP_MS_MAX,
+};
+use crate::{
+    clock::Clock,
+    ledger::{
+        command::{BATCH_ITEMS_MAX, Batch, BlobChunk, COMMAND_BYTES_MAX, Command, Genesis, Item},
+        outcome::{ItemOutcome, Outcome},
+        progress::LedgerProgress,
+    },
+};
+
+/// What the loop works with.
+#[derive(Debug)]
+pub struct SequencerParts<P> {
+    /// Where commands go.
+    pub propose: P,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// What is applied here.
+    pub progress: watch::Receiver<LedgerProgress>,
+    /// Bytes that may wait; the smaller of this and the configuration counts.
+    pub limit: watch::Receiver<usize>,
+}
+
+/// The loop of the sequencer: one per node, owned by whoever started the node.
+#[derive(Debug)]
+pub struct SequencerLoop<P> {
+    parts: SequencerParts<P>,
+    config: SequencerConfig,
+    incoming: mpsc::Receiver<Request>,
+    queue: VecDeque<Job>,
+    queued_bytes: usize,
+    /// Who waits for the statement with this digest, whether it is queued or in flight.
+    waiters: BTreeMap<[u8; 32], Vec<Waiter>>,
+    /// The time of the newest command handed over, and the term in which that was.
+    last: Stamp,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Stamp {
+    time_ms: u64,
+    term: Option<u64>,
+}
+
+#[derive(Debug)]
+enum Job {
+    Item {
+        item: Item,
+        id: [u8; 32],
+        retries: u32,
+    },
+    Control {
+        control: Control,
+        answer: oneshot::Sender<Result<Outcome, SubmitError>>,
+        retries: u32,
+    },
+}
+
+#[derive(Debug)]
+struct Waiter {
+    answer: oneshot::Sender<Result<ItemOutcome, SubmitError>>,
+    /// Held until the answer is on its way.
+    _permit: Permit,
+}
+
+/// One command in flight, with the jobs that it holds.
+type Flight = BoxFuture<'static, (Vec<Job>, Result<Outcome, SubmitError>)>;
+
+impl<P: Propose> SequencerLoop<P> {
+    pub(super) fn new(
+        parts: SequencerParts<P>,
+        config: SequencerConfig,
+        incoming: mpsc::Receiver<Request>,
+    ) -> Self {
+        Self {
+            parts,
+            config,
+            incoming,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            waiters: BTreeMap::new(),
+            last: Stamp::default(),
+        }
+    }
+
+    /// Runs until `shutdown` resolves or every handle is gone. What is in flight then is reported
+    /// as unknown to its waiters.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
+        let mut flights: FuturesUnordered<Flight> = FuturesUnordered::new();
+        let mut tick = Instant::now() + self.config.tick;
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            if self.depart(&mut flights).await {
+                tick = Instant::now() + self.config.tick;
+            }
+            tokio::select! {
+                biased;
+                () = &mut shutdown => return,
+                Some((jobs, result)) = flights.next(), if !flights.is_empty() => {
+                    self.land(jobs, result);
+                }
+                request = self.incoming.recv() => match request {
+                    Some(request) => self.take(request),
+                    None if flights.is_empty() => return,
+                    None => {
+                        let Some((jobs, result)) = flights.next().await else { return };
+                        self.land(jobs, result);
+                    }
+                },
+                () = tokio::time::sleep_until(tick) => {
+                    tick = Instant::now() + self.config.tick;
+                    self.tick(&mut flights).await;
+                }
+            }
+        }
+    }
+
+    /// Takes a request, and all others that are already there: they share a command.
+    fn take(&mut self, request: Request) {
+        self.enqueue(request);
+        while let Ok(request) = self.incoming.try_recv() {
+            self.enqueue(request);
+        }
+    }
+
+    fn enqueue(&mut self, request: Request) {
+        match request {
+            Request::Item {
+                item,
+                permit,
+                answer,
+            } => {
+                let id = Sha256::digest(&item.statement).into();
+                let waiter = Waiter {
+                    answer,
+                    _permit: permit,
+                };
+                let waiters = self.waiters.entry(id).or_default();
+                waiters.push(waiter);
+                if waiters.len() == 1 {
+                    self.queued_bytes += item.encoded_len();
+                    self.queue.push_back(Job::Item {
+                        item,
+                        id,
+                        retries: 0,
+                    });
+                }
+            }
+            Request::Control { control, answer } => {
+                self.queue.push_back(Job::Control {
+                    control,
+                    answer,
+                    retries: 0,
+                });
+            }
+        }
+    }
+
+    /// Hands over as many commands as may go now; true if any did.
+    async fn depart(&mut self, flights: &mut FuturesUnordered<Flight>) -> bool {
+        let mut departed = false;
+        while flights.len() < self.config.window && self.may_depart(flights.len()) {
+            let now = self.stamp(flights).await;
+            let jobs = self.next_jobs();
+            let command = assemble(&jobs, now);
+            let flight = self.fly(command, jobs).await;
+            flights.push(flight);
+            departed = true;
+        }
+        departed
+    }
+
+    fn may_depart(&self, in_flight: usize) -> bool {
+        match self.queue.front() {
+            None => false,
+            // Cuts and heads are what others wait for; they never wait for a batch to fill.
+            Some(Job::Control { .. }) => true,
+            Some(Job::Item { .. }) => {
+                in_flight == 0 || self.queued_bytes >= self.config.batch_bytes_goal
+            }
+        }
+    }
+
+    /// The jobs of the next command: one control command, or as many statements as fit.
+    fn next_jobs(&mut self) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        let mut bytes = Batch::OVERHEAD;
+        while let Some(job) = self.queue.pop_front() {
+            match &job {
+                Job::Control { .. } if jobs.is_empty() => {
+                    jobs.push(job);
+                    break;
+                }
+                Job::Item { item, .. }
+                    if jobs.len() < BATCH_ITEMS_MAX
+                        && bytes + item.encoded_len() <= COMMAND_BYTES_MAX =>
+                {
+                    bytes += item.encoded_len();
+                    self.queued_bytes = self.queued_bytes.saturating_sub(item.encoded_len());
+                    jobs.push(job);
+                }
+                Job::Control { .. } | Job::Item { .. } => {
+                    self.queue.push_front(job);
+                    break;
+                }
+            }
+        }
+        jobs
+    }
+
+    /// The registration time of the next command: the clock's, never before the newest known and,
+    /// within a term, never further from it than apply accepts. After a long pause of the process
+    /// the distance is made up in ticks.
+    async fn stamp(&mut self, flights: &mut FuturesUnordered<Flight>) -> u64 {
+        let applied = self.parts.progress.borrow().clone();
+        let term = self.parts.propose.leading_term();
+        let now = self.parts.clock.unix_millis();
+        let last_ms = self.last.time_ms.max(applied.time.0);
+        let first_of_term = term != self.last.term && term != applied.time_term;
+        let mut time_ms = now.max(last_ms);
+        if applied.founded && !first_of_term {
+            let mut reached = last_ms;
+            for _ in 0..CATCH_UP_STEPS_MAX {
+                if time_ms - reached <= TIME_STEP_MS_MAX {
+                    break;
+                }
+                reached += TIME_STEP_MS_MAX;
+                let tick = Command::Tick { time_ms: reached };
+                let flight = self.fly(tick, Vec::new()).await;
+                flights.push(flight);
+            }
+            time_ms = time_ms.min(reached + TIME_STEP_MS_MAX);
+        }
+        self.last = Stamp { time_ms, term };
+        time_ms
+    }
+
+    /// Proposes now, and waits for the outcome in the returned future.
+    async fn fly(&self, command: Command, jobs: Vec<Job>) -> Flight {
+        let pending = match self.parts.propose.submit(command.encode()).await {
+            Ok(pending) => pending,
+            Err(error) => return ready((jobs, Err(error.into()))).boxed(),
+        };
+        let limit = self.config.commit_timeout;
+        async move {
+            let result = match timeout(limit, pending).await {
+                Ok(Ok(committed)) => Outcome::decode(&committed.outcome).map_err(|error| {
+                    tracing::error!(%error, "an outcome of our own cannot be read");
+                    SubmitError::OutcomeUnknown
+                }),
+                Ok(Err(error)) => Err(error.into()),
+                Err(_elapsed) => Err(SubmitError::OutcomeUnknown),
+            };
+            (jobs, result)
+        }
+        .boxed()
+    }
+
+    async fn tick(&mut self, flights: &mut FuturesUnordered<Flight>) {
+        let founded = self.parts.progress.borrow().founded;
+        if founded && self.parts.propose.leading_term().is_some() && flights.is_empty() {
+            let time_ms = self.stamp(flights).await;
+            let flight = self.fly(Command::Tick { time_ms }, Vec::new()).await;
+            flights.push(flight);
+        }
+    }
+
+    /// Answers everybody who waited for this command, or queues its jobs again where only its time
+    /// was refused: another leader had taken a later one.
+    fn land(&mut self, jobs: Vec<Job>, result: Result<Outcome, SubmitError>) {
+        let result = match result {
+            Ok(Outcome::TimeRefused { last_ms }) => {
+                self.last.time_ms = self.last.time_ms.max(last_ms);
+                return self.again(jobs);
+            }
+            other => other,
+        };
+        let mut items = match &result {
+            Ok(Outcome::Batch(items)) => items.clone(),
+            _ => Vec::new(),
+        }
+        .into_iter();
+        for job in jobs {
+            match job {
+                Job::Control { answer, .. } => reply(answer, result.clone()),
+                Job::Item { id, .. } => {
+                    let outcome = match &result {
+                        Ok(Outcome::Refused(violations)) => {
+                            Ok(ItemOutcome::Refused(violations.clone()))
+                        }
+                        Ok(_) => items.next().ok_or(SubmitError::OutcomeUnknown),
+                        Err(error) => Err(error.clone()),
+                    };
+                    self.answer(id, &outcome);
+                }
+            }
+        }
+    }
+
+    fn again(&mut self, jobs: Vec<Job>) {
+        for job in jobs.into_iter().rev() {
+            match job {
+                Job::Item { item, id, retries } if retries < TIME_RETRIES_MAX => {
+                    self.queued_bytes += item.encoded_len();
+                    self.queue.push_front(Job::Item {
+                        item,
+                        id,
+                        retries: retries + 1,
+                    });
+                }
+                Job::Control {
+                    control,
+                    answer,
+                    retries,
+                } if retries < TIME_RETRIES_MAX => {
+                    self.queue.push_front(Job::Control {
+                        control,
+                        answer,
+                        retries: retries + 1,
+                    });
+                }
+                Job::Item { id, .. } => self.answer(id, &Err(SubmitError::OutcomeUnknown)),
+                Job::Control { answer, .. } => reply(answer, Err(SubmitError::OutcomeUnknown)),
+            }
+        }
+    }
+
+    /// The first who waits gets the outcome; the others sent the same bytes again.
+    fn answer(&mut self, id: [u8; 32], outcome: &Result<ItemOutcome, SubmitError>) {
+        let repeated = match outcome {
+            Ok(ItemOutcome::Logged(logged)) => Ok(ItemOutcome::AlreadyLogged(*logged)),
+            other => other.clone(),
+        };
+        let waiters = self.waiters.remove(&id).unwrap_or_default();
+        for (place, waiter) in waiters.into_iter().enumerate() {
+            let outcome = if place == 0 {
+                outcome.clone()
+            } else {
+                repeated.clone()
+            };
+            reply(waiter.answer, outcome);
+        }
+    }
+}
+
+/// Sends an answer; who stopped waiting does not need it.
+fn reply<T>(answer: oneshot::Sender<T>, value: T) {
+    if answer.send(value).is_err() {
+        tracing::trace!("nobody waits for this outcome any more");
+    }
+}
+
+/// The command of one departure.
+fn assemble(jobs: &[Job], time_ms: u64) -> Command {
+    if let [Job::Control { control, .. }] = jobs {
+        return match control.clone() {
+            Control::Genesis(genesis) => Command::Genesis(Genesis { time_ms, ..genesis }),
+            Control::Cut => Command::Cut { time_ms },
+            Control::Publish(publish) => Command::Publish(publish),
+            Control::Blob(chunk) => Command::Blob(BlobChunk { time_ms, ..chunk }),
+            Control::Level(level) => Command::Level(level),
+        };
+    }
+    let items = jobs
+        .iter()
+        .filter_map(|job| match job {
+            Job::Item { item, .. } => Some(item.clone()),
+            Job::Control { .. } => None,
+        })
+        .collect();
+    Command::Batch(Batch { time_ms, items })
+}
