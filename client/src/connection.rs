@@ -12,7 +12,7 @@ use crate::error::ClientError;
 use crate::status::{Verdict, judge};
 
 /// Longest wait between two attempts.
-const BACKOFF_MAX: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_millis(250);
 /// First wait, after every endpoint has been tried once.
 const BACKOFF_MIN: Duration = Duration::from_millis(25);
 /// One attempt at most; a call has its own, longer deadline.

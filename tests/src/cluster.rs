@@ -231,6 +231,15 @@ impl Cluster {
         self.ledger_over(&self.nodes.iter().collect::<Vec<_>>())
     }
 
+    /// A ledger over some of the nodes.
+    pub fn ledger_among(&self, among: impl Fn(usize) -> bool) -> Ledger {
+        let nodes = self.nodes.iter().enumerate();
+        let chosen = nodes
+            .filter(|(position, _)| among(*position))
+            .map(|(_, node)| node);
+        self.ledger_over(&chosen.collect::<Vec<_>>())
+    }
+
     /// A ledger that asks one node alone.
     pub fn ledger_of(&self, position: usize) -> Ledger {
         self.ledger_over(&[&self.nodes[position]])

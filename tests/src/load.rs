@@ -27,11 +27,22 @@ pub struct Load {
 impl Load {
     /// Starts `callers` callers over all nodes, and one watcher of heads per node.
     pub fn start(cluster: &Cluster, hospital: &Hospital, history: &History, callers: u64) -> Self {
+        Self::start_among(cluster, hospital, history, callers, |_| true)
+    }
+
+    /// The same, with callers that talk only to some of the nodes; heads are watched on all.
+    pub fn start_among(
+        cluster: &Cluster,
+        hospital: &Hospital,
+        history: &History,
+        callers: u64,
+        among: impl Fn(usize) -> bool,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let sent = Arc::new(AtomicU64::new(0));
         let mut tasks = JoinSet::new();
         for _ in 0..callers {
-            let ledger = cluster.ledger();
+            let ledger = cluster.ledger_among(&among);
             let (hospital, history) = (hospital.clone(), history.clone());
             let (stop, sent) = (Arc::clone(&stop), Arc::clone(&sent));
             tasks.spawn(async move {

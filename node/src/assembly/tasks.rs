@@ -2,7 +2,7 @@
 
 use super::open::Materials;
 use super::{Doors, StartError, Supervisor, disk, freshness};
-use crate::config::{CosignVerify, Peer};
+use crate::config::{Config, CosignVerify, Peer};
 use crate::ledger::alarms::{Alarms, Probation, Standing, answers_needed};
 use crate::ledger::cosigner::{self, CosignerInputs, CosignerParts, HeadCosigner};
 use crate::ledger::exchange_client::{LeaderSink, PeerClients};
@@ -147,7 +147,11 @@ fn share(materials: &Materials, parts: &Parts, tls: &NodeTls) -> Result<Shared, 
         memories: Arc::new(PeerMemories::default()),
         own: Arc::new(OwnLedger::new(Arc::new(parts.ledger.clone()), own_origin)),
         cosigner: Arc::new(cosigner),
-        dialer: Arc::new(TlsDialer::new(materials.cluster, tls.peer_call.clone())),
+        dialer: Arc::new(TlsDialer::new(
+            materials.cluster,
+            tls.peer_call.clone(),
+            peer_addresses(&materials.config),
+        )),
         gate: Arc::new(TlsGate::new(materials.cluster)),
     })
 }
@@ -198,6 +202,13 @@ fn members(materials: &Materials) -> BTreeMap<u64, Member> {
                 },
             )
         })
+        .collect()
+}
+
+fn peer_addresses(config: &Config) -> BTreeMap<u64, String> {
+    let peers = config.peers.iter();
+    peers
+        .map(|peer| (peer.id, peer.address.to_string()))
         .collect()
 }
 

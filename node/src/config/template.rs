@@ -81,7 +81,7 @@ peer = {advertise_peer}
         advertise_peer = quoted(&config.advertise.peer.to_string()),
     );
     text.push_str(
-        "# The other nodes with which the cluster starts; later changes are made online.\n",
+        "# The other nodes with which the cluster starts; later changes are made online. The addresses\n# are how this node reaches them.\n",
     );
     for peer in &config.peers {
         // Writing to a String cannot fail.

@@ -3,6 +3,7 @@
 use crate::limits_server::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
 use crate::raft::{DialError, GateError, Member, PeerDialer, PeerGate};
 use crate::service::spiffe::{ClusterTag, node_dns, node_of};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tonic::Extensions;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
@@ -16,25 +17,38 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct TlsDialer {
     cluster: ClusterTag,
     tls: ClientTlsConfig,
+    /// How this node reaches others, by their id: what its operator wrote down goes before the
+    /// address that the membership holds, because networks look different from different places.
+    addresses: BTreeMap<u64, String>,
 }
 
 impl TlsDialer {
-    /// Shows and trusts what `tls` says, within one cluster.
-    pub fn new(cluster: ClusterTag, tls: ClientTlsConfig) -> Self {
-        Self { cluster, tls }
+    /// Shows and trusts what `tls` says, within one cluster. `addresses` are those of this node's
+    /// own configuration; nodes that came later are reached where the membership says.
+    pub fn new(
+        cluster: ClusterTag,
+        tls: ClientTlsConfig,
+        addresses: BTreeMap<u64, String>,
+    ) -> Self {
+        Self {
+            cluster,
+            tls,
+            addresses,
+        }
     }
 }
 
 impl PeerDialer for TlsDialer {
     fn dial(&self, id: u64, member: &Member) -> Result<Channel, DialError> {
+        let addr = self.addresses.get(&id).unwrap_or(&member.addr);
         let address = || DialError::Address {
             id,
-            addr: member.addr.clone(),
+            addr: addr.clone(),
         };
         let transport = |source| DialError::Transport { id, source };
         // The name check of TLS demands the certificate of this very node, whatever the address.
         let tls = self.tls.clone().domain_name(node_dns(self.cluster, id));
-        let endpoint = Endpoint::from_shared(format!("https://{}", member.addr))
+        let endpoint = Endpoint::from_shared(format!("https://{addr}"))
             .map_err(|_not_an_uri| address())?
             .tls_config(tls)
             .map_err(transport)?

@@ -6,6 +6,7 @@ use crate::ledger::door::{self, DoorView, Submission};
 use crate::ledger::exchange::{ExchangeError, ForwardTarget};
 use crate::ledger::outcome::ItemOutcome;
 use crate::ledger::sequencer::SubmitError;
+use crate::raft::Status;
 use crate::service::backend::{Backend, Disk, ReadFailure};
 use crate::service::convert;
 use crate::service::status::{Chain, Failure};
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
 use prost::Message as _;
 use std::sync::Arc;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 /// What the door said of one submission.
@@ -274,10 +276,25 @@ async fn forward(
         .ok_or_else(|| Failure::new(Reason::NoQuorum, "no leader is known; try again"))?;
     let left = until.saturating_duration_since(Instant::now());
     let bytes = Bytes::from(request.encode_to_vec());
-    let answer = backend.peers.forward_submit(leader, bytes, left).await;
-    let answer = answer.map_err(|error| forwarded(leader, error))?;
+    let answer = tokio::select! {
+        answer = backend.peers.forward_submit(leader, bytes, left) => {
+            answer.map_err(|error| forwarded(leader, error))?
+        }
+        // A leader that stands still keeps its connections open: waiting for it would cost the
+        // caller the whole deadline. Whether it took the statements is not known.
+        () = deposed(backend.consensus.status(), leader) => return Err(outcome_unknown()),
+    };
     pb::SubmitResponse::decode(answer)
         .map_err(|error| Failure::internal("the leader's answer cannot be read", &error))
+}
+
+/// Resolves when another node leads.
+async fn deposed(mut status: watch::Receiver<Status>, leader: u64) {
+    let other = |status: &Status| status.leader.is_some_and(|known| known != leader);
+    if status.wait_for(other).await.is_err() {
+        // The consensus has stopped, and with it everything that could still answer.
+        tracing::debug!(leader, "nobody leads any more");
+    }
 }
 
 /// What a failed forward means: only a refusal says that nothing was done.
