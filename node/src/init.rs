@@ -1,6 +1,7 @@
 //! `aimslogd init`: keys, certificates, genesis and configuration of a new cluster, in folders that
 //! are copied to where they belong.
 
+mod add;
 mod genesis;
 mod layout;
 mod pki;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
+pub use add::{AddError, Addition, add_node};
 pub use genesis::{Circumstances, ClusterKeys, Founding, GenesisError, found, statement_key};
 pub use layout::LayoutError;
 pub use pki::PkiError;
@@ -71,7 +73,7 @@ pub fn init(plan: &Plan, clock: &dyn Clock, rule_bundle: [u8; 32]) -> Result<Str
         let seat = Seat { id, node, cosigner };
         write_node(
             &top.folder(&node.label)?,
-            plan,
+            &node_config(plan, seat),
             seat,
             (&keys, &founding, &authorities),
         )?;
@@ -95,6 +97,11 @@ fn random_key() -> SigningKey {
     SigningKey::from_bytes(&Zeroizing::new(rand::random::<[u8; 32]>()))
 }
 
+/// The names of the authorities, which stand in every certificate that they sign.
+const PEER_AUTHORITY: &str = "aimslog peer authority";
+const CLIENT_AUTHORITY: &str = "aimslog client authority";
+const ADMIN_AUTHORITY: &str = "aimslog admin authority";
+
 /// One authority per purpose, so that no certificate opens two kinds of doors.
 struct Authorities {
     peer: Authority,
@@ -105,9 +112,9 @@ struct Authorities {
 impl Authorities {
     fn new(now: u64) -> Result<Self, PkiError> {
         Ok(Self {
-            peer: Authority::new("aimslog peer authority", now)?,
-            client: Authority::new("aimslog client authority", now)?,
-            admin: Authority::new("aimslog admin authority", now)?,
+            peer: Authority::new(PEER_AUTHORITY, now)?,
+            client: Authority::new(CLIENT_AUTHORITY, now)?,
+            admin: Authority::new(ADMIN_AUTHORITY, now)?,
         })
     }
 
@@ -134,12 +141,12 @@ struct Seat<'a> {
 
 fn write_node(
     folder: &Folder,
-    plan: &Plan,
+    config: &Config,
     seat: Seat<'_>,
     (keys, founding, authorities): (&ClusterKeys, &Founding, &Authorities),
 ) -> Result<(), InitError> {
     let cluster = ClusterTag::of(founding.cluster_id.as_bytes());
-    folder.public("aimslogd.toml", node_config(plan, seat).effective())?;
+    folder.public("aimslogd.toml", config.effective())?;
     folder.public("genesis.cose", &founding.genesis)?;
     folder.public("keys.cose", &founding.keys)?;
     folder.folder("data")?;

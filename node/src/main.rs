@@ -34,6 +34,8 @@ enum Command {
     },
     /// Makes a new cluster: one folder per node and operator, with keys and certificates.
     Init(InitArguments),
+    /// Makes the folder of a node that is to join a running cluster, for `aimslog cluster replace`.
+    AddNode(AddArguments),
     /// Prints the version.
     Version,
 }
@@ -55,6 +57,28 @@ struct InitArguments {
     #[arg(long, value_name = "DIR", default_value = "aimslog-cluster")]
     dir: PathBuf,
     /// The address that every node binds. Without it: a loopback host as it is, else 0.0.0.0.
+    #[arg(long, value_name = "IP")]
+    bind: Option<IpAddr>,
+}
+
+#[derive(Debug, clap::Args)]
+struct AddArguments {
+    /// The folder that `init` wrote, with authority/; the new node's folder is made in it.
+    #[arg(long, value_name = "DIR")]
+    from: PathBuf,
+    /// The folder of another node of the cluster, for the keys that every node holds.
+    #[arg(long, value_name = "DIR")]
+    like: PathBuf,
+    /// The new node, as for `init`.
+    #[arg(long)]
+    node: NodeSpec,
+    /// Its number, which no node of the cluster has ever had.
+    #[arg(long)]
+    id: u64,
+    /// The number of the node in whose place it comes.
+    #[arg(long, value_name = "ID")]
+    replaces: Option<u64>,
+    /// The address that it binds, as for `init`.
     #[arg(long, value_name = "IP")]
     bind: Option<IpAddr>,
 }
@@ -93,6 +117,7 @@ fn main() -> ExitCode {
             Err(error) => fail(&error, EXIT_USAGE),
         },
         Command::Init(arguments) => init_cluster(arguments),
+        Command::AddNode(arguments) => add_node(arguments),
         Command::Version => {
             say(&format!("aimslogd {}\n", env!("CARGO_PKG_VERSION")));
             ExitCode::SUCCESS
@@ -109,6 +134,24 @@ fn init_cluster(arguments: InitArguments) -> ExitCode {
         bind: arguments.bind,
     };
     match init::init(&plan, &SystemClock, run::rule_bundle_digest()) {
+        Ok(words) => {
+            say(&words);
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error, EXIT_USAGE),
+    }
+}
+
+fn add_node(arguments: AddArguments) -> ExitCode {
+    let addition = init::Addition {
+        from: arguments.from,
+        like: arguments.like,
+        node: arguments.node,
+        id: arguments.id,
+        replaces: arguments.replaces,
+        bind: arguments.bind,
+    };
+    match init::add_node(&addition, &SystemClock) {
         Ok(words) => {
             say(&words);
             ExitCode::SUCCESS

@@ -33,7 +33,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// id is never used twice. Repeat the command if it was cut off: it goes on where it stopped.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example: aimslogd add-node --from aimslog-cluster --node n4=10.0.0.4:7000 --id 4
+Example: aimslogd add-node --from aimslog-cluster --like n1 --node n4=10.0.0.4:7000 --id 4 --replaces 2
          (copy the folder n4 to its machine, start it, then)
          aimslog cluster replace 2 n4/node.toml --operator-key op1.seed --operator-key op2.seed")]
 pub(crate) struct Replace {

@@ -78,12 +78,8 @@ impl Authority {
             name: name.to_owned(),
             source,
         };
-        let seconds = i64::try_from(unix_seconds).unwrap_or(i64::MAX);
-        let now = OffsetDateTime::from_unix_timestamp(seconds)?;
-        let mut params = CertificateParams::new(Vec::new()).map_err(error)?;
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let now = moment(unix_seconds)?;
+        let mut params = authority_params(name).map_err(error)?;
         params.not_before = now - BACKDATE;
         params.not_after = now + Duration::days(AUTHORITY_DAYS);
         let key = KeyPair::generate().map_err(error)?;
@@ -96,6 +92,28 @@ impl Authority {
             pem,
             issuer: Issuer::new(params, key),
             now,
+        })
+    }
+
+    /// The authority of this name from the PEM of its certificate and its key.
+    pub(super) fn restore(
+        name: &str,
+        (cert, key): (&[u8], &[u8]),
+        unix_seconds: u64,
+    ) -> Result<Self, PkiError> {
+        let error = |source| PkiError::Certificate {
+            name: name.to_owned(),
+            source,
+        };
+        let pem = PemPair {
+            cert: String::from_utf8_lossy(cert).into_owned(),
+            key: String::from_utf8_lossy(key).into_owned().into(),
+        };
+        let pair = KeyPair::from_pem(&pem.key).map_err(error)?;
+        Ok(Self {
+            issuer: Issuer::new(authority_params(name).map_err(error)?, pair),
+            pem,
+            now: moment(unix_seconds)?,
         })
     }
 
@@ -176,6 +194,20 @@ impl Authority {
             key: key.serialize_pem().into(),
         })
     }
+}
+
+fn moment(unix_seconds: u64) -> Result<OffsetDateTime, PkiError> {
+    let seconds = i64::try_from(unix_seconds).unwrap_or(i64::MAX);
+    Ok(OffsetDateTime::from_unix_timestamp(seconds)?)
+}
+
+/// What an authority is, except for how long: a certificate that it signs names it by this.
+fn authority_params(name: &str) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(params)
 }
 
 /// Whether a host is this machine only.

@@ -1,0 +1,212 @@
+//! `aimslogd add-node`: the folder of a node that joins a running cluster.
+//!
+//! The authority makes its certificates, a node of the cluster lends what every voter holds (log,
+//! receipt and service key), and only the cosigner key and the id are new. The node may vote once
+//! the operators have admitted it: `aimslog cluster replace` reads the `node.toml` written here.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use aimslog_proto::statement::UnverifiedStatement;
+use aimslog_proto::statement::id::EntryId;
+use aimslog_proto::system::{Genesis, Payload as _};
+use aimslog_proto::tlog::{KeyName, VerifierKey};
+
+use super::genesis::{ClusterKeys, Founding};
+use super::layout::Folder;
+use super::pki::Authority;
+use super::plan::{NodeSpec, Plan, node_name};
+use super::{Authorities, InitError, Seat, node_config, random_key, write_node};
+use crate::clock::Clock;
+use crate::config::{HostPort, Peer};
+use crate::identity::{SecretError, read_seed};
+
+/// A node that is to join.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addition {
+    /// The folder that `init` wrote: `authority/` is read, the node's folder is written into it.
+    pub from: PathBuf,
+    /// The folder of a node of the cluster: its genesis, receipt-key statement and service keys.
+    pub like: PathBuf,
+    /// The new node.
+    pub node: NodeSpec,
+    /// Its number, which no node of the cluster has ever had.
+    pub id: u64,
+    /// The node in whose place it comes; it is not named as a peer.
+    pub replaces: Option<u64>,
+    /// As in [`Plan::bind`].
+    pub bind: Option<std::net::IpAddr>,
+}
+
+/// Why no folder was made.
+#[derive(Debug, thiserror::Error)]
+pub enum AddError {
+    /// A file of the authority or of the other node.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A key of the other node.
+    #[error(transparent)]
+    Key(#[from] SecretError),
+    /// What should be the genesis is none.
+    #[error("{path} is no genesis: {why}")]
+    Genesis {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// The number is zero or was given before.
+    #[error("node {id}: a number above zero that no node of the cluster has ever had")]
+    Id {
+        /// The number.
+        id: u64,
+    },
+    /// Writing the folder.
+    #[error(transparent)]
+    Write(#[from] InitError),
+}
+
+/// Makes the folder and returns the words for the person who asked for it. Nothing is overwritten.
+pub fn add_node(addition: &Addition, clock: &dyn Clock) -> Result<String, AddError> {
+    let path = addition.like.join("genesis.cose");
+    let genesis_bytes = read(&path)?;
+    let genesis = genesis(&path, &genesis_bytes)?;
+    let taken = genesis
+        .nodes
+        .iter()
+        .any(|node| node.id.number() == addition.id);
+    if addition.id == 0 || taken {
+        return Err(AddError::Id { id: addition.id });
+    }
+    let keys = lent_keys(&addition.like)?;
+    let founding = Founding {
+        cluster_id: EntryId::of(&genesis_bytes),
+        genesis: genesis_bytes,
+        keys: read(&addition.like.join("keys.cose"))?,
+        trust_policy: genesis.policy.trust.clone(),
+    };
+    let authorities = authorities(&addition.from.join("authority"), clock.unix_seconds())?;
+    let cosigner = random_key();
+    let seat = Seat {
+        id: addition.id,
+        node: &addition.node,
+        cosigner: &cosigner,
+    };
+    let plan = Plan {
+        origin: genesis.origin.clone(),
+        nodes: vec![addition.node.clone()],
+        operators: genesis.operators.len(),
+        folder: addition.from.clone(),
+        bind: addition.bind,
+    };
+    let mut config = node_config(&plan, seat);
+    config.peers = peers(&genesis, addition.replaces);
+    let path = addition.from.join(&addition.node.label);
+    let folder = Folder::empty(&path).map_err(InitError::from)?;
+    write_node(&folder, &config, seat, (&keys, &founding, &authorities))?;
+    let name = node_name(&genesis.origin, addition.id);
+    let name = KeyName::new(name).map_err(|_too_long| AddError::Id { id: addition.id })?;
+    let vkey = VerifierKey::cosignature_v1(name, &cosigner.verifying_key());
+    folder
+        .public("node.toml", node_file(addition, &vkey))
+        .map_err(InitError::from)?;
+    Ok(words(addition, &path))
+}
+
+/// What `aimslog cluster replace` reads.
+fn node_file(addition: &Addition, vkey: &VerifierKey) -> String {
+    format!(
+        "id = {}\npeer = \"{}\"\ncosigner = \"{vkey}\"\n",
+        addition.id, addition.node.peer
+    )
+}
+
+fn words(addition: &Addition, path: &Path) -> String {
+    let (label, id) = (&addition.node.label, addition.id);
+    let mut text = format!(
+        "\
+node {id} is made in {path}
+
+1. Copy {path} to {host}, to no other place, and destroy it here but for node.toml.
+2. Check and start: aimslogd check --config aimslogd.toml; aimslogd run --config aimslogd.toml
+3. Let it in, with as many operators as genesis asks for:
+   aimslog cluster replace {old} {label}/node.toml --operator-key FILE --operator-key FILE
+",
+        path = path.display(),
+        host = addition.node.peer.host(),
+        old = addition
+            .replaces
+            .map_or_else(|| "OLD".to_owned(), |old| old.to_string()),
+    );
+    // Writing to a String cannot fail.
+    let _infallible = writeln!(text, "4. Take authority/ offline again.");
+    text
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, AddError> {
+    std::fs::read(path).map_err(|source| AddError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn genesis(path: &Path, bytes: &[u8]) -> Result<Genesis, AddError> {
+    let malformed = |why: String| AddError::Genesis {
+        path: path.to_owned(),
+        why,
+    };
+    let statement =
+        UnverifiedStatement::parse(bytes).map_err(|error| malformed(error.to_string()))?;
+    Genesis::decode(statement.payload()).map_err(|error| malformed(error.to_string()))
+}
+
+/// The keys that every voter holds.
+fn lent_keys(like: &Path) -> Result<ClusterKeys, AddError> {
+    let seed = |name: &str| read_seed(&like.join("keys").join(name));
+    Ok(ClusterKeys {
+        log: seed("log.seed")?,
+        receipt: seed("receipt.seed")?,
+        service: seed("service.seed")?,
+        cosigners: Vec::new(),
+        operators: Vec::new(),
+    })
+}
+
+fn authorities(folder: &Path, now: u64) -> Result<Authorities, AddError> {
+    let authority = |file: &str, name: &str| {
+        let cert = read(&folder.join(format!("{file}.pem")))?;
+        let key = zeroize::Zeroizing::new(read(&folder.join(format!("{file}.key")))?);
+        let restored = Authority::restore(name, (&cert, &key), now);
+        Ok::<_, AddError>(restored.map_err(InitError::from)?)
+    };
+    Ok(Authorities {
+        peer: authority("peer-ca", super::PEER_AUTHORITY)?,
+        client: authority("client-ca", super::CLIENT_AUTHORITY)?,
+        admin: authority("admin-ca", super::ADMIN_AUTHORITY)?,
+    })
+}
+
+/// The other nodes, as genesis names them. Raft brings the new node up to date about later ones.
+fn peers(genesis: &Genesis, replaces: Option<u64>) -> Vec<Peer> {
+    genesis
+        .nodes
+        .iter()
+        .filter(|node| Some(node.id.number()) != replaces)
+        .filter_map(|node| {
+            Some(Peer {
+                id: node.id.number(),
+                name: node_name(&genesis.origin, node.id.number()),
+                address: node.label.parse::<HostPort>().ok()?,
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;
