@@ -1,5 +1,10 @@
 //! A node that has forgotten what it promised neither votes, acknowledges nor signs, and says which
 //! guard fired. The others go on.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of a test end it where something they need is missing"
+)]
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,9 @@
 //! The leader dies, or stands still: how long until writes go on, and how fresh heads stay.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of a test end it where something they need is missing"
+)]
 
 use std::time::Duration;
 

@@ -1,5 +1,11 @@
 //! One node cut off from the others, by proxies on every link between nodes: the majority goes on,
 //! the minority neither acknowledges, publishes nor discloses, and heals by itself.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of a test end it where something they need is missing"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;
