@@ -5,6 +5,7 @@
 
 mod disk;
 mod freshness;
+mod lifecycle;
 mod open;
 mod tasks;
 #[cfg(test)]
@@ -199,7 +200,7 @@ impl Node {
         // Boxed: it holds everything a node is made of while it is put together.
         let opening = open::open(&supervisor, materials, (doors, tls), clients);
         let consensus = Box::pin(opening).await?;
-        tracing::info!(client = %addresses.client, peer = %addresses.peer, admin = %addresses.admin, "node runs");
+        tracing::info!(client = %addresses.client, peer = %addresses.peer, admin = %addresses.admin, "started");
         Ok(Self {
             addresses,
             consensus,

@@ -106,11 +106,9 @@ fn pool(name: &'static str) -> Result<Runtime, RunError> {
 }
 
 fn start_logging(config: &Config) {
-    // The filter was parsed when the configuration was checked.
-    let filter =
-        EnvFilter::try_new(&config.log_filter).unwrap_or_else(|_checked| EnvFilter::new("info"));
+    let asked = std::env::var("RUST_LOG").ok();
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(filter(asked.as_deref(), &config.log_filter))
         .with_writer(std::io::stderr);
     let started = match config.log_format {
         LogFormat::Text => builder.with_ansi(false).try_init(),
@@ -118,5 +116,41 @@ fn start_logging(config: &Config) {
     };
     if let Err(error) = started {
         tracing::debug!(%error, "logging runs already");
+    }
+}
+
+/// What the environment asks for, else the configuration. openraft tells every step of its own at
+/// info, thousands of lines in a minute of load, so it stays at warn unless it is named.
+fn filter(environment: Option<&str>, configured: &str) -> EnvFilter {
+    let asked = environment.filter(|asked| !asked.is_empty());
+    asked
+        .into_iter()
+        .chain([configured, "info"])
+        .find_map(|directives| EnvFilter::try_new(format!("openraft=warn,{directives}")).ok())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn openraft_is_quiet_unless_it_is_named() {
+        let table = [
+            ("configured", None, "info", "openraft=warn,info"),
+            ("named", None, "info,openraft=debug", "openraft=debug,info"),
+            ("environment", Some("debug"), "info", "openraft=warn,debug"),
+            (
+                "empty environment",
+                Some(""),
+                "error",
+                "openraft=warn,error",
+            ),
+            ("no filter", Some("a=b=c"), "error", "openraft=warn,error"),
+        ];
+        for (name, environment, configured, expected) in table {
+            let filter = filter(environment, configured);
+            assert_eq!(filter.to_string(), expected, "{name}");
+        }
     }
 }

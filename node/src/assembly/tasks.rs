@@ -1,7 +1,7 @@
 //! The tasks of a running node, and the services on its three listeners.
 
 use super::open::Materials;
-use super::{Doors, StartError, Supervisor, disk, freshness};
+use super::{Doors, StartError, Supervisor, disk, freshness, lifecycle};
 use crate::config::{Config, CosignVerify, Peer};
 use crate::ledger::alarms::{Alarms, Probation, Standing, answers_needed};
 use crate::ledger::cosigner::{self, CosignerInputs, CosignerParts, HeadCosigner};
@@ -314,6 +314,7 @@ fn spawn_tasks(
         signals.fresh,
         stop.clone(),
     ));
+    tasks.spawn(lifecycle::watch(status, progress(), stop.clone()));
 }
 
 fn spawn_publisher(

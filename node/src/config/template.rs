@@ -172,7 +172,8 @@ reserve_mib = {reserve}
 [log]
 # \"text\" or \"json\".
 format = {format}
-# What is logged, for example \"info\" or \"info,aimslog_node::raft=debug\".
+# What is logged, for example \"info\" or \"info,aimslog_node::raft=debug\". openraft stays at warn
+# unless it is named. The environment variable RUST_LOG overrides this.
 filter = {filter}
 ",
         interval = config.checkpoint_interval.as_millis(),
