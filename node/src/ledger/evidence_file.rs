@@ -19,6 +19,7 @@ use aimslog_proto::{
 use super::{
     apply::ApplyError,
     payload::{self, PayloadRow},
+    policy_steps::{policy_changes, policy_steps},
     reader,
     row::{EntryRow, HeadRow},
     tree,
@@ -325,28 +326,12 @@ impl<'a, R: Rows + ?Sized> Chain<'a, R> {
 
     /// The records that changed the policy, each with the head that led over.
     fn policy_steps(&mut self) -> Result<Vec<PolicyStep>, EvidenceFileError> {
-        let mut steps = Vec::new();
-        let mut at = LeafIndex(self.size.0.saturating_sub(1));
-        while let Some((since, _)) = self.registry.policy_at(at)
-            && since.0 > 0
-        {
+        for since in policy_changes(self.registry, self.size) {
             self.indices.insert(since);
             let entry = self.entry(since)?;
             self.lead_to_signer(&entry, since)?;
-            if let Some(head) = reader::head_at_or_above(self.rows, TreeSize(since.0 + 1))? {
-                let proof = tree::inclusion(self.rows, since, TreeSize(head.size))?;
-                steps.push(PolicyStep {
-                    checkpoint: note_text(&head)?,
-                    index: since,
-                    proof: proof
-                        .map(|proof| proof.hashes().to_vec())
-                        .unwrap_or_default(),
-                });
-            }
-            at = LeafIndex(since.0 - 1);
         }
-        steps.reverse();
-        Ok(steps)
+        Ok(policy_steps(self.rows, self.registry, self.size)?)
     }
 
     fn entries(&self) -> Result<Vec<FileEntry>, EvidenceFileError> {

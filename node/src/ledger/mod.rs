@@ -34,6 +34,7 @@ pub mod machine;
 pub mod outcome;
 pub mod own_ledger;
 pub mod payload;
+pub mod policy_steps;
 pub mod progress;
 pub mod publisher;
 pub mod publisher_state;
@@ -50,4 +51,4 @@ mod exchange_wire;
 mod founding;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

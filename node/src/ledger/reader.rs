@@ -218,8 +218,17 @@ pub fn head_at_or_above(
     rows: &(impl Rows + ?Sized),
     size: TreeSize,
 ) -> Result<Option<HeadRow>, StateError> {
+    heads_from(rows, size, 1).map(|mut heads| heads.pop())
+}
+
+/// At most `limit` kept heads of at least `size` entries, by size and then by age, oldest first.
+pub fn heads_from(
+    rows: &(impl Rows + ?Sized),
+    size: TreeSize,
+    limit: usize,
+) -> Result<Vec<HeadRow>, StateError> {
     let range = table(&codec::head_by_size(0, 0)).starting_at(&codec::head_by_size(size.0, 0));
-    read_heads(rows, &range, 1).map(|mut heads| heads.pop())
+    read_heads(rows, &range, limit)
 }
 
 /// The newest kept head published at or before this registration time.

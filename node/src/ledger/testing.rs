@@ -13,9 +13,9 @@ use aimslog_proto::{
     },
     system::{
         Admission, Genesis, Holder, Keys, Making, NodeEntry, NodeId, Operator, Organization,
-        OrganizationId, Payload, PolicyTexts, Principal, PrincipalChange, PrincipalId, ReceiptKey,
-        add_approval, approve_record, prove_principal_key, prove_receipt_key, registry::Registry,
-        sign_record,
+        OrganizationId, Payload, PolicyChange, PolicyTexts, Principal, PrincipalChange,
+        PrincipalId, ReceiptKey, add_approval, approve_record, prove_principal_key,
+        prove_receipt_key, registry::Registry, sign_record,
     },
     time::UnixSeconds,
     tlog::{
@@ -62,7 +62,8 @@ fn dalek(seed: u8) -> ed25519_dalek::SigningKey {
 }
 
 const LOG_SEED: u8 = 40;
-const NODE_SEEDS: [u8; 3] = [41, 42, 43];
+/// Nodes 1 to 3 are there from genesis on; node 4 takes part in [`World::policy`] alone.
+const NODE_SEEDS: [u8; 4] = [41, 42, 43, 44];
 
 impl World {
     pub(crate) fn new() -> Self {
@@ -94,15 +95,49 @@ impl World {
         )
     }
 
-    fn genesis_record(&self) -> Genesis {
-        let cosigners: Vec<VerifierKey> = (0..3)
-            .map(|place| {
-                let key = dalek(NODE_SEEDS[place]).verifying_key();
-                VerifierKey::cosignature_v1(self.node_name(place), &key)
-            })
-            .collect();
-        let policy = Policy::threshold(&self.log_key(), &cosigners, 2).unwrap();
+    fn cosigner(&self, place: usize) -> VerifierKey {
+        let key = dalek(NODE_SEEDS[place]).verifying_key();
+        VerifierKey::cosignature_v1(self.node_name(place), &key)
+    }
+
+    /// Two of the nodes at these places, counted from 0. Genesis has `[0, 1, 2]`.
+    pub(crate) fn policy(&self, places: [usize; 3]) -> PolicyTexts {
+        self.two_of(&places.map(|place| self.cosigner(place)))
+    }
+
+    fn two_of(&self, cosigners: &[VerifierKey]) -> PolicyTexts {
+        let policy = Policy::threshold(&self.log_key(), cosigners, 2).unwrap();
         let policy = String::from_utf8(policy.as_bytes().to_vec()).unwrap();
+        PolicyTexts {
+            publish: policy.clone(),
+            trust: policy,
+        }
+    }
+
+    /// Two of three cosigners that this ledger never had.
+    pub(crate) fn policy_of_strangers(&self) -> PolicyTexts {
+        let cosigners = [91, 92, 93].map(|seed| {
+            let name = KeyName::new(format!("{}/node/{seed}", self.origin)).unwrap();
+            VerifierKey::cosignature_v1(name, &dalek(seed).verifying_key())
+        });
+        self.two_of(&cosigners)
+    }
+
+    /// Both operators put `texts` in force after `before`.
+    pub(crate) fn policy_change(&self, before: &PolicyTexts, texts: PolicyTexts) -> Bytes {
+        let change = PolicyChange {
+            predecessor: before.digest(),
+            texts,
+            approvals: Vec::new(),
+        };
+        let approval = approve_record(&change, &self.operators[1]).unwrap();
+        let change = add_approval(change, approval);
+        let id = change.texts.digest()[0];
+        self.record(&change, id, &self.operators[0])
+    }
+
+    fn genesis_record(&self) -> Genesis {
+        let cosigners: Vec<VerifierKey> = (0..3).map(|place| self.cosigner(place)).collect();
         let nodes = (1..).zip(cosigners).map(|(id, cosigner)| NodeEntry {
             id: NodeId::new(id).unwrap(),
             label: format!("n{id}"),
@@ -123,10 +158,7 @@ impl World {
                 .to_vec(),
             operators_required: 2,
             nodes: nodes.collect(),
-            policy: PolicyTexts {
-                publish: policy.clone(),
-                trust: policy,
-            },
+            policy: self.policy([0, 1, 2]),
             log_key: self.log_key(),
             receipt_key: self.receipt.public_key(),
             service_key: self.service.public_key(),
@@ -242,16 +274,22 @@ impl World {
 
     /// A cosigned note over this head, by so many nodes, with its receipt.
     pub(crate) fn publish(&self, size: u64, root: RootHash, cosigners: usize) -> Publish {
+        let places: Vec<usize> = (0..cosigners).collect();
+        self.publish_by(size, root, &places)
+    }
+
+    /// A cosigned note over this head, by the nodes at these places, with its receipt.
+    pub(crate) fn publish_by(&self, size: u64, root: RootHash, places: &[usize]) -> Publish {
         let head = TreeHead {
             size: aimslog_proto::tlog::TreeSize(size),
             root,
         };
         let checkpoint = Checkpoint::new(self.origin.clone(), head);
         let mut note = checkpoint.sign(&dalek(LOG_SEED)).unwrap();
-        for (place, seed) in NODE_SEEDS.into_iter().enumerate().take(cosigners) {
+        for place in places.iter().copied() {
             let name = self.node_name(place);
             let time = UnixSeconds(START_MS / 1000);
-            let key = dalek(seed);
+            let key = dalek(NODE_SEEDS[place]);
             note.add(cosignature::sign(note.text(), time, &name, &key).unwrap())
                 .unwrap();
         }

@@ -1,6 +1,7 @@
 //! Evidence files: built from a snapshot under one head, sent in chunks.
 
 use crate::ledger::payload::{self, PayloadRow};
+use crate::ledger::policy_steps::{policy_changes, policy_steps};
 use crate::ledger::row::{EntryRow, HeadRow};
 use crate::ledger::state::TypedRows;
 use crate::ledger::tree;
@@ -120,6 +121,11 @@ pub(super) fn build(
     for index in [0, 1] {
         add(rows, index, &mut chain)?;
     }
+    for change in policy_changes(registry, TreeSize(head.size)) {
+        let entry: EntryRow = rows.expect_value(&codec::entry(change.0))?;
+        follow(rows, registry, &entry.statement, &mut chain)?;
+        add(rows, change.0, &mut chain)?;
+    }
     let indices: Vec<LeafIndex> = wanted
         .indices
         .iter()
@@ -153,7 +159,7 @@ pub(super) fn build(
         chain,
         proof: proof.hashes().to_vec(),
         heads: other_heads(rows, wanted.since, &head)?,
-        policy_steps: Vec::new(),
+        policy_steps: policy_steps(rows, registry, TreeSize(head.size))?,
     };
     let text = file
         .print()
@@ -281,3 +287,6 @@ pub(super) fn chunks(file: &[u8]) -> ChunkStream<pb::GetEvidenceResponse> {
         .collect();
     Box::pin(tokio_stream::iter(pieces))
 }
+
+#[cfg(test)]
+mod tests;

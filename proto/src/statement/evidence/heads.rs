@@ -168,13 +168,36 @@ pub(super) fn check_other(
     Ok(head)
 }
 
+/// Walks all changes of policy from the verifier's own on, and returns the policies on the way. Steps
+/// before the first that the verifier's policy accepts are older than it; from there on none fails.
+pub(super) fn walk_all(
+    steps: &[PolicyStep],
+    chain: &[FileEntry],
+    own: &Policy,
+) -> Result<Vec<Policy>, String> {
+    let mut policies = Vec::new();
+    let mut older = None;
+    for (position, step) in steps.iter().enumerate() {
+        match walk(step, chain, policies.last().unwrap_or(own)) {
+            Ok(next) => policies.push(next),
+            Err(sentence) => {
+                let sentence = format!("change of policy {position}: {sentence}");
+                if !policies.is_empty() {
+                    return Err(sentence);
+                }
+                older.get_or_insert(sentence);
+            }
+        }
+    }
+    match older {
+        Some(sentence) if policies.is_empty() => Err(sentence),
+        _ => Ok(policies),
+    }
+}
+
 /// Walks one change of policy: the head of the step satisfies the policy before and after, and
 /// holds the record that changes it. The record's own signatures are checked with the chain.
-pub(super) fn walk(
-    step: &PolicyStep,
-    chain: &[FileEntry],
-    before: &Policy,
-) -> Result<Policy, String> {
+fn walk(step: &PolicyStep, chain: &[FileEntry], before: &Policy) -> Result<Policy, String> {
     let head = AcceptedHead::check(&step.checkpoint, before).map_err(|(_, sentence)| sentence)?;
     let entry = chain.iter().find(|entry| entry.index == step.index);
     let entry = entry.ok_or("the record is not in the chain")?;

@@ -1,7 +1,7 @@
 //! From bytes to a report: everything is recomputed, nothing in the input is believed.
 
 use super::file::{EvidenceError, EvidenceFile};
-use super::heads::{AcceptedHead, History, check_other, walk};
+use super::heads::{AcceptedHead, History, check_other, walk_all};
 use super::record::Context;
 use super::report::{Code, Findings, HeldOutside, Input, Report};
 use super::{chain, input};
@@ -136,19 +136,17 @@ impl Verification {
         let mut policies = vec![policy.clone()];
         let mut accepted = AcceptedHead::check(&file.head.checkpoint, policy);
         if accepted.is_err() && !file.policy_steps.is_empty() {
-            let mut current = policy.clone();
-            for (position, step) in file.policy_steps.iter().enumerate() {
-                match walk(step, &file.chain, &current) {
-                    Ok(next) => current = next,
-                    Err(sentence) => {
-                        let sentence = format!("change of policy {position}: {sentence}");
-                        self.findings.add(Code::PolicyStepWrong, sentence);
-                        return None;
-                    }
+            match walk_all(&file.policy_steps, &file.chain, policy) {
+                Ok(walked) => policies.extend(walked),
+                Err(sentence) => {
+                    self.findings.add(Code::PolicyStepWrong, sentence);
+                    return None;
                 }
-                policies.push(current.clone());
             }
-            accepted = AcceptedHead::check(&file.head.checkpoint, &current);
+            accepted = match policies.last() {
+                Some(newest) => AcceptedHead::check(&file.head.checkpoint, newest),
+                None => accepted,
+            };
         }
         match accepted {
             Ok(head) if head.origin == file.origin => Some((head, policies)),
