@@ -101,15 +101,15 @@ say 'three nodes are healthy, the cluster is founded'
 aimslog() { compose run --rm -T cli "$@"; }
 shell() { compose run --rm -T --entrypoint bash cli -c "$1"; }
 
-aimslog key generate -o /work/admin.seed
-aimslog org add acme --admin-key /work/admin.seed --operator-key /handout/operator-1/operator.seed
+aimslog key generate -o /files/admin.seed
+aimslog org add acme --admin-key /files/admin.seed --operator-key /handout/operator-1/operator.seed
 submit() {
   local number=$1
-  sed "s/NUMBER/$number/g" "$here/record.json" | shell "cat > /work/record-$number.json"
-  aimslog --org acme --key /work/admin.seed submit "/work/record-$number.json" \
-    --wait receipt --evidence-dir "/work/evidence-$number"
+  sed "s/NUMBER/$number/g" "$here/record.json" | shell "cat > /files/record-$number.json"
+  aimslog --org acme --key /files/admin.seed submit "/files/record-$number.json" \
+    --wait receipt --evidence-dir "/files/evidence-$number"
 }
-shell 'mkdir -p /work/evidence-1 /work/evidence-2'
+shell 'mkdir -p /files/evidence-1 /files/evidence-2'
 submit 1
 say 'record 1 is in the log'
 
@@ -123,8 +123,8 @@ submit 2
 say 'record 2 is in the log, with two of three nodes'
 
 # Offline: no network at all, and nothing but the policy and the files.
-docker run --rm --network none -v "${project}_work:/work:ro" -v "${project}_handout:/handout:ro" "$AIMSLOG_IMAGE" \
-  bash -c 'set -e; files=(/work/evidence-*/*.evidence.json); [ "${#files[@]}" -eq 2 ]
+docker run --rm --network none -v "${project}_files:/files:ro" -v "${project}_handout:/handout:ro" "$AIMSLOG_IMAGE" \
+  bash -c 'set -e; files=(/files/evidence-*/*.evidence.json); [ "${#files[@]}" -eq 2 ]
            for file in "${files[@]}"; do aimslog verify "$file" --policy /handout/public/policy.txt; done'
 say 'both records verify offline'
 
