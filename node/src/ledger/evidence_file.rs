@@ -1,6 +1,6 @@
 //! Evidence files: one or many records with everything that proves them under one head.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aimslog_proto::{
     statement::{
@@ -35,6 +35,8 @@ pub struct EvidenceRequest<'a> {
     pub fields: FieldChoice<'a>,
     /// The head under which everything is proven.
     pub head: &'a HeadRow,
+    /// An older head that the caller kept: the file shows that `head` extends it.
+    pub since: Option<&'a HeadRow>,
 }
 
 /// Which fields of the records an evidence file shows.
@@ -69,12 +71,6 @@ pub enum EvidenceFileError {
     /// The entry is a system record; those stand in the chain.
     #[error("entry {index} is a record of the ledger itself")]
     SystemRecord {
-        /// The entry asked for.
-        index: LeafIndex,
-    },
-    /// Fields are asked for that the ledger was never given, or that are erased.
-    #[error("the content of entry {index} is not held here")]
-    NoContent {
         /// The entry asked for.
         index: LeafIndex,
     },
@@ -136,7 +132,7 @@ pub fn evidence_file(
         records,
         chain,
         proof: proof.hashes().to_vec(),
-        heads: bracketing_heads(rows, request)?,
+        heads: bracketing_heads(rows, registry, request)?,
         policy_steps,
     })
 }
@@ -184,7 +180,7 @@ fn record(
         fields,
         field_proof,
         registered_at: Some(UnixMillis(entry.time_ms)),
-        register_number: Some(entry.number),
+        register_number: (entry.number > 0).then_some(entry.number),
     })
 }
 
@@ -193,8 +189,9 @@ fn fields(
     choice: FieldChoice<'_>,
     index: LeafIndex,
 ) -> Result<(Vec<FileField>, Vec<Hash>), EvidenceFileError> {
+    // What was never given or is erased cannot be shown; the statement still verifies.
     let Some(PayloadRow::Present(bytes)) = reader::payload(rows, index)? else {
-        return Err(EvidenceFileError::NoContent { index });
+        return Ok((Vec::new(), Vec::new()));
     };
     let disclosures = payload::decode(&bytes).map_err(StateError::row("payload"))?;
     let mut shown = Vec::new();
@@ -235,9 +232,10 @@ fn is_chosen(choice: FieldChoice<'_>, disclosure: &[u8]) -> bool {
 }
 
 /// The newest head without any of the records, and the oldest with all of them: they bracket when
-/// the records were logged.
+/// the records were logged. And the head that the caller kept.
 fn bracketing_heads(
     rows: &(impl Rows + ?Sized),
+    registry: &Registry,
     request: &EvidenceRequest<'_>,
 ) -> Result<Vec<OtherHead>, EvidenceFileError> {
     let (Some(first), Some(last)) = (request.indices.first(), request.indices.last()) else {
@@ -245,22 +243,29 @@ fn bracketing_heads(
     };
     let before = reader::head_at_or_below(rows, TreeSize(first.0))?;
     let after = reader::head_at_or_above(rows, TreeSize(last.0 + 1))?;
+    // A head of an earlier policy says nothing to a verifier that begins with a later one.
+    let policy = |size: u64| {
+        let at = LeafIndex(size.saturating_sub(1));
+        registry.policy_at(at).map(|(since, _)| since)
+    };
+    let brackets = before.into_iter().chain(after);
+    let brackets = brackets.filter(|head| policy(head.size) == policy(request.head.size));
+    let chosen = brackets.chain(request.since.cloned());
+    // Ascending by size, each once.
+    let chosen: BTreeMap<u64, HeadRow> = chosen.map(|head| (head.size, head)).collect();
     let mut heads = Vec::new();
-    for head in before.into_iter().chain(after) {
-        let (smaller, larger) = (
-            head.size.min(request.head.size),
-            head.size.max(request.head.size),
-        );
-        if smaller == larger {
+    for (size, head) in chosen {
+        let sizes = [size.min(request.head.size), size.max(request.head.size)];
+        if size == 0 || size == request.head.size {
             continue;
         }
-        let proof = tree::consistency(rows, [TreeSize(smaller), TreeSize(larger)])?;
-        let consistency = proof
-            .map(|proof| proof.hashes().to_vec())
-            .unwrap_or_default();
+        let proof = tree::consistency(rows, sizes.map(TreeSize))?;
+        let proof = proof.ok_or(EvidenceFileError::Contradiction {
+            what: "two kept heads are of one tree",
+        })?;
         heads.push(OtherHead {
             checkpoint: note_text(&head)?,
-            consistency,
+            consistency: proof.hashes().to_vec(),
         });
     }
     Ok(heads)

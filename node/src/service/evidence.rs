@@ -2,7 +2,7 @@
 
 use crate::ledger::outcome::Outcome;
 use crate::service::backend::Backend;
-use crate::service::files::ChunkStream;
+use crate::service::files::{ChunkStream, Fields};
 use crate::service::heads::HeadChoice;
 use crate::service::status::Failure;
 use crate::service::submit::{self, Depth};
@@ -10,6 +10,8 @@ use crate::service::{blobs, convert, deadline, files, records};
 use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::pb::v1::evidence_service_server::EvidenceService;
 use aimslog_proto::reason::Reason;
+use aimslog_proto::statement::UnverifiedStatement;
+use aimslog_proto::statement::header::Family;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -39,11 +41,12 @@ impl EvidenceApi {
         request: pb::SubmitRequest,
         until: Instant,
     ) -> Result<pb::SubmitResponse, Failure> {
-        let wants_receipt = request.wait == i32::from(pb::Wait::Receipt);
-        let mut response = submit::batch(&self.backend, request, until).await?;
-        if wants_receipt {
-            self.add_evidence(&mut response, until).await?;
+        if request.wait != i32::from(pb::Wait::Receipt) {
+            return submit::batch(&self.backend, request, until).await;
         }
+        let shown: Vec<Option<Fields>> = request.submissions.iter().map(shown).collect();
+        let mut response = submit::batch(&self.backend, request, until).await?;
+        self.add_evidence(&mut response, shown, until).await?;
         Ok(response)
     }
 
@@ -54,6 +57,7 @@ impl EvidenceApi {
     async fn add_evidence(
         &self,
         response: &mut pb::SubmitResponse,
+        shown: Vec<Option<Fields>>,
         until: Instant,
     ) -> Result<(), Failure> {
         let Some(last) = submit::last_index(response) else {
@@ -69,23 +73,23 @@ impl EvidenceApi {
                 return Err(Failure::new(Reason::OutcomeUnknown, words));
             }
         }
-        for result in &mut response.results {
+        for (result, shown) in response.results.iter_mut().zip(shown) {
             let Some(pb::submit_result::Outcome::Accepted(accepted)) = &mut result.outcome else {
                 continue;
             };
-            if let Some(entry) = &accepted.entry {
-                accepted.evidence = self.evidence_of(entry.index).await?;
+            if let (Some(entry), Some(fields)) = (&accepted.entry, shown) {
+                accepted.evidence = self.evidence_of(entry.index, fields).await?;
             }
         }
         Ok(())
     }
 
     /// The evidence file of one record that this caller has just handed in.
-    async fn evidence_of(&self, index: u64) -> Result<Vec<u8>, Failure> {
+    async fn evidence_of(&self, index: u64, fields: Fields) -> Result<Vec<u8>, Failure> {
         let registry = self.backend.ledger.registry();
         let wanted = files::Wanted {
             indices: BTreeSet::from([index]),
-            fields: Vec::new(),
+            fields,
             since: 0,
             head: HeadChoice::Newest,
         };
@@ -93,6 +97,24 @@ impl EvidenceApi {
             .read(move |view| files::build(view, &registry, &wanted))
             .await
     }
+}
+
+/// What the evidence file of a submission shows to whoever submits it; `None` for a record of the
+/// ledger itself, which has none.
+///
+/// Submitting needs no login and repeating a logged statement gives its first result. So a caller
+/// who sends a statement without its disclosures, which many may read, gets none of them back: who
+/// sends them has them already.
+fn shown(submission: &pb::Submission) -> Option<Fields> {
+    let statement = UnverifiedStatement::parse_submitted(&submission.statement).ok()?;
+    if statement.header().content_type.family() == Family::Ledger {
+        return None;
+    }
+    Some(if submission.disclosures.is_empty() {
+        Fields::None
+    } else {
+        Fields::All
+    })
 }
 
 #[tonic::async_trait]

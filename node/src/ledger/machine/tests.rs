@@ -228,6 +228,7 @@ fn an_evidence_file_is_complete_and_its_proof_leads_to_the_head() {
                 indices: &[LeafIndex(3), LeafIndex(4)],
                 fields: FieldChoice::None,
                 head: &head,
+                since: None,
             };
             evidence_file(view, &registry, &request)
         })

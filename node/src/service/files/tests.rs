@@ -7,7 +7,7 @@ use crate::ledger::outcome::{ItemOutcome, Outcome};
 use crate::ledger::testing::{Engine, START_MS, World, signed_over};
 use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::statement::Commitment;
-use aimslog_proto::statement::evidence::{Options, Report, verify};
+use aimslog_proto::statement::evidence::{EvidenceFile, Options, Report, verify};
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::{LeafHash, Policy};
 
@@ -78,7 +78,7 @@ fn changed_thrice(world: &World) -> (Engine, u64) {
 fn file(engine: &Engine, index: u64) -> Vec<u8> {
     let wanted = Wanted {
         indices: BTreeSet::from([index]),
-        fields: Vec::new(),
+        fields: Fields::All,
         since: 0,
         head: HeadChoice::Newest,
     };
