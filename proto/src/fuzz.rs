@@ -3,8 +3,10 @@
 //! Each function takes arbitrary bytes. It may refuse them; it must not panic, and what it reads
 //! it must print again as it was. A failed assertion here is a bug in the module it names.
 
-pub use crate::statement::fuzz::{cbor, commitment, disclosure, header, json, statement};
-pub use crate::system::fuzz::{evidence, receipt, system};
+pub use crate::aims::fuzz::{record, submission};
+pub use crate::statement::fuzz::{cbor, commitment, disclosure, header, json, key, statement};
+use crate::statement::key::SigningKey;
+pub use crate::system::fuzz::{evidence, receipt, system, verdict, verify};
 use crate::tlog::frontier::Frontier;
 use crate::tlog::hash::{Hash, LeafHash, LeafIndex, RootHash, TreeHead, TreeSize};
 use crate::tlog::inclusion::{InclusionPlan, InclusionProof};
@@ -12,6 +14,7 @@ use crate::tlog::tile::{TilePath, Width, decode_entries, encode_entries};
 use crate::tlog::{
     Checkpoint, ConsistencyPlan, ConsistencyProof, MultiProof, Note, Policy, TlogProof, VerifierKey,
 };
+use crate::token::UnverifiedToken;
 
 /// The name of a target and its function.
 pub type Target = (&'static str, fn(&[u8]));
@@ -30,14 +33,19 @@ pub const TARGETS: &[Target] = &[
     ("header", header),
     ("inclusion", inclusion),
     ("json", json),
+    ("key", key),
     ("multiproof", multiproof),
     ("note", note),
     ("policy", policy),
     ("receipt", receipt),
+    ("record", record),
     ("statement", statement),
+    ("submission", submission),
     ("system", system),
     ("tile_path", tile_path),
     ("tlog_proof", tlog_proof),
+    ("token", token),
+    ("verify", verify),
     ("vkey", vkey),
 ];
 
@@ -91,6 +99,18 @@ pub fn policy(data: &[u8]) {
 pub fn tlog_proof(data: &[u8]) {
     if let Ok(proof) = TlogProof::parse(data) {
         assert_eq!(proof.to_string().as_bytes(), data);
+    }
+}
+
+/// A token that is read names the key to check it with, and no other key verifies it.
+pub fn token(data: &[u8]) {
+    let Some(text) = str::from_utf8(data).ok() else {
+        return;
+    };
+    if let Ok(token) = UnverifiedToken::parse(text) {
+        let stranger = SigningKey::from_seed(&[0xff; 32]).public_key();
+        assert_ne!(token.key(), stranger.thumbprint());
+        assert!(token.verify(&stranger, "ledger", 0).is_err());
     }
 }
 

@@ -1,4 +1,5 @@
-//! Runs every fuzz target over its committed corpus and over 20,000 seeded mutations of it.
+//! Runs every fuzz target over its committed corpus, over that with each byte changed and left out,
+//! and over 20,000 seeded mutations of it.
 //!
 //! The long runs of `make fuzz` find new inputs; what they find joins the corpus and is then
 //! checked here for ever. The mutations are the same on every machine: a failure prints its input.
@@ -14,7 +15,8 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use aimslog_proto::fuzz::TARGETS;
+use aimslog_proto::fuzz::{TARGETS, verdict};
+use aimslog_proto::statement::evidence::Code;
 
 const MUTATIONS: usize = 20_000;
 
@@ -142,6 +144,42 @@ fn every_target_holds_for_its_corpus_and_its_mutations() {
         for _ in 0..MUTATIONS {
             run(target, *function, &mutate(&mut random, &corpus));
         }
+    }
+}
+
+#[test]
+fn every_target_holds_for_each_byte_changed_and_left_out() {
+    for (target, function) in TARGETS {
+        for input in corpus(target) {
+            for at in 0..input.len() {
+                let mut changed = input.clone();
+                // The lowest bit: a digit stays a digit, a length stays near, a hash is another one.
+                changed[at] ^= 1;
+                run(target, *function, &changed);
+                changed.remove(at);
+                run(target, *function, &changed);
+            }
+        }
+    }
+}
+
+/// A corpus that no parser accepts would test the first line of each alone.
+#[test]
+fn the_files_for_the_verdict_reach_one() {
+    for (input, codes) in [
+        ("evidence_file", vec![Code::HeldByNobodyOutside]),
+        ("checkpoint", vec![]),
+        ("tlog_proof", vec![Code::StatementMissing]),
+        ("receipt", vec![Code::StatementMissing]),
+    ] {
+        let bytes = fs::read(fuzz_dir().join("corpus/verify").join(input)).unwrap();
+        let found: Vec<Code> = verdict(&bytes)
+            .unwrap()
+            .findings
+            .iter()
+            .map(|finding| finding.code)
+            .collect();
+        assert_eq!(found, codes, "{input}");
     }
 }
 

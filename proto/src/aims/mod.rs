@@ -6,6 +6,8 @@
 pub mod bundle;
 pub mod catalog;
 pub mod convert;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod kind;
 pub mod record;
 pub mod schema;
