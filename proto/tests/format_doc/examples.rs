@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use aimslog_proto::aims::bundle::RuleBundle;
+use aimslog_proto::aims::kind::Kind;
 use aimslog_proto::statement::evidence::{
     EvidenceFile, FieldLists, FileEntry, FileHead, FileRecord, Held, Options, Shown as Fields,
     Verdict, verify,
@@ -25,10 +27,18 @@ use super::world;
 type Examples = Vec<(&'static str, Shown)>;
 
 pub(crate) fn all() -> BTreeMap<&'static str, Shown> {
-    [tree(), notes(), keys(), statement(), system(), proofs()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        tree(),
+        notes(),
+        keys(),
+        kinds(),
+        statement(),
+        system(),
+        proofs(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn tree() -> Examples {
@@ -47,6 +57,18 @@ fn tree() -> Examples {
         ),
         ("root-of-3", Hex(frontier.root().as_bytes().to_vec())),
         ("frontier-of-3", Hex(frontier.encode())),
+    ]
+}
+
+fn kinds() -> Examples {
+    let bundle = RuleBundle::v1();
+    let line = |kind: &Kind| {
+        let names: Vec<&str> = kind.field_names().collect();
+        format!("{}.v{}: {}\n", kind.name(), kind.version(), names.join(" "))
+    };
+    vec![
+        ("field-lists", Text(bundle.kinds().map(line).collect())),
+        ("rules-digest", Hex(bundle.digest().0.to_vec())),
     ]
 }
 
