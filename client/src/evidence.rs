@@ -4,8 +4,8 @@
 use std::io;
 use std::time::Duration;
 
+use aimslog_proto::limits::EVIDENCE_BYTES_MAX;
 use aimslog_proto::pb::v1;
-use aimslog_proto::statement::evidence;
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::TreeSize;
@@ -18,8 +18,6 @@ use crate::ledger::Ledger;
 use crate::status::{Verdict, judge};
 use crate::verifier;
 
-/// Most records in one file, which is what the format allows.
-pub const EVIDENCE_RECORDS_MAX: usize = 10_000;
 /// How long the next piece may take.
 const PIECE_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How often a download is continued without a single new byte.
@@ -135,7 +133,7 @@ async fn drain(
     length: &mut u64,
     keep: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
 ) -> Result<Option<Status>, ClientError> {
-    let length_max = u64::try_from(evidence::FILE_BYTES_MAX).unwrap_or(u64::MAX);
+    let length_max = u64::try_from(EVIDENCE_BYTES_MAX).unwrap_or(u64::MAX);
     loop {
         let piece = match timeout(PIECE_WAIT_MAX, stream.message()).await {
             Ok(Ok(Some(piece))) => piece.chunk,

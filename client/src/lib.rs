@@ -37,7 +37,7 @@ pub use connection::Endpoints;
 pub use convert::EntryRef;
 pub use error::{ClientError, Fork, Refusal};
 #[cfg(feature = "transport")]
-pub use evidence::{EVIDENCE_RECORDS_MAX, EvidenceRequest};
+pub use evidence::EvidenceRequest;
 pub use finished::FinishedStatement;
 #[cfg(feature = "transport")]
 pub use ledger::{EntryKey, Ledger, ListedRecord, ReadKey, RecordFilter, RecordPage};

@@ -13,9 +13,6 @@ use crate::finished::FinishedStatement;
 use crate::ledger::Ledger;
 use crate::status;
 
-/// Largest piece of an attachment in one message.
-const CHUNK_BYTES: usize = 128 << 10;
-
 /// What the ledger says of one statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -191,7 +188,7 @@ impl Ledger {
         let mut parts = vec![v1::put_blob_request::Part::Header(header)];
         parts.extend(
             content
-                .chunks(CHUNK_BYTES)
+                .chunks(limits::BLOB_CHUNK_BYTES_MAX)
                 .map(|part| v1::put_blob_request::Part::Chunk(part.to_vec())),
         );
         let messages: Vec<v1::PutBlobRequest> = parts

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 /// Largest message of the client and the admin listener: a batch of 3 MiB and its framing.
 pub const CLIENT_MESSAGE_BYTES_MAX: usize = 4 << 20;
-/// Largest message between peers: a raft batch of 1 MiB many times over, or one snapshot chunk.
-pub const PEER_MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// Largest header list of a request; a read token takes about 400 bytes of it.
 pub const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
 
@@ -30,7 +28,8 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const HANDSHAKES_MAX: usize = 64;
 
 /// Deadline of a call whose caller set none.
-pub const CALL_DEADLINE_DEFAULT: Duration = Duration::from_secs(30);
+pub const CALL_DEADLINE_DEFAULT: Duration =
+    Duration::from_secs(aimslog_proto::limits::DEADLINE_SECONDS_DEFAULT);
 /// Longest deadline of a call that a caller may set, except for streams.
 pub const CALL_DEADLINE_MAX: Duration = Duration::from_mins(2);
 /// Longest life of a `Watch` stream: a reader resumes from its index with a fresh token.
@@ -53,8 +52,6 @@ pub const LOCAL_ERROR_RESET_STREAMS_MAX: usize = 256;
 /// Time that open calls have at shutdown.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Chunk of an attachment, of an evidence file that is sent back, both ways.
-pub const BLOB_CHUNK_BYTES: usize = 128 << 10;
 /// Chunk of an evidence file that `GetEvidence` streams.
 pub const EVIDENCE_CHUNK_BYTES: usize = 1 << 20;
 /// Attachments being received at once, of at most 4 MiB each.

@@ -15,15 +15,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use crate::limits::{TOKEN_BYTES_MAX, TOKEN_LIFETIME_SECONDS_MAX, TOKEN_SKEW_SECONDS};
 use crate::reason::Reason;
 use crate::statement::key::{KeyError, PublicKey, Signature, Signer, SignerError, Thumbprint};
-
-/// Longest time between `iat` and `exp`, in seconds.
-pub const LIFETIME_SECONDS_MAX: u64 = 300;
-/// How far the clocks of caller and service may be apart, in seconds.
-pub const SKEW_SECONDS: u64 = 60;
-/// Longest token in bytes; ours have about 350.
-const TOKEN_BYTES_MAX: usize = 2048;
 
 const ALGORITHM: &str = "EdDSA";
 const TYPE: &str = "aimslog-read+jwt";
@@ -64,7 +58,9 @@ pub enum TokenError {
     #[error("the token is for another service")]
     Audience,
     /// `exp` lies before `iat`, or more than five minutes after it.
-    #[error("a token lives for at most {LIFETIME_SECONDS_MAX} seconds, this one for {seconds}")]
+    #[error(
+        "a token lives for at most {TOKEN_LIFETIME_SECONDS_MAX} seconds, this one for {seconds}"
+    )]
     Lifetime {
         /// The claimed lifetime.
         seconds: i128,
@@ -94,7 +90,7 @@ impl TokenError {
 }
 
 /// Makes a token for `audience` (a service id) that is valid from `now` for `lifetime` seconds, at
-/// most [`LIFETIME_SECONDS_MAX`].
+/// most [`TOKEN_LIFETIME_SECONDS_MAX`].
 pub fn mint(
     signer: &dyn Signer,
     audience: &str,
@@ -106,7 +102,7 @@ pub fn mint(
         kid: signer.public_key().thumbprint().to_string(),
         typ: TYPE.to_owned(),
     };
-    let lifetime = lifetime.min(LIFETIME_SECONDS_MAX);
+    let lifetime = lifetime.min(TOKEN_LIFETIME_SECONDS_MAX);
     let claims = Claims {
         aud: audience.to_owned(),
         exp: now.saturating_add(lifetime),
@@ -203,17 +199,17 @@ impl<'a> UnverifiedToken<'a> {
             return Err(TokenError::Audience);
         }
         let lifetime = i128::from(self.expires_at) - i128::from(self.issued_at);
-        if !(0..=i128::from(LIFETIME_SECONDS_MAX)).contains(&lifetime) {
+        if !(0..=i128::from(TOKEN_LIFETIME_SECONDS_MAX)).contains(&lifetime) {
             return Err(TokenError::Lifetime { seconds: lifetime });
         }
         let expired_for = now.saturating_sub(self.expires_at);
-        if expired_for > SKEW_SECONDS {
+        if expired_for > TOKEN_SKEW_SECONDS {
             return Err(TokenError::Expired {
                 seconds: expired_for,
             });
         }
         let early_by = self.issued_at.saturating_sub(now);
-        if early_by > SKEW_SECONDS {
+        if early_by > TOKEN_SKEW_SECONDS {
             return Err(TokenError::Early { seconds: early_by });
         }
         key.verify(self.input.as_bytes(), &self.signature)

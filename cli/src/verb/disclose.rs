@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use aimslog_client::trust::SignedHead;
-use aimslog_client::{EVIDENCE_RECORDS_MAX, Ledger, RecordFilter, clock, verifier};
+use aimslog_client::{Ledger, RecordFilter, clock, verifier};
+use aimslog_proto::limits::EVIDENCE_RECORDS_MAX;
 use aimslog_proto::statement::evidence::{EvidenceFile, Options, OtherHead, Report, verify};
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::time::UnixSeconds;

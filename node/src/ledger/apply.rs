@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use aimslog_proto::{
     aims::bundle::RuleBundle,
+    limits::TIME_STEP_MS_MAX,
     reason::{Reason, Violation},
     statement::StatementError,
     system::registry::Registry,
@@ -34,9 +35,6 @@ use crate::{
 
 /// The levels of the state that this program applies.
 pub const LEVELS: std::ops::RangeInclusive<u32> = 1..=1;
-/// Registration time moves by at most this much within a term, milliseconds. In silence the leader
-/// ticks more often than that.
-pub const TIME_STEP_MS_MAX: u64 = 60_000;
 
 /// The state that a command is applied to, and what it changes.
 #[derive(Debug)]

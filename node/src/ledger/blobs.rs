@@ -5,6 +5,7 @@
 //! removed a day after its last chunk, by registration time.
 
 use aimslog_proto::{
+    limits::{BLOB_BYTES_MAX, BLOB_UNUSED_MS_MAX},
     reason::{Reason, Violation},
     system::OrganizationId,
 };
@@ -21,10 +22,6 @@ use crate::store::{
     state_db::{Range, Rows, StateError},
 };
 
-/// Largest attachment. Larger ones would crowd statements out of the Raft log.
-pub const BLOB_BYTES_MAX: u64 = 4 << 20;
-/// How long an attachment stays that no entry names: enough to finish an interrupted upload.
-pub const BLOB_UNUSED_MS_MAX: u64 = 24 * 3_600_000;
 /// How many expired attachments one command removes, so that none takes long.
 const EXPIRED_PER_COMMAND: usize = 4;
 /// The most chunks that an attachment can have: one byte each is allowed, so its size.

@@ -8,19 +8,12 @@
 //! Statements and payloads stand in separate sections: apply reads the first and only stores the
 //! second. Decoding is strict: one encoding per command, so equal bytes are equal commands.
 
+use aimslog_proto::limits::{
+    ATTACHMENTS_MAX, BLOB_CHUNK_BYTES_MAX, COMMAND_BYTES_MAX, COMMAND_ITEMS_MAX,
+};
 use bytes::Bytes;
 
 use crate::store::codec::bytes::{DecodeError, Reader, Writer};
-
-/// Largest encoded command: one Raft entry stays within a peer message and a few milliseconds of
-/// disk.
-pub const COMMAND_BYTES_MAX: usize = 1 << 20;
-/// Most statements in one batch; at 400 bytes each the byte limit comes first.
-pub const BATCH_ITEMS_MAX: usize = 4096;
-/// Largest chunk of an attachment in one command.
-pub const CHUNK_BYTES_MAX: usize = 128 << 10;
-/// Most attachments that one record may name.
-pub const ATTACHMENTS_MAX: usize = 32;
 
 const VERSION: u8 = 1;
 
@@ -204,7 +197,7 @@ impl Command {
                 digest: reader.array("digest")?,
                 offset: reader.u64("offset")?,
                 total: reader.u64("total")?,
-                bytes: bytes.slice_ref(reader.bytes("chunk", CHUNK_BYTES_MAX)?),
+                bytes: bytes.slice_ref(reader.bytes("chunk", BLOB_CHUNK_BYTES_MAX)?),
             }),
             7 => Self::Level(reader.u32("level")?),
             found => {
@@ -240,7 +233,7 @@ fn encode_batch(writer: Writer, batch: &Batch) -> Writer {
 
 fn decode_batch(reader: &mut Reader<'_>, bytes: &Bytes) -> Result<Batch, DecodeError> {
     let time_ms = reader.u64("time")?;
-    let count = reader.count("batch items", BATCH_ITEMS_MAX)?;
+    let count = reader.count("batch items", COMMAND_ITEMS_MAX)?;
     let mut items = Vec::new();
     for _ in 0..count {
         let statement = bytes.slice_ref(reader.bytes("statement", COMMAND_BYTES_MAX)?);

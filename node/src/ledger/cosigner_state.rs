@@ -13,15 +13,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aimslog_proto::limits::CUT_AHEAD_MS_MAX;
 use aimslog_proto::tlog::{RootHash, TreeSize};
 
 use super::cut::covers;
 use super::guard_record::{GuardRecord, SignedCut};
 use super::progress::CutNote;
 use crate::raft::Position;
-
-/// How far a cut may be dated ahead of this node's clock, milliseconds.
-pub const CUT_AHEAD_MS_MAX: u64 = 10_000;
 
 /// How many of the newest cuts are kept to compare late answers with.
 const RECENT_MAX: usize = 64;

@@ -280,7 +280,9 @@ fn attachments<R: Rows + ?Sized>(
         )?
         .is_some()
         {
-            held.push(*digest);
+            if !held.contains(digest) {
+                held.push(*digest);
+            }
         } else {
             let rule = "the attachment is stored first, or declared to stay with the submitter";
             let field = format!("record.attachments[{place}].digest");

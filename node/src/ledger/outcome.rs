@@ -3,10 +3,10 @@
 //! A refusal is an outcome and not an error: the entry of the Raft log is used up, nothing of the
 //! refused statement is stored, and the submitter learns why.
 
+use aimslog_proto::limits::COMMAND_ITEMS_MAX;
 use aimslog_proto::reason::{Reason, Violation};
 use bytes::Bytes;
 
-use super::command::BATCH_ITEMS_MAX;
 use crate::store::codec::bytes::{DecodeError, Reader, Writer};
 
 const VERSION: u8 = 1;
@@ -106,7 +106,7 @@ impl Outcome {
         reader.version("outcome version", VERSION)?;
         let outcome = match reader.u8("outcome tag")? {
             1 => {
-                let count = reader.count("outcomes", BATCH_ITEMS_MAX)?;
+                let count = reader.count("outcomes", COMMAND_ITEMS_MAX)?;
                 let mut items = Vec::new();
                 for _ in 0..count {
                     items.push(decode_item(&mut reader)?);

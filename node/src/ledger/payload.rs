@@ -6,12 +6,11 @@
 //! ```
 //! Apply stores payload bytes unread: no decision depends on what stands in them.
 
+use aimslog_proto::limits::RECORD_FIELDS_MAX;
 use bytes::Bytes;
 
 use crate::store::codec::bytes::{DecodeError, Reader, Writer};
 
-/// Most disclosures of one record: the largest field list.
-pub const DISCLOSURES_MAX: usize = 256;
 const VERSION: u8 = 1;
 
 /// What the ledger holds of an entry's content.
@@ -45,7 +44,7 @@ pub fn encode(disclosures: &[impl AsRef<[u8]>]) -> Bytes {
 pub fn decode(payload: &[u8]) -> Result<Vec<Vec<u8>>, DecodeError> {
     let mut reader = Reader::new(payload);
     reader.version("payload version", VERSION)?;
-    let count = reader.count("disclosures", DISCLOSURES_MAX)?;
+    let count = reader.count("disclosures", RECORD_FIELDS_MAX)?;
     let mut disclosures = Vec::new();
     for _ in 0..count {
         disclosures.push(reader.bytes("disclosure", payload.len())?.to_vec());

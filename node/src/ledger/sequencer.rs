@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use aimslog_proto::limits::{ATTACHMENTS_MAX, BLOB_CHUNK_BYTES_MAX, COMMAND_BYTES_MAX};
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -22,7 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use cycle::{SequencerLoop, SequencerParts};
 
 use super::{
-    command::{Batch, BlobChunk, COMMAND_BYTES_MAX, Genesis, Item, Publish},
+    command::{Batch, BlobChunk, Genesis, Item, Publish},
     outcome::{ItemOutcome, Outcome},
 };
 use crate::raft::{Committed, Consensus, ProposeError, Role};
@@ -79,8 +80,6 @@ impl Default for SequencerConfig {
     }
 }
 
-/// Registration time moves by at most this much from one command to the next, milliseconds.
-pub const TIME_STEP_MS_MAX: u64 = 60_000;
 /// How often a command is handed over again with a later time.
 const TIME_RETRIES_MAX: u32 = 8;
 /// Steps that the registration time catches up at once after the process was suspended.
@@ -202,8 +201,10 @@ impl Sequencer {
     /// # Errors
     /// [`SubmitError`]; after `OutcomeUnknown` and `NotLeader` the statement may be logged.
     pub async fn submit(&self, item: Item) -> Result<ItemOutcome, SubmitError> {
+        // A command that no node can read would stop all of them; the door lets none through.
         let bytes = item.encoded_len();
-        if bytes + Batch::OVERHEAD > COMMAND_BYTES_MAX {
+        let readable = item.attachments.len() <= ATTACHMENTS_MAX;
+        if !readable || bytes + Batch::OVERHEAD > COMMAND_BYTES_MAX {
             return Err(SubmitError::TooLarge { bytes });
         }
         let permit = self.load.take(bytes)?;
@@ -221,6 +222,12 @@ impl Sequencer {
     /// # Errors
     /// As [`Sequencer::submit`].
     pub async fn control(&self, control: Control) -> Result<Outcome, SubmitError> {
+        if let Control::Blob(chunk) = &control
+            && chunk.bytes.len() > BLOB_CHUNK_BYTES_MAX
+        {
+            let bytes = chunk.bytes.len();
+            return Err(SubmitError::TooLarge { bytes });
+        }
         let (answer, outcome) = oneshot::channel();
         self.send(Request::Control { control, answer })?;
         outcome.await.unwrap_or(Err(SubmitError::OutcomeUnknown))

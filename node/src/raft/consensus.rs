@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use aimslog_proto::limits::PEER_MESSAGE_BYTES_MAX;
 use aimslog_proto::pb::raft::v1::peer_service_server::PeerServiceServer;
 use bytes::Bytes;
 use openraft::{
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     adapter::StateMachine,
-    network::{MESSAGE_BYTES, PeerNetwork},
+    network::PeerNetwork,
     peer_service::PeerServer,
     type_config::{CommandBytes, TypeConfig, position_of},
     types::{Committed, Position, Status},
@@ -105,11 +106,11 @@ impl Consensus {
         self.inner.id
     }
 
-    /// The service for the peer listener. Its messages are as large as [`super::PEER_MESSAGE_BYTES`].
+    /// The service for the peer listener. A message beyond the limit is refused before it is read.
     pub fn peer_service(&self) -> PeerServiceServer<PeerServer> {
         PeerServiceServer::new(self.inner.server.clone())
-            .max_decoding_message_size(MESSAGE_BYTES)
-            .max_encoding_message_size(MESSAGE_BYTES)
+            .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX)
     }
 
     /// Changes what this node does in Raft from now on.

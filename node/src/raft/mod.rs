@@ -37,6 +37,3 @@ pub use open::{Hooks, OpenError, RaftConfig, Retention, Timing, create_store};
 pub use peer::{DialError, GateError, PeerDialer, PeerGate};
 pub use peer_service::PeerServer;
 pub use types::{Committed, Member, Position, Role, Status, Vote};
-
-/// The longest message on the peer listener, in bytes.
-pub const PEER_MESSAGE_BYTES: usize = network::MESSAGE_BYTES;

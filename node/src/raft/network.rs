@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use aimslog_proto::limits::PEER_MESSAGE_BYTES_MAX;
 use aimslog_proto::pb::raft::v1::{self as pb, peer_service_client::PeerServiceClient};
 use futures::{Stream, future::BoxFuture, stream::BoxStream};
 use openraft::{
@@ -35,10 +36,6 @@ use super::{
     types::Member,
     wire::{self, Route, WireError},
 };
-
-/// The longest message between peers: one read of the log (2 MiB), one command more (1 MiB), and
-/// room for framing. A larger one is refused before it is read.
-pub(super) const MESSAGE_BYTES: usize = 8 << 20;
 
 type RpcResult<T> = Result<T, RPCError<TypeConfig>>;
 
@@ -164,8 +161,8 @@ impl Peer {
     fn client(&self) -> Result<PeerServiceClient<Channel>, PeerError> {
         let channel = self.channel.clone().map_err(PeerError::Dial)?;
         Ok(PeerServiceClient::new(channel)
-            .max_decoding_message_size(MESSAGE_BYTES)
-            .max_encoding_message_size(MESSAGE_BYTES))
+            .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX))
     }
 }
 

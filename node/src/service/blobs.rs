@@ -4,7 +4,6 @@ use crate::ledger::blobs::{BlobName, complete, content as stored};
 use crate::ledger::command::BlobChunk;
 use crate::ledger::outcome::Outcome;
 use crate::ledger::sequencer::Control;
-use crate::limits_server::BLOB_CHUNK_BYTES;
 use crate::service::auth::Reader;
 use crate::service::backend::{Backend, ReadFailure};
 use crate::service::evidence::carried_out;
@@ -12,7 +11,7 @@ use crate::service::files::{ChunkStream, not_visible};
 use crate::service::status::Failure;
 use crate::service::{convert, records, submit};
 use crate::store::state_db::Rows;
-use aimslog_proto::limits::BLOB_BYTES_MAX;
+use aimslog_proto::limits::{BLOB_BYTES_MAX, BLOB_CHUNK_BYTES_MAX};
 use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::reason::Reason;
 use bytes::Bytes;
@@ -57,8 +56,9 @@ pub(super) async fn receive(
                 "comes once",
             ));
         };
-        if chunk.len() > BLOB_CHUNK_BYTES || chunk.len() > size.saturating_sub(bytes.len()) {
-            let rule = format!("at most {BLOB_CHUNK_BYTES} bytes, and the announced size in all");
+        if chunk.len() > BLOB_CHUNK_BYTES_MAX || chunk.len() > size.saturating_sub(bytes.len()) {
+            let rule =
+                format!("at most {BLOB_CHUNK_BYTES_MAX} bytes, and the announced size in all");
             return Err(Failure::field(Reason::BlobMismatch, "chunk", &rule));
         }
         bytes.extend_from_slice(&chunk);
@@ -122,7 +122,7 @@ pub(super) async fn store(
     let total = upload.bytes.len();
     let mut offset = 0;
     while offset < total {
-        let end = total.min(offset + BLOB_CHUNK_BYTES);
+        let end = total.min(offset + BLOB_CHUNK_BYTES_MAX);
         let chunk = BlobChunk {
             time_ms: 0,
             organization: upload.organization.clone(),
@@ -168,7 +168,7 @@ pub(super) fn content(
 /// The pieces of an attachment.
 pub(super) fn chunks(content: &[u8]) -> ChunkStream<pb::GetBlobResponse> {
     let pieces: Vec<_> = content
-        .chunks(BLOB_CHUNK_BYTES)
+        .chunks(BLOB_CHUNK_BYTES_MAX)
         .map(|chunk| {
             Ok(pb::GetBlobResponse {
                 chunk: chunk.to_vec(),

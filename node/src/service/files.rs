@@ -14,6 +14,7 @@ use crate::service::heads::{HeadChoice, beyond, head};
 use crate::service::status::Failure;
 use crate::store::codec;
 use crate::store::state_db::Rows;
+use aimslog_proto::limits::EVIDENCE_RECORDS_MAX;
 use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::system::registry::Registry;
@@ -22,9 +23,6 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 use tokio_stream::Stream;
 use tonic::Status;
-
-/// Most records in one call.
-const RECORDS_MAX: usize = 10_000;
 
 /// A stream of pieces.
 pub(super) type ChunkStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -69,7 +67,7 @@ pub(super) async fn evidence(
     reader: &Reader,
     request: pb::GetEvidenceRequest,
 ) -> Result<Vec<u8>, Failure> {
-    if request.entry_ids.is_empty() || request.entry_ids.len() > RECORDS_MAX {
+    if request.entry_ids.is_empty() || request.entry_ids.len() > EVIDENCE_RECORDS_MAX {
         let rule = "1 to 10000 entry ids";
         return Err(Failure::field(Reason::PageTooLarge, "entry_ids", rule));
     }

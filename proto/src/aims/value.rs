@@ -4,9 +4,11 @@ use super::catalog::Schemes;
 use super::format::{self, Instant};
 use super::nearest::nearest;
 use super::schema::{EnumSchema, FieldSchema, Format, MessageSchema, ValueType};
-use crate::limits::{INTEGER_MAX, LIST_ELEMENTS_MAX};
+use crate::limits::{ATTACHMENTS_MAX, INTEGER_MAX, LIST_ELEMENTS_MAX};
 use crate::reason::{Reason, Violation};
 use crate::statement::json::Json;
+
+const ATTACHMENT: &str = "aimslog.evidence.v1.Attachment";
 
 /// Collects what is wrong with the values of one record. Recursion follows the schema, whose depth
 /// is bounded, and never the value.
@@ -27,8 +29,9 @@ impl ValueChecker<'_> {
         if elements.is_empty() {
             return self.refuse(path, "an empty list is null, or left out within an object");
         }
-        if elements.len() > LIST_ELEMENTS_MAX {
-            return self.refuse(path, "a list has at most 1000 elements");
+        let max = elements_max(field);
+        if elements.len() > max {
+            return self.refuse(path, &format!("this list has at most {max} elements"));
         }
         for (index, element) in elements.iter().enumerate() {
             self.single(&format!("{path}[{index}]"), field, element);
@@ -159,6 +162,14 @@ impl ValueChecker<'_> {
 /// A required field without a value.
 pub(super) fn missing(path: String) -> Violation {
     Violation::new(Reason::MissingField, path, "a required field has a value")
+}
+
+/// How long a list may be: attachments are counted at apply one by one, other lists only read.
+fn elements_max(field: &FieldSchema) -> usize {
+    match &field.value {
+        ValueType::Message(message) if message.full_name == ATTACHMENT => ATTACHMENTS_MAX,
+        _ => LIST_ELEMENTS_MAX,
+    }
 }
 
 /// A name that the message does not have.

@@ -12,11 +12,9 @@ mod error;
 use std::collections::BTreeSet;
 use std::str;
 
+use crate::limits::CBOR_DEPTH_MAX;
 pub use encode::{Encoder, MapEncoder};
 pub use error::CborError;
-
-/// Most arrays, maps and tags that may be open at once.
-pub const DEPTH_MAX: usize = 16;
 
 /// The tag of `COSE_Sign1` (RFC 9052 4.2), the only one we accept.
 pub const TAG_COSE_SIGN1: u64 = 18;
@@ -331,12 +329,12 @@ struct Walker<'a> {
 }
 
 impl<'a> Walker<'a> {
-    /// Recursion is bounded: `depth` never exceeds [`DEPTH_MAX`].
+    /// Recursion is bounded: `depth` never exceeds [`CBOR_DEPTH_MAX`].
     fn item(&mut self, depth: usize) -> Result<Item<'a>, CborError> {
         let head = self.head()?;
         let offset = head.offset;
         let nested = matches!(head.major, MAJOR_ARRAY | MAJOR_MAP);
-        if nested && depth >= DEPTH_MAX {
+        if nested && depth >= CBOR_DEPTH_MAX {
             return Err(CborError::TooDeep { offset });
         }
         let value = match head.major {

@@ -10,34 +10,32 @@ use rs_merkle::{MerkleProof, MerkleTree};
 use sha2::{Digest as _, Sha256};
 
 use super::cbor::{self, CborError, Encoder};
+use crate::limits::RECORD_FIELDS_MAX;
 use crate::reason::Reason;
 use crate::tlog::hash::{Hash, LeafHash, LeafIndex, RootHash, TreeHead, TreeSize};
 use crate::tlog::multiproof::{MultiPlan, MultiProof, MultiProofError};
 use crate::tlog::tree::{NodeId, RootPlan, WrongNodeCount};
-
-/// Most fields of one record.
-pub const FIELDS_MAX: usize = 256;
 
 /// Version of the commitment format, its first item.
 const FORMAT: u64 = 1;
 /// The COSE id of SHA-256 (RFC 9054 3.1), its second item.
 const ALG_SHA_256: i64 = -16;
 
-/// Commits to an ordered list of 1 to [`FIELDS_MAX`] disclosures.
+/// Commits to an ordered list of 1 to [`RECORD_FIELDS_MAX`] disclosures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Commitment {
     root: RootHash,
     count: FieldCount,
 }
 
-/// A number of fields from 1 to [`FIELDS_MAX`].
+/// A number of fields from 1 to [`RECORD_FIELDS_MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FieldCount(u16);
 
 impl FieldCount {
     /// The count, or `None` if it is 0 or too large.
     pub fn new(count: usize) -> Option<Self> {
-        let valid = (1..=FIELDS_MAX).contains(&count);
+        let valid = (1..=RECORD_FIELDS_MAX).contains(&count);
         u16::try_from(count).ok().filter(|_| valid).map(Self)
     }
 
@@ -87,7 +85,7 @@ pub enum CommitmentError {
         found: i64,
     },
     /// No field, or too many.
-    #[error("a record has 1 to {FIELDS_MAX} fields, found {found}")]
+    #[error("a record has 1 to {RECORD_FIELDS_MAX} fields, found {found}")]
     Count {
         /// How many fields.
         found: u64,

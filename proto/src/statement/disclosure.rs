@@ -11,19 +11,13 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::commitment::{FIELDS_MAX, FieldCount};
+use super::commitment::FieldCount;
 use super::json::{Json, JsonError, is_name};
+use crate::limits::{
+    DISCLOSURE_BYTES_MAX, RECORD_BYTES_MAX, RECORD_FIELDS_MAX, SALT_BYTES_MAX, SALT_BYTES_MIN,
+};
 use crate::reason::{Reason, Violation, Violations};
 use crate::tlog::hash::LeafHash;
-
-/// Largest disclosure in bytes.
-pub const DISCLOSURE_BYTES_MAX: usize = 64 * 1024;
-/// Largest record in bytes: all its disclosures together.
-pub const RECORD_BYTES_MAX: usize = 256 * 1024;
-/// Fewest random bytes of a salt: 128 bits, so that no hidden value can be guessed.
-pub const SALT_BYTES_MIN: usize = 16;
-/// Most random bytes of a salt.
-pub const SALT_BYTES_MAX: usize = 32;
 
 /// 16 to 32 random bytes that hide a field until it is shown. Never printed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -288,7 +282,7 @@ fn sizes<B: AsRef<[u8]>>(disclosures: &[B]) -> Vec<Violation> {
     let mut violations = Vec::new();
     let count = disclosures.len();
     if FieldCount::new(count).is_none() {
-        let rule = format!("a record has 1 to {FIELDS_MAX} fields");
+        let rule = format!("a record has 1 to {RECORD_FIELDS_MAX} fields");
         violations.push(Violation::new(Reason::RecordTooLarge, "disclosures", rule).found(count));
     }
     let total: usize = disclosures.iter().map(|bytes| bytes.as_ref().len()).sum();

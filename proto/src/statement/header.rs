@@ -32,15 +32,6 @@ use crate::time::UnixSeconds;
 /// The type (label 16) of every statement of ours.
 pub const STATEMENT_TYPE: &str = "application/vnd.aimslog.statement+cose";
 
-/// Most links, controls or catalogues in a header: what a decision at apply reads is bounded.
-pub const LIST_MAX: usize = 32;
-/// Longest issuer or subject in bytes.
-pub const URI_BYTES_MAX: usize = 512;
-/// Longest audience or origin of a log in bytes: C2SP cosignatures hold no longer one.
-pub const ORIGIN_BYTES_MAX: usize = 255;
-/// Longest relation, state, scheme or control id in bytes.
-pub const WORD_BYTES_MAX: usize = 64;
-
 /// The protected header of a statement. [`Header::encode`] checks what [`Header::decode`] checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {

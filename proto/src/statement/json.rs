@@ -2,7 +2,7 @@
 //!
 //! No white space; no float, exponent, fraction or `-0`; integers of at most 2^53 - 1 in size;
 //! strings escaped as RFC 8785 3.2.2.2 and no other way; object names of `[a-z][a-z0-9_]*`, none
-//! twice in an object; at most [`DEPTH_MAX`] arrays and objects around a scalar. The order of the
+//! twice in an object; at most [`VALUE_DEPTH_MAX`] arrays and objects around a scalar. The order of the
 //! names in an object is kept: it is the field order of the message.
 //!
 //! [`Json::parse_free`] reads what people and programs write (white space, other escapes, other
@@ -12,14 +12,8 @@ mod parse;
 
 use std::fmt;
 
+use crate::limits::{FIELD_NAME_BYTES_MAX, INTEGER_MAX, VALUE_DEPTH_MAX};
 use crate::reason::Reason;
-
-/// Most arrays and objects that may be open at once in one value; a scalar has depth 0.
-pub const DEPTH_MAX: usize = 8;
-/// Largest absolute value of an integer: what every JSON reader represents exactly (RFC 7493 2.2).
-pub const INTEGER_MAX: i64 = (1 << 53) - 1;
-/// Longest object name in bytes.
-pub const NAME_BYTES_MAX: usize = 64;
 
 /// A JSON value without floats, its objects in order.
 ///
@@ -74,7 +68,7 @@ pub enum JsonRule {
     #[error("control character in a string")]
     ControlCharacter,
     /// Too many arrays and objects around a value.
-    #[error("nested deeper than {DEPTH_MAX}")]
+    #[error("nested deeper than {VALUE_DEPTH_MAX}")]
     TooDeep,
     /// White space between tokens.
     #[error("white space")]
@@ -95,7 +89,7 @@ pub enum JsonRule {
     #[error("the same name twice in an object")]
     DuplicateName,
     /// A name that is not `[a-z][a-z0-9_]*` of at most 64 bytes.
-    #[error("a name is snake_case: [a-z][a-z0-9_]*, at most {NAME_BYTES_MAX} bytes")]
+    #[error("a name is snake_case: [a-z][a-z0-9_]*, at most {FIELD_NAME_BYTES_MAX} bytes")]
     NameForm,
 }
 
@@ -124,23 +118,23 @@ impl JsonError {
 impl Json {
     /// Reads exactly one value in the strict profile: printing it gives the same bytes.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
-        parse::strict(bytes, DEPTH_MAX)
+        parse::strict(bytes, VALUE_DEPTH_MAX)
     }
 
     /// Reads one value as people write it: white space, any escape, any names. Still without
     /// floats, doubled names, and integers beyond [`INTEGER_MAX`].
     pub fn parse_free(bytes: &[u8]) -> Result<Self, JsonError> {
-        parse::free(bytes, DEPTH_MAX)
+        parse::free(bytes, VALUE_DEPTH_MAX)
     }
 
     /// [`Json::parse`] for values that stand inside `outer` arrays of our own.
     pub(super) fn parse_inside(bytes: &[u8], outer: usize) -> Result<Self, JsonError> {
-        parse::strict(bytes, DEPTH_MAX.saturating_add(outer))
+        parse::strict(bytes, VALUE_DEPTH_MAX.saturating_add(outer))
     }
 
     /// Whether the value keeps the strict profile: then, and only then, does its text read back.
     pub fn is_strict(&self) -> bool {
-        self.is_strict_within(DEPTH_MAX)
+        self.is_strict_within(VALUE_DEPTH_MAX)
     }
 
     fn is_strict_within(&self, depth: usize) -> bool {
@@ -183,9 +177,9 @@ impl Json {
     }
 }
 
-/// Whether `text` is a name: `[a-z][a-z0-9_]*`, at most [`NAME_BYTES_MAX`] bytes.
+/// Whether `text` is a name: `[a-z][a-z0-9_]*`, at most [`FIELD_NAME_BYTES_MAX`] bytes.
 pub fn is_name(text: &str) -> bool {
-    text.len() <= NAME_BYTES_MAX
+    text.len() <= FIELD_NAME_BYTES_MAX
         && text
             .bytes()
             .next()

@@ -17,6 +17,7 @@
 
 use thiserror::Error;
 
+use crate::limits::{RECEIPT_BYTES_MAX, RECEIPT_HEADER_BYTES_MAX};
 use crate::statement::cbor::{self, CborError, Encoder, KeyOrder, MapEncoder};
 use crate::statement::key::{KeyError, PublicKey, Signature, Signer, SignerError, Thumbprint};
 use crate::time::UnixSeconds;
@@ -31,10 +32,6 @@ const TYPE: &str = "application/scitt-receipt+cose";
 const EDDSA: i64 = -8;
 /// `RFC9162_SHA256` in the registry of verifiable data structures.
 const RFC9162_SHA256: i64 = 1;
-/// Largest receipt in bytes: 63 hashes and the headers take less.
-pub const RECEIPT_BYTES_MAX: usize = 4096;
-/// Longest protected header: an origin has at most 255 bytes and stands in it twice.
-const PROTECTED_BYTES_MAX: usize = 1024;
 
 mod label {
     pub(super) const ALG: i64 = 1;
@@ -153,7 +150,7 @@ impl HeadReceipt {
 
     /// Reads a protected header strictly: every entry of the form above, and no other.
     pub fn from_parts(protected: &[u8], signature: Signature) -> Result<Self, ReceiptError> {
-        if protected.len() > PROTECTED_BYTES_MAX {
+        if protected.len() > RECEIPT_HEADER_BYTES_MAX {
             return Err(ReceiptError::TooLarge {
                 bytes: protected.len(),
             });
@@ -453,6 +450,23 @@ mod tests {
             key.verify(message, &Signature(signature.try_into().unwrap()))
         });
         assert_eq!(verified, Ok(()));
+    }
+
+    #[test]
+    fn no_changed_bit_verifies() {
+        let (world, bytes) = receipt();
+        let leaf = LeafHash::of(&world.entries[6]);
+        let key = key(seed::RECEIPT).public_key();
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut changed = bytes.clone();
+                changed[at] ^= 1 << bit;
+                let verified = Receipt::parse(&changed)
+                    .and_then(|receipt| receipt.verify(&leaf, &key, &origin()));
+                assert_ne!(verified, Ok(world.head(9)), "byte {at} bit {bit}");
+            }
+            assert!(Receipt::parse(&bytes[..at]).is_err(), "cut at {at}");
+        }
     }
 
     #[test]

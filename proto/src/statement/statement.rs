@@ -15,15 +15,9 @@ use super::commitment::{Commitment, CommitmentError};
 use super::header::{Algorithm, Family, Header};
 use super::id::EntryId;
 use super::key::{KeyError, PublicKey, Signature, Signer, SignerError, Thumbprint};
+use crate::limits::{FOREIGN_STATEMENT_BYTES_MAX, LEDGER_STATEMENT_BYTES_MAX, STATEMENT_BYTES_MAX};
 use crate::reason::{Reason, Violation, Violations};
 use crate::tlog::hash::LeafHash;
-
-/// Largest statement of our own profile in bytes.
-pub const STATEMENT_BYTES_MAX: usize = 4 * 1024;
-/// Largest record of the ledger itself in bytes: genesis and policies hold whole policy texts.
-pub const LEDGER_STATEMENT_BYTES_MAX: usize = 48 * 1024;
-/// Largest submission in bytes, with whatever stands in its unprotected header.
-pub const SUBMITTED_BYTES_MAX: usize = 60 * 1024;
 
 /// The first bytes of every log entry: tag 18, array of four.
 const ENTRY_PREFIX: [u8; 2] = [0xd2, 0x84];
@@ -239,7 +233,7 @@ impl UnverifiedStatement {
         bytes: &[u8],
         accepted: &[Algorithm],
     ) -> Result<Self, StatementError> {
-        let parts = Parts::read(bytes, SUBMITTED_BYTES_MAX)?;
+        let parts = Parts::read(bytes, FOREIGN_STATEMENT_BYTES_MAX)?;
         Self::from_parts(&parts, accepted)
     }
 

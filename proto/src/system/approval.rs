@@ -5,13 +5,12 @@
 //! over the SHA-256 of the payload without that list, so that operators can sign one after the
 //! other on separate machines; the signer of the statement counts as one of them.
 
+use crate::limits::OPERATORS_MAX;
 use crate::statement::key::{Signature, Thumbprint};
 use crate::system::fields::{MapReader, MapWriter, PayloadError};
 
 /// Map key of the approvals in every payload that has them: the last one-byte key.
 const APPROVALS: i64 = 23;
-/// Most approvals in one record.
-const APPROVALS_MAX: usize = 32;
 
 /// One operator's signature over a payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +39,7 @@ impl Approval {
         let Some(entry) = map.optional(APPROVALS, "approvals") else {
             return Ok(Vec::new());
         };
-        let approvals = entry.list(1..=APPROVALS_MAX, |approval| {
+        let approvals = entry.list(1..=OPERATORS_MAX, |approval| {
             let [operator, signature] = approval.tuple()?;
             let operator = Thumbprint::from_bytes(operator.digest()?);
             Ok(Self {

@@ -3,21 +3,17 @@
 use std::collections::BTreeSet;
 use std::str::FromStr as _;
 
+use crate::limits::{NODES_MAX, OPERATOR_NAME_BYTES_MAX, OPERATORS_MAX, POLICY_TEXT_BYTES_MAX};
 use crate::statement::key::PublicKey;
 use crate::system::SystemKind;
 use crate::system::approval::Approval;
 use crate::system::fields::{MapReader, MapWriter, Payload, PayloadError};
 use crate::system::node::NodeEntry;
-use crate::system::policy::{POLICY_BYTES_MAX, PolicyTexts};
+use crate::system::policy::PolicyTexts;
 use crate::tlog::{Origin, VerifierKey};
 
 /// Version of the genesis payload.
 const FORMAT: u64 = 1;
-/// Most operators and nodes.
-const OPERATORS_MAX: usize = 32;
-const NODES_MAX: usize = 32;
-/// Longest operator name in bytes.
-const NAME_BYTES_MAX: usize = 63;
 /// What a log entry is: the tagged statement with an empty unprotected header.
 pub const ENTRY_RULE: &str = "signed-statement-tag18-empty-unprotected";
 /// COSE algorithms that a log may accept: `EdDSA` and `Ed25519`.
@@ -111,7 +107,7 @@ impl Payload for Genesis {
                 .list(1..=OPERATORS_MAX, |entry| {
                     let [name, key] = entry.tuple()?;
                     Ok(Operator {
-                        name: name.text(1..=NAME_BYTES_MAX)?,
+                        name: name.text(1..=OPERATOR_NAME_BYTES_MAX)?,
                         key: key.key()?,
                     })
                 })?,
@@ -120,8 +116,10 @@ impl Payload for Genesis {
                 .required(6, "nodes")?
                 .list(1..=NODES_MAX, NodeEntry::read)?,
             policy: PolicyTexts {
-                publish: map.required(7, "publish")?.text(1..=POLICY_BYTES_MAX)?,
-                trust: map.required(8, "trust")?.text(1..=POLICY_BYTES_MAX)?,
+                publish: map
+                    .required(7, "publish")?
+                    .text(1..=POLICY_TEXT_BYTES_MAX)?,
+                trust: map.required(8, "trust")?.text(1..=POLICY_TEXT_BYTES_MAX)?,
             },
             log_key: map.required(9, "log_key")?.parsed(VerifierKey::from_str)?,
             receipt_key: map.required(10, "receipt_key")?.key()?,

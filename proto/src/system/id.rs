@@ -5,10 +5,8 @@
 
 use std::fmt;
 
+use crate::limits::ID_BYTES_MAX;
 use thiserror::Error;
-
-/// Longest organisation, principal or system id in bytes.
-const ID_BYTES_MAX: usize = 63;
 
 /// Text that is not an identifier: one to 63 of `a-z`, `0-9` and `-` (`_` for a role), a letter or digit
 /// first.

@@ -1,12 +1,10 @@
 //! `ledger.keys`: the keys that sign receipts.
 
+use crate::limits::RECEIPT_KEYS_MAX;
 use crate::statement::key::{PublicKey, Signature};
 use crate::system::SystemKind;
 use crate::system::approval::Approval;
 use crate::system::fields::{MapReader, MapWriter, Payload, PayloadError};
-
-/// Most receipt keys in one record.
-const RECEIPT_KEYS_MAX: usize = 8;
 
 /// The receipt keys in force from this position of the log on. The record at index 1 names exactly
 /// the receipt key of genesis and is signed by the service key, which thereby shows that it exists.

@@ -2,15 +2,13 @@
 
 use std::str::FromStr as _;
 
+use crate::limits::NODE_LABEL_BYTES_MAX;
 use crate::statement::cbor::Encoder;
 use crate::system::SystemKind;
 use crate::system::approval::Approval;
 use crate::system::fields::{Entry, MapReader, MapWriter, Payload, PayloadError};
 use crate::system::id::NodeId;
 use crate::tlog::VerifierKey;
-
-/// Longest address label in bytes.
-const LABEL_BYTES_MAX: usize = 255;
 
 /// A change of the cluster's nodes.
 ///
@@ -58,7 +56,7 @@ impl NodeEntry {
         let [id, label, cosigner] = entry.tuple()?;
         Ok(Self {
             id: read_id(id)?,
-            label: label.text(1..=LABEL_BYTES_MAX)?,
+            label: label.text(1..=NODE_LABEL_BYTES_MAX)?,
             cosigner: cosigner.parsed(VerifierKey::from_str)?,
         })
     }
@@ -98,7 +96,7 @@ impl Payload for Node {
         let change = match change {
             0 => NodeChange::Admit(Box::new(NodeEntry {
                 id,
-                label: map.required(3, "label")?.text(1..=LABEL_BYTES_MAX)?,
+                label: map.required(3, "label")?.text(1..=NODE_LABEL_BYTES_MAX)?,
                 cosigner: map.required(4, "cosigner")?.parsed(VerifierKey::from_str)?,
             })),
             1 => NodeChange::Remove(id),

@@ -2,12 +2,10 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::limits::POLICY_TEXT_BYTES_MAX;
 use crate::system::SystemKind;
 use crate::system::approval::Approval;
 use crate::system::fields::{MapReader, MapWriter, Payload, PayloadError};
-
-/// Longest policy text in bytes.
-pub(crate) const POLICY_BYTES_MAX: usize = 32 * 1024;
 
 /// Two C2SP `tlog-policy` texts over the same keys.
 ///
@@ -58,8 +56,10 @@ impl Payload for PolicyChange {
         Ok(Self {
             predecessor: map.required(1, "predecessor")?.digest()?,
             texts: PolicyTexts {
-                publish: map.required(2, "publish")?.text(1..=POLICY_BYTES_MAX)?,
-                trust: map.required(3, "trust")?.text(1..=POLICY_BYTES_MAX)?,
+                publish: map
+                    .required(2, "publish")?
+                    .text(1..=POLICY_TEXT_BYTES_MAX)?,
+                trust: map.required(3, "trust")?.text(1..=POLICY_TEXT_BYTES_MAX)?,
             },
             approvals: Approval::read_all(map)?,
         })

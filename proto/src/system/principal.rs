@@ -1,12 +1,10 @@
 //! `ledger.principal`: an administrator registers a principal, gives it a new key, or revokes it.
 
+use crate::limits::ROLES_MAX;
 use crate::statement::key::{PublicKey, Signature};
 use crate::system::SystemKind;
 use crate::system::fields::{MapReader, MapWriter, Payload, PayloadError};
 use crate::system::id::{Holder, OrganizationId, PrincipalId, Role};
-
-/// Most roles of one principal.
-const ROLES_MAX: usize = 16;
 
 /// A change of one principal of one organisation.
 ///

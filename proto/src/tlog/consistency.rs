@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::hash::{Hash, RootHash, TreeHead, TreeSize};
 use super::tree::{Cover, NodeId, WrongNodeCount, split};
+use crate::limits::PROOF_HASHES_MAX;
 
 /// What to read for one consistency proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +69,9 @@ impl ConsistencyProof {
                 expected,
                 got: hashes.len(),
             });
+        }
+        if hashes.len() > PROOF_HASHES_MAX {
+            return Err(ConsistencyError::TooLong { got: hashes.len() });
         }
         Ok(Self { old, new, hashes })
     }
@@ -220,6 +224,12 @@ pub enum ConsistencyError {
     WrongLength {
         /// Hashes that the sizes ask for.
         expected: usize,
+        /// Hashes found.
+        got: usize,
+    },
+    /// More hashes than [`PROOF_HASHES_MAX`]: no tree that exists needs as many.
+    #[error("a proof has at most {PROOF_HASHES_MAX} hashes, found {got}")]
+    TooLong {
         /// Hashes found.
         got: usize,
     },

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::hash::{Hash, LeafHash, LeafIndex, RootHash, TreeHead, TreeSize};
 use super::tree::{Cover, NodeId, WrongNodeCount, split};
+use crate::limits::PROOF_HASHES_MAX;
 
 /// What to read for one inclusion proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +82,9 @@ impl InclusionProof {
                 expected,
                 got: hashes.len(),
             });
+        }
+        if hashes.len() > PROOF_HASHES_MAX {
+            return Err(InclusionError::TooLong { got: hashes.len() });
         }
         Ok(Self {
             index,
@@ -176,6 +180,12 @@ pub enum InclusionError {
     WrongLength {
         /// Hashes that index and size ask for.
         expected: u32,
+        /// Hashes found.
+        got: usize,
+    },
+    /// More hashes than [`PROOF_HASHES_MAX`]: no tree that exists needs as many.
+    #[error("a proof has at most {PROOF_HASHES_MAX} hashes, found {got}")]
+    TooLong {
         /// Hashes found.
         got: usize,
     },

@@ -24,18 +24,13 @@ use thiserror::Error;
 
 use super::base64;
 use super::hash::hex_digit;
+use crate::limits::{NOTE_BYTES_MAX, NOTE_SIGNATURES_MAX};
 use crate::time::UnixSeconds;
 
 mod vkey;
 
 pub(super) use vkey::verify_ed25519;
 pub use vkey::{KeyMaterial, SignatureType, VerifierKey, VerifierKeyError};
-
-/// Bytes of a note at most.
-pub const NOTE_BYTES_MAX: usize = 128 * 1024;
-
-/// Signature lines of a note at most.
-pub const NOTE_SIGNATURES_MAX: usize = 16;
 
 /// The name of a key: 1 to 255 bytes without white space, `+` and control characters.
 ///

@@ -25,12 +25,6 @@ use crate::time::UnixSeconds;
 
 mod parse;
 
-/// Bytes of a policy at most.
-pub const POLICY_BYTES_MAX: usize = 64 * 1024;
-
-/// Logs, witnesses and groups of a policy at most, of each. The specification asks for 32.
-pub const POLICY_ITEMS_MAX: usize = 64;
-
 /// The name of a witness or group within one policy: opaque bytes, compared as bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PolicyName(Vec<u8>);
@@ -335,7 +329,7 @@ pub enum PolicyError {
 /// Why bytes are not a policy. Lines count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PolicyParseError {
-    /// Longer than [`POLICY_BYTES_MAX`].
+    /// Longer than [`crate::limits::POLICY_BYTES_MAX`].
     #[error("a policy has at most 65536 bytes, found {got}")]
     TooLong {
         /// Bytes found.
@@ -413,7 +407,7 @@ pub enum PolicyParseError {
         /// Members of the group.
         members: usize,
     },
-    /// More logs, witnesses or groups than [`POLICY_ITEMS_MAX`].
+    /// More logs, witnesses or groups than [`crate::limits::POLICY_ITEMS_MAX`].
     #[error("line {line}: at most 64 logs, witnesses and groups each")]
     TooMany {
         /// The line.

@@ -17,14 +17,9 @@ use super::base64;
 use super::checkpoint::{Checkpoint, CheckpointError, decimal};
 use super::hash::{Hash, HashError, LeafHash, LeafIndex};
 use super::inclusion::{InclusionError, InclusionProof};
-use super::note::{NOTE_BYTES_MAX, Note, NoteError};
+use super::note::{Note, NoteError};
 use super::policy::{CosignedCheckpoint, Policy, PolicyError};
-
-/// Bytes of extra data at most.
-pub const EXTRA_BYTES_MAX: usize = 64 * 1024;
-
-/// Bytes of a proof at most: a note, the extra data in Base64, and 64 hashes.
-pub const PROOF_BYTES_MAX: usize = NOTE_BYTES_MAX + 2 * EXTRA_BYTES_MAX;
+use crate::limits::{PROOF_BYTES_MAX, PROOF_EXTRA_BYTES_MAX};
 
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
 
@@ -53,7 +48,7 @@ impl TlogProof {
         }
         if extra
             .as_ref()
-            .is_some_and(|extra| extra.len() > EXTRA_BYTES_MAX)
+            .is_some_and(|extra| extra.len() > PROOF_EXTRA_BYTES_MAX)
         {
             return Err(TlogProofError::Extra);
         }
@@ -131,10 +126,10 @@ impl TlogProof {
     }
 }
 
-/// `extra` and one space, then canonical Base64 of at most [`EXTRA_BYTES_MAX`] bytes.
+/// `extra` and one space, then canonical Base64 of at most [`PROOF_EXTRA_BYTES_MAX`] bytes.
 fn read_extra(line: &str) -> Option<Vec<u8>> {
     let extra = base64::decode(line.strip_prefix("extra ")?.as_bytes())?;
-    if extra.len() > EXTRA_BYTES_MAX {
+    if extra.len() > PROOF_EXTRA_BYTES_MAX {
         None
     } else {
         Some(extra)

@@ -6,6 +6,8 @@ use aimslog_proto::{
 };
 
 use super::*;
+use crate::ledger::command::{BlobChunk, Command};
+use crate::ledger::outcome::Outcome;
 use crate::ledger::testing::{Engine, START_MS, World, signed, signed_over};
 
 const KIND: &str = "oversight_decision";
@@ -198,6 +200,38 @@ fn attachments_are_stored_first_or_stay_declared() {
     };
     let admitted = admit(&view, &submission).unwrap().unwrap();
     assert!(admitted.item().attachments.is_empty());
+}
+
+/// Every node must be able to read what the leader proposes, whatever a record repeats.
+#[test]
+fn the_same_attachment_many_times_counts_once_and_too_many_are_refused() {
+    let mut case = Case::new();
+    let bytes = b"scan";
+    let digest: [u8; 32] = <sha2::Sha256 as sha2::Digest>::digest(bytes).into();
+    let stored = case.engine.run(&Command::Blob(BlobChunk {
+        time_ms: START_MS,
+        organization: "acme".to_owned(),
+        digest,
+        offset: 0,
+        total: 4,
+        bytes: Bytes::from_static(bytes),
+    }));
+    assert!(matches!(stored, Outcome::Blob { complete: true, .. }));
+    let attachment = Json::Object(vec![
+        ("name".to_owned(), text("scan.pdf")),
+        ("digest".to_owned(), text(&hex(&digest))),
+        ("media_type".to_owned(), text("application/pdf")),
+        ("size".to_owned(), Json::Integer(4)),
+    ]);
+    let admitted = |count: usize| {
+        let mut values = decision();
+        values.push(("attachments", Json::Array(vec![attachment.clone(); count])));
+        let fields = disclosures(&values);
+        let statement = signed_over(&case.world.header(11, 1), 11, &commitment(&fields));
+        case.admit(&statement, &fields)
+    };
+    assert_eq!(admitted(32).unwrap().item().attachments, [digest]);
+    assert_eq!(reasons(admitted(33)), [Reason::InvalidField]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use aimslog_proto::limits::{COMMAND_BYTES_MAX, COMMAND_ITEMS_MAX, TIME_STEP_MS_MAX};
 use futures::{
     FutureExt, StreamExt,
     future::{BoxFuture, ready},
@@ -18,12 +19,12 @@ use tokio::{
 
 use super::{
     CATCH_UP_STEPS_MAX, Control, Permit, Propose, Request, SequencerConfig, SubmitError,
-    TIME_RETRIES_MAX, TIME_STEP_MS_MAX,
+    TIME_RETRIES_MAX,
 };
 use crate::{
     clock::Clock,
     ledger::{
-        command::{BATCH_ITEMS_MAX, Batch, BlobChunk, COMMAND_BYTES_MAX, Command, Genesis, Item},
+        command::{Batch, BlobChunk, Command, Genesis, Item},
         outcome::{ItemOutcome, Outcome},
         progress::LedgerProgress,
     },
@@ -212,7 +213,7 @@ impl<P: Propose> SequencerLoop<P> {
                     break;
                 }
                 Job::Item { item, .. }
-                    if jobs.len() < BATCH_ITEMS_MAX
+                    if jobs.len() < COMMAND_ITEMS_MAX
                         && bytes + item.encoded_len() <= COMMAND_BYTES_MAX =>
                 {
                     bytes += item.encoded_len();

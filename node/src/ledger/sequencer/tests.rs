@@ -254,12 +254,51 @@ async fn a_full_queue_refuses_and_the_brake_makes_it_full_sooner() {
     let (_, answer) = bench.raft.next().await;
     commit(answer, &Outcome::Batch(vec![result(2)]));
     second.await.unwrap().unwrap();
-    let huge = Item {
-        statement: vec![0; COMMAND_BYTES_MAX].into(),
-        ..Item::default()
+}
+
+/// An unreadable command in the log would stop every node for good.
+#[tokio::test(start_paused = true)]
+async fn what_no_node_could_read_is_never_proposed() {
+    let bench = bench(SequencerConfig::default());
+    let with_attachments = |count| Item {
+        attachments: vec![[7; 32]; count],
+        ..item("a")
     };
-    let refused = bench.sequencer.submit(huge).await;
+    for refused in [
+        Item {
+            statement: vec![0; COMMAND_BYTES_MAX].into(),
+            ..Item::default()
+        },
+        with_attachments(ATTACHMENTS_MAX + 1),
+    ] {
+        let refused = bench.sequencer.submit(refused).await;
+        assert!(matches!(refused, Err(SubmitError::TooLarge { .. })));
+    }
+    let chunk = |length: usize| {
+        Control::Blob(BlobChunk {
+            time_ms: 0,
+            organization: "acme".to_owned(),
+            digest: [7; 32],
+            offset: 0,
+            total: length as u64,
+            bytes: vec![1; length].into(),
+        })
+    };
+    let refused = bench
+        .sequencer
+        .control(chunk(BLOB_CHUNK_BYTES_MAX + 1))
+        .await;
     assert!(matches!(refused, Err(SubmitError::TooLarge { .. })));
+    assert_eq!(bench.raft.waiting(), 0);
+
+    // At the limits it is proposed; the Raft of this test decodes what it takes.
+    let sequencer = bench.sequencer.clone();
+    let item = with_attachments(ATTACHMENTS_MAX);
+    let task = tokio::spawn(async move { sequencer.submit(item).await });
+    let (command, answer) = bench.raft.next().await;
+    assert!(matches!(command, Command::Batch(batch) if batch.items[0].attachments.len() == 32));
+    commit(answer, &Outcome::Batch(vec![result(1)]));
+    task.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -333,6 +333,33 @@ fn nested_objects_keep_order_and_names() {
 }
 
 #[test]
+fn lists_are_bounded_and_attachments_more_narrowly() {
+    let attachment = Json::Object(vec![
+        ("name".to_owned(), text("scan.pdf")),
+        ("digest".to_owned(), text(&"ab".repeat(32))),
+        ("media_type".to_owned(), text("application/pdf")),
+        ("size".to_owned(), Json::Integer(9)),
+    ]);
+    for (field, element, max) in [
+        ("attachments", attachment, crate::limits::ATTACHMENTS_MAX),
+        (
+            "alternatives",
+            text("wait"),
+            crate::limits::LIST_ELEMENTS_MAX,
+        ),
+    ] {
+        let list = |count| [(field, Some(Json::Array(vec![element.clone(); count])))];
+        assert!(with("oversight_decision", &list(max)).is_empty(), "{field}");
+        let found = with("oversight_decision", &list(max + 1));
+        assert_eq!(found.len(), 1, "{field}: {found:?}");
+        assert_eq!(
+            (found[0].field.as_str(), found[0].reason),
+            (format!("record.{field}").as_str(), Reason::InvalidField)
+        );
+    }
+}
+
+#[test]
 fn header_and_record_agree() {
     let kind = kind("finding");
     let golden = GOLDEN

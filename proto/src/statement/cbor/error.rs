@@ -1,6 +1,6 @@
 //! What can be wrong with CBOR.
 
-use super::DEPTH_MAX;
+use crate::limits::CBOR_DEPTH_MAX;
 use crate::reason::Reason;
 
 /// Why bytes are not CBOR as we accept it, or not of the expected shape.
@@ -35,8 +35,8 @@ pub enum CborError {
         /// Where the text item begins.
         offset: usize,
     },
-    /// More than [`DEPTH_MAX`] nested items.
-    #[error("cbor nested deeper than {DEPTH_MAX} at byte {offset}")]
+    /// More than [`CBOR_DEPTH_MAX`] nested items.
+    #[error("cbor nested deeper than {CBOR_DEPTH_MAX} at byte {offset}")]
     TooDeep {
         /// Where the item that is too deep begins.
         offset: usize,

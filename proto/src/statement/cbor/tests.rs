@@ -132,9 +132,14 @@ fn any_order_still_refuses_duplicates_at_every_depth() {
 #[test]
 fn nests_to_the_limit_and_no_deeper() {
     let nested = |depth: usize| [vec![0x81; depth], vec![0x00]].concat();
-    assert!(parse(&nested(DEPTH_MAX)).is_ok());
-    let error = parse(&nested(DEPTH_MAX + 1)).unwrap_err();
-    assert_eq!(error, CborError::TooDeep { offset: DEPTH_MAX });
+    assert!(parse(&nested(CBOR_DEPTH_MAX)).is_ok());
+    let error = parse(&nested(CBOR_DEPTH_MAX + 1)).unwrap_err();
+    assert_eq!(
+        error,
+        CborError::TooDeep {
+            offset: CBOR_DEPTH_MAX
+        }
+    );
     assert!(parse(&nested(1_000_000)).is_err());
 }
 

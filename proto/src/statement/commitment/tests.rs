@@ -37,14 +37,14 @@ fn tree_hash(leaves: &[LeafHash]) -> Hash {
 
 #[test]
 fn root_is_the_rfc_6962_tree_hash_for_every_count() {
-    for count in 1..=FIELDS_MAX {
+    for count in 1..=RECORD_FIELDS_MAX {
         let leaves = leaves(count);
         let commitment = Commitment::build(&leaves).unwrap();
         assert_eq!(commitment.root().hash(), tree_hash(&leaves), "{count}");
         assert_eq!(commitment.count().number(), count);
         assert_eq!(Commitment::parse(&commitment.encode()), Ok(commitment));
     }
-    for found in [0, FIELDS_MAX + 1] {
+    for found in [0, RECORD_FIELDS_MAX + 1] {
         let error = Commitment::build(&leaves(found)).unwrap_err();
         assert_eq!(
             error,

@@ -200,7 +200,7 @@ fn set_is_limited_in_bytes_and_fields() {
     let large: Vec<Disclosure> = (0..5).map(|index| disclosure(index, &filler)).collect();
     let expected = [(Reason::RecordTooLarge, "disclosures".to_owned())];
     assert_eq!(reasons(DisclosureSet::new(large, &names[..5])), expected);
-    let bytes = vec![b"x".as_slice(); FIELDS_MAX + 1];
+    let bytes = vec![b"x".as_slice(); RECORD_FIELDS_MAX + 1];
     assert_eq!(reasons(DisclosureSet::parse(&bytes, &names)), expected);
 }
 

@@ -5,6 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::limits::{
+    ENTRY_BYTES_MAX, EVIDENCE_BYTES_MAX, EVIDENCE_HEADS_MAX, EVIDENCE_RECORDS_MAX, NOTE_BYTES_MAX,
+    RECORD_FIELDS_MAX,
+};
 use crate::statement::key::Signature;
 use crate::statement::receipt::{HeadReceipt, ReceiptError};
 use crate::time::UnixMillis;
@@ -12,25 +16,13 @@ use crate::tlog::{Hash, LeafIndex, Origin};
 
 /// What the member `format` says.
 pub const FORMAT: &str = "aimslog-evidence/v1";
-/// Largest file in bytes: it bounds what a reader has to hold in memory.
-pub const FILE_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Most records and most entries of the chain.
-const ENTRIES_MAX: usize = 10_000;
-/// Most other heads and policy steps.
-const HEADS_MAX: usize = 64;
-/// Most fields of one record.
-const FIELDS_MAX: usize = 256;
-/// Largest entry in bytes.
-const STATEMENT_BYTES_MAX: usize = 65_535;
-/// Largest checkpoint note in bytes.
-const NOTE_BYTES_MAX: usize = 128 * 1024;
 
 /// Why a text is not an evidence file.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum EvidenceError {
-    /// More bytes than [`FILE_BYTES_MAX`].
-    #[error("evidence file of {bytes} bytes, at most {FILE_BYTES_MAX}")]
+    /// More bytes than [`EVIDENCE_BYTES_MAX`].
+    #[error("evidence file of {bytes} bytes, at most {EVIDENCE_BYTES_MAX}")]
     TooLarge {
         /// How many.
         bytes: usize,
@@ -143,7 +135,7 @@ pub struct PolicyStep {
 impl EvidenceFile {
     /// Reads a file strictly; the rules are those of the module's format table.
     pub fn parse(bytes: &[u8]) -> Result<Self, EvidenceError> {
-        if bytes.len() > FILE_BYTES_MAX {
+        if bytes.len() > EVIDENCE_BYTES_MAX {
             return Err(EvidenceError::TooLarge { bytes: bytes.len() });
         }
         // The format is looked at first, so that a file of a later version is called that.
@@ -251,10 +243,15 @@ struct PolicyStepText {
 impl FileText {
     fn parse(self) -> Result<EvidenceFile, EvidenceError> {
         let origin = Origin::new(&self.origin).map_err(|error| wrong("origin", error))?;
-        count("records", self.records.len(), 1, ENTRIES_MAX)?;
-        count("chain", self.chain.len(), 1, ENTRIES_MAX)?;
-        count("heads", self.heads.len(), 0, HEADS_MAX)?;
-        count("policy_steps", self.policy_steps.len(), 0, HEADS_MAX)?;
+        count("records", self.records.len(), 1, EVIDENCE_RECORDS_MAX)?;
+        count("chain", self.chain.len(), 1, EVIDENCE_RECORDS_MAX)?;
+        count("heads", self.heads.len(), 0, EVIDENCE_HEADS_MAX)?;
+        count(
+            "policy_steps",
+            self.policy_steps.len(),
+            0,
+            EVIDENCE_HEADS_MAX,
+        )?;
         let records = each("records", self.records, RecordText::parse)?;
         let chain = each("chain", self.chain, EntryText::parse)?;
         ascending("records", records.iter().map(|record| record.index))?;
@@ -311,7 +308,12 @@ impl HeadText {
 
 impl RecordText {
     fn parse(self, at: &str) -> Result<FileRecord, EvidenceError> {
-        count(&format!("{at}.fields"), self.fields.len(), 0, FIELDS_MAX)?;
+        count(
+            &format!("{at}.fields"),
+            self.fields.len(),
+            0,
+            RECORD_FIELDS_MAX,
+        )?;
         if !self.fields.is_sorted_by(|a, b| a.index < b.index) {
             return Err(wrong(format!("{at}.fields"), ASCENDING));
         }
@@ -319,11 +321,7 @@ impl RecordText {
         let fields = fields.map(|FieldText { index, disclosure }| FileField { index, disclosure });
         Ok(FileRecord {
             index: LeafIndex(self.index),
-            statement: bytes(
-                &format!("{at}.statement"),
-                &self.statement,
-                STATEMENT_BYTES_MAX,
-            )?,
+            statement: bytes(&format!("{at}.statement"), &self.statement, ENTRY_BYTES_MAX)?,
             fields: fields.collect(),
             field_proof: hashes(&format!("{at}.field_proof"), &self.field_proof)?,
             registered_at: self.registered_at_ms.map(UnixMillis),
@@ -349,11 +347,7 @@ impl RecordText {
 
 impl EntryText {
     fn parse(self, at: &str) -> Result<FileEntry, EvidenceError> {
-        let statement = bytes(
-            &format!("{at}.statement"),
-            &self.statement,
-            STATEMENT_BYTES_MAX,
-        )?;
+        let statement = bytes(&format!("{at}.statement"), &self.statement, ENTRY_BYTES_MAX)?;
         Ok(FileEntry {
             index: LeafIndex(self.index),
             statement,

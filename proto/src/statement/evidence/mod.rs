@@ -3,7 +3,7 @@
 //!
 //! # Format
 //!
-//! One JSON object, UTF-8, at most [`FILE_BYTES_MAX`] bytes. White space and the order of members are
+//! One JSON object, UTF-8, at most [`crate::limits::EVIDENCE_BYTES_MAX`] bytes. White space and the order of members are
 //! free; unknown members, members that stand twice, and missing ones are errors. Byte strings are
 //! standard base64 with padding. Nothing in the file is hashed or signed as JSON: what is signed
 //! stands in it verbatim.
@@ -41,8 +41,8 @@ mod verdict;
 
 pub use build::{Held, ShowError, Shown};
 pub use file::{
-    EvidenceError, EvidenceFile, FILE_BYTES_MAX, FORMAT, FileEntry, FileField, FileHead,
-    FileRecord, OtherHead, PolicyStep,
+    EvidenceError, EvidenceFile, FORMAT, FileEntry, FileField, FileHead, FileRecord, OtherHead,
+    PolicyStep,
 };
 pub use render::printable;
 pub use report::{

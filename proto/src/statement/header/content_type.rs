@@ -3,11 +3,10 @@
 use std::fmt;
 
 use super::text::is_kind;
+use crate::limits::KIND_VERSION_MAX;
 
 const PREFIX: &str = "application/vnd.aimslog.";
 const LEDGER_PREFIX: &str = "ledger.";
-/// Largest version: five digits keep the content type short.
-const VERSION_MAX: u32 = 65_535;
 
 /// A kind of record and its version:
 /// `application/vnd.aimslog.<kind>.v<n>+json` for evidence,
@@ -32,7 +31,7 @@ impl ContentType {
     /// The content type of a kind (`[a-z][a-z0-9_-]{0,62}`) in a version from 1 to 65535, or
     /// `None` if it is not one.
     pub fn new(family: Family, kind: &str, version: u32) -> Option<Self> {
-        let valid = is_kind(kind) && (1..=VERSION_MAX).contains(&version);
+        let valid = is_kind(kind) && (1..=KIND_VERSION_MAX).contains(&version);
         valid.then(|| Self {
             family,
             kind: kind.to_owned(),

@@ -4,17 +4,15 @@ use std::collections::BTreeSet;
 
 use super::text::{is_control_id, is_id, is_origin, is_uri, is_word};
 use super::{
-    Algorithm, CatalogRef, Change, ContentType, ControlRef, Family, Header, LIST_MAX, Link, Origin,
-    Revision, STATEMENT_TYPE,
+    Algorithm, CatalogRef, Change, ContentType, ControlRef, Family, Header, Link, Origin, Revision,
+    STATEMENT_TYPE,
 };
+use crate::limits::{HEADER_LIST_MAX, TIME_SECONDS_MAX};
 use crate::reason::{Reason, Violation, Violations};
 use crate::statement::cbor::{self, Item, Value};
 use crate::statement::id::{EntryId, StatementId};
 use crate::statement::key::Thumbprint;
 use crate::time::UnixSeconds;
-
-/// 9999-12-31T23:59:59Z: the last second that RFC 3339 can write.
-const TIME_MAX: u64 = 253_402_300_799;
 
 /// A label or a claim: its number on the wire and its name in errors.
 #[derive(Clone, Copy)]
@@ -362,7 +360,7 @@ impl<'i, 'a, 'v> Map<'i, 'a, 'v> {
             };
             let values: Vec<T> = items.iter().map(read).collect::<Option<_>>()?;
             let distinct = values.iter().collect::<BTreeSet<_>>().len();
-            let valid = distinct == values.len() && (1..=LIST_MAX).contains(&distinct);
+            let valid = distinct == values.len() && (1..=HEADER_LIST_MAX).contains(&distinct);
             valid.then_some(values)
         });
         list.unwrap_or_default()
@@ -385,7 +383,7 @@ fn bytes<const N: usize>(item: &Item<'_>) -> Option<[u8; N]> {
 
 fn time(item: &Item<'_>) -> Option<UnixSeconds> {
     match item.value {
-        Value::Uint(seconds) if seconds <= TIME_MAX => Some(UnixSeconds(seconds)),
+        Value::Uint(seconds) if seconds <= TIME_SECONDS_MAX => Some(UnixSeconds(seconds)),
         _ => None,
     }
 }

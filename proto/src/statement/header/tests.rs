@@ -7,6 +7,7 @@ use super::super::cbor::{Encoder, MapEncoder};
 use super::super::hex::hex;
 use super::super::key::SigningKey;
 use super::*;
+use crate::limits::HEADER_LIST_MAX;
 use crate::reason::Reason;
 
 /// A header with every claim.
@@ -423,7 +424,7 @@ fn any_link() -> impl Strategy<Value = Link> {
 proptest! {
     #[test]
     fn any_valid_header_reads_back(
-        links in proptest::collection::btree_set(any_link(), 0..=LIST_MAX),
+        links in proptest::collection::btree_set(any_link(), 0..=HEADER_LIST_MAX),
         audience in "[!-*,-~]{1,255}",
         issued in 0_u64..253_402_300_799,
         transition in proptest::option::of("[a-z0-9][a-z0-9._-]{0,63}"),

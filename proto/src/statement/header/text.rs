@@ -1,9 +1,6 @@
 //! Which texts may stand in a header. None of them is free text: names stand in disclosures.
 
-use super::{ORIGIN_BYTES_MAX, URI_BYTES_MAX, WORD_BYTES_MAX};
-
-/// Longest organisation, principal or system id, and longest kind, in bytes.
-const ID_BYTES_MAX: usize = 63;
+use crate::limits::{ID_BYTES_MAX, ORIGIN_BYTES_MAX, URI_BYTES_MAX, WORD_BYTES_MAX};
 
 /// Whether `text` is an id of an organisation, principal or system: `[a-z0-9][a-z0-9-]{0,62}`.
 pub(super) fn is_id(text: &str) -> bool {

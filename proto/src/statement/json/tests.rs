@@ -7,7 +7,11 @@ use super::*;
 
 #[test]
 fn accepts_the_one_text_of_each_value() {
-    let deep = format!("{}1{}", "[".repeat(DEPTH_MAX), "]".repeat(DEPTH_MAX));
+    let deep = format!(
+        "{}1{}",
+        "[".repeat(VALUE_DEPTH_MAX),
+        "]".repeat(VALUE_DEPTH_MAX)
+    );
     for text in [
         "null",
         "true",
@@ -86,8 +90,8 @@ fn refuses_what_is_not_json() {
 fn refuses_every_other_text_of_a_value() {
     let deep = format!(
         "{}1{}",
-        "[".repeat(DEPTH_MAX + 1),
-        "]".repeat(DEPTH_MAX + 1)
+        "[".repeat(VALUE_DEPTH_MAX + 1),
+        "]".repeat(VALUE_DEPTH_MAX + 1)
     );
     for (text, offset, rule) in [
         (" 1", 0, JsonRule::WhiteSpace),
@@ -114,7 +118,7 @@ fn refuses_every_other_text_of_a_value() {
         (r#"{"1a":1}"#, 1, JsonRule::NameForm),
         (r#"{"a":1,"a":1}"#, 7, JsonRule::DuplicateName),
         (r#"[{"b":{"a":1,"a":2}}]"#, 13, JsonRule::DuplicateName),
-        (&deep, DEPTH_MAX, JsonRule::TooDeep),
+        (&deep, VALUE_DEPTH_MAX, JsonRule::TooDeep),
     ] {
         assert_eq!(
             Json::parse(text.as_bytes()),

@@ -177,7 +177,7 @@ fn refuses_each_malformed_part_by_its_reason() {
     let trailing = [&entry[..], &[0x00]].concat();
     let three = [&[0xd2, 0x83], protected, unprotected, payload].concat();
     let short_signature = byte_string(&[0; 63]);
-    let large = byte_string(&vec![0; SUBMITTED_BYTES_MAX]);
+    let large = byte_string(&vec![0; FOREIGN_STATEMENT_BYTES_MAX]);
     for (name, bytes, expected) in [
         ("empty", Vec::new(), Reason::CborMalformed),
         ("untagged", untagged.to_vec(), Reason::WrongTag),

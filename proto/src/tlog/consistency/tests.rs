@@ -153,6 +153,53 @@ fn refuses_a_proof_that_reaches_the_new_root_alone() {
     ));
 }
 
+/// The ways in which the vectors of transparency-dev/merkle (`testdata/consistency`) spoil a proof,
+/// for every pair of different sizes up to 33. Their vectors refuse every proof from size 0; ours
+/// says that it binds nothing, see `from_size_zero_is_no_statement`.
+#[test]
+fn refuses_every_published_way_to_spoil_a_proof() {
+    let all = leaves(33);
+    let other = RootHash::from_hash(LeafHash::of(b"other").hash());
+    for new in 2..=all.len() {
+        for old in 1..new {
+            let (first, second) = (head(&all[..old]), head(&all[..new]));
+            let good = proof(old, &all[..new]).hashes().to_vec();
+            let accepts = |sizes: (u64, u64), roots: (RootHash, RootHash), hashes: &[Hash]| {
+                let head = |size, root| TreeHead {
+                    size: TreeSize(size),
+                    root,
+                };
+                let (old, new) = (head(sizes.0, roots.0), head(sizes.1, roots.1));
+                sizes.0 > 0
+                    && ConsistencyProof::new(old.size, new.size, hashes.to_vec())
+                        .is_ok_and(|proof| proof.verify(&old, &new).is_ok())
+            };
+            let (sizes, roots) = ((first.size.0, second.size.0), (first.root, second.root));
+            assert!(accepts(sizes, roots, &good));
+            for spoiled in [
+                (sizes.0 - 1, sizes.1),
+                (sizes.0 + 1, sizes.1),
+                (sizes.0 ^ 2, sizes.1),
+                (sizes.0, sizes.1 * 2),
+                (sizes.0, sizes.1 / 2),
+            ] {
+                assert!(!accepts(spoiled, roots, &good), "{sizes:?} as {spoiled:?}");
+            }
+            for spoiled in [(other, roots.1), (roots.0, other), (roots.1, roots.0)] {
+                assert!(!accepts(sizes, spoiled, &good), "{sizes:?}");
+            }
+            let mut spoiled = vec![Vec::new(), good[..good.len() - 1].to_vec()];
+            for hash in [roots.0.hash(), roots.1.hash(), good[0]] {
+                spoiled.push([good.as_slice(), &[hash]].concat());
+                spoiled.push([&[hash], good.as_slice()].concat());
+            }
+            for hashes in spoiled {
+                assert!(!accepts(sizes, roots, &hashes), "{sizes:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_fork_does_not_verify() {
     let honest = leaves(12);
@@ -227,9 +274,15 @@ proptest! {
         let plan = ConsistencyPlan::new(old, new).unwrap();
         let filler = LeafHash::of(b"").hash();
         let built = plan.build(&vec![filler; plan.nodes().len()]).unwrap();
-        prop_assert!(built.hashes().len() <= 65);
+        let got = built.hashes().len();
+        prop_assert!(got <= 65);
         prop_assert!(plan.nodes().iter().all(|node| node.last_leaf() < new.0));
-        let received = ConsistencyProof::new(old, new, built.hashes().to_vec()).unwrap();
+        let received = ConsistencyProof::new(old, new, built.hashes().to_vec());
+        if got > PROOF_HASHES_MAX {
+            prop_assert_eq!(received, Err(ConsistencyError::TooLong { got }));
+            return Ok(());
+        }
+        let received = received.unwrap();
         let root = RootHash::from_hash(filler);
         // Made-up hashes lead somewhere else, and the walk ends exactly at the root.
         let verdict = received.verify(&TreeHead { size: old, root }, &TreeHead { size: new, root });

@@ -207,6 +207,53 @@ fn single_leaf_tree_has_the_leaf_as_root_and_no_path() {
     );
 }
 
+/// The ways in which the vectors of transparency-dev/merkle (`testdata/inclusion`) spoil a proof,
+/// for every leaf of every tree up to 33.
+#[test]
+fn refuses_every_published_way_to_spoil_a_proof() {
+    let all = leaves(33);
+    let other = RootHash::from_hash(LeafHash::of(b"other").hash());
+    for count in 1..=all.len() {
+        let head = head(&all[..count]);
+        let (size, root) = (head.size.0, head.root);
+        for (at, leaf) in (0..size).zip(&all) {
+            let good = proof(at, &all[..count]).hashes().to_vec();
+            let accepts = |index, size, root, hashes: &[Hash]| {
+                let size = TreeSize(size);
+                InclusionProof::new(LeafIndex(index), size, hashes.to_vec())
+                    .is_ok_and(|proof| proof.verify(*leaf, &TreeHead { size, root }).is_ok())
+            };
+            assert!(accepts(at, size, root, &good));
+            for (index, size) in [
+                (at.wrapping_sub(1), size),
+                (at + 1, size),
+                (at ^ 2, size),
+                (at, size * 2),
+                (at, size / 2),
+            ] {
+                assert!(
+                    !accepts(index, size, root, &good),
+                    "{at}: {index} of {size}"
+                );
+            }
+            for root in [RootHash::EMPTY, other] {
+                assert!(!accepts(at, size, root, &good));
+            }
+            let mut spoiled = vec![
+                [good.as_slice(), &[root.hash()]].concat(),
+                [&[root.hash()], good.as_slice()].concat(),
+            ];
+            if let [first, rest @ ..] = good.as_slice() {
+                spoiled.push(rest.to_vec());
+                spoiled.push([&[*first, other.hash()], rest].concat());
+            }
+            for hashes in spoiled {
+                assert!(!accepts(at, size, root, &hashes), "leaf {at} of {size}");
+            }
+        }
+    }
+}
+
 #[test]
 fn refuses_a_head_of_another_size() {
     let all = leaves(9);
@@ -232,13 +279,19 @@ fn path_lengths_are_exact_near_the_end_of_64_bits() {
         (1 << 63, u64::MAX, 64),
         ((1 << 63) - 1, u64::MAX, 64),
     ];
+    // The planner can be asked for any size; what is received has at most 63 hashes.
     let filler = LeafHash::of(b"").hash();
     for (index, size, length) in cases {
         let (index, size) = (LeafIndex(index), TreeSize(size));
         let plan = InclusionPlan::new(index, size).unwrap();
         let planned = plan.build(&vec![filler; plan.nodes().len()]).unwrap();
         assert_eq!(planned.hashes().len(), length, "leaf {index} of {size}");
-        assert!(InclusionProof::new(index, size, vec![filler; length]).is_ok());
+        let received = InclusionProof::new(index, size, vec![filler; length]);
+        if length > PROOF_HASHES_MAX {
+            assert_eq!(received, Err(InclusionError::TooLong { got: length }));
+        } else {
+            assert_eq!(received, Ok(planned));
+        }
         for wrong in [length - 1, length + 1] {
             assert!(InclusionProof::new(index, size, vec![filler; wrong]).is_err());
         }
@@ -247,7 +300,7 @@ fn path_lengths_are_exact_near_the_end_of_64_bits() {
 
 proptest! {
     #[test]
-    fn planner_and_length_agree_everywhere(size in 1_u64.., seed: u64) {
+    fn planner_and_length_agree_everywhere(size in 1_u64..=1 << 63, seed: u64) {
         let index = LeafIndex(seed % size);
         let plan = InclusionPlan::new(index, TreeSize(size)).unwrap();
         let filler = LeafHash::of(b"").hash();

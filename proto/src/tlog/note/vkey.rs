@@ -9,13 +9,11 @@ use thiserror::Error;
 
 use super::super::{base64, cosignature};
 use super::{KeyId, KeyName, KeyNameError, SignatureRefused};
+use crate::limits::NOTE_KEY_BYTES_MAX;
 use crate::time::UnixSeconds;
 
 /// Bytes of an Ed25519 signature.
 const ED25519_SIGNATURE_LEN: usize = 64;
-
-/// Bytes of a public key of any type at most; ML-DSA-44 has 1,312.
-const KEY_BYTES_MAX: usize = 8 * 1024;
 
 /// The signature types of signed-note that we know by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -196,7 +194,7 @@ impl FromStr for VerifierKey {
         let Some((&kind, key)) = typed.split_first() else {
             return Err(VerifierKeyError::Form);
         };
-        if key.is_empty() || key.len() > KEY_BYTES_MAX {
+        if key.is_empty() || key.len() > NOTE_KEY_BYTES_MAX {
             return Err(VerifierKeyError::KeyLength { got: key.len() });
         }
         let kind = SignatureType::from_byte(kind);

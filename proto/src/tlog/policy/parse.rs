@@ -1,9 +1,7 @@
 //! The text of a policy: octets, lines, words.
 
-use super::{
-    POLICY_BYTES_MAX, POLICY_ITEMS_MAX, Policy, PolicyGroup, PolicyLog, PolicyName,
-    PolicyParseError, PolicyWitness,
-};
+use super::{Policy, PolicyGroup, PolicyLog, PolicyName, PolicyParseError, PolicyWitness};
+use crate::limits::{POLICY_BYTES_MAX, POLICY_ITEMS_MAX};
 use crate::tlog::note::{SignatureType, VerifierKey};
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Policy, PolicyParseError> {

@@ -8,6 +8,7 @@ use super::super::fixture::{
 use super::super::note::{NoteSignature, sign};
 use super::PolicyParseError as E;
 use super::*;
+use crate::limits::POLICY_BYTES_MAX;
 
 fn parse(text: &str) -> Result<Policy, PolicyParseError> {
     Policy::parse(text.as_bytes())

@@ -110,12 +110,12 @@ fn limits_extra_data() {
             Some(vec![0; bytes]),
         )
     };
-    let largest = with(EXTRA_BYTES_MAX).unwrap();
+    let largest = with(PROOF_EXTRA_BYTES_MAX).unwrap();
     assert_eq!(
         TlogProof::parse(largest.to_string().as_bytes()),
         Ok(largest)
     );
-    assert_eq!(with(EXTRA_BYTES_MAX + 1), Err(TlogProofError::Extra));
+    assert_eq!(with(PROOF_EXTRA_BYTES_MAX + 1), Err(TlogProofError::Extra));
 }
 
 #[test]
