@@ -199,3 +199,6 @@ pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&beside, path)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! Heads of a log of fixed seeds: what is remembered, and what is an alarm.
+
+use aimslog_proto::time::UnixSeconds;
+use aimslog_proto::tlog::{
+    Checkpoint, ConsistencyPlan, Frontier, Hash, KeyName, LeafHash, NodeId, Origin, RootHash,
+    TreeSize, VerifierKey, cosignature,
+};
+use ed25519_dalek::SigningKey;
+
+use super::*;
+
+const ORIGIN: &str = "ledger.example.com/aims1";
+
+fn origin() -> Origin {
+    Origin::new(ORIGIN).unwrap()
+}
+
+fn log_key() -> SigningKey {
+    SigningKey::from_bytes(&[3; 32])
+}
+
+fn node_key() -> SigningKey {
+    SigningKey::from_bytes(&[11; 32])
+}
+
+fn node_name() -> KeyName {
+    KeyName::new(format!("{ORIGIN}/node/1")).unwrap()
+}
+
+/// One node of one.
+fn policy() -> Policy {
+    let log = VerifierKey::ed25519(origin().key_name().clone(), &log_key().verifying_key());
+    let node = VerifierKey::cosignature_v1(node_name(), &node_key().verifying_key());
+    Policy::threshold(&log, &[node], 1).unwrap()
+}
+
+/// The head of the first leaves of a log; `fork` is another log behind the second leaf.
+fn tree_head(size: u64, fork: bool) -> TreeHead {
+    let mut frontier = Frontier::EMPTY;
+    for index in 0..size {
+        frontier.push(leaf(index, fork)).unwrap();
+    }
+    frontier.head()
+}
+
+fn leaf(index: u64, fork: bool) -> LeafHash {
+    LeafHash::of(&[index.to_be_bytes()[7], u8::from(fork && index >= 2)])
+}
+
+fn note(size: u64, fork: bool) -> String {
+    let mut note = Checkpoint::new(origin(), tree_head(size, fork))
+        .sign(&log_key())
+        .unwrap();
+    let time = UnixSeconds(1_800_000_000);
+    let line = cosignature::sign(note.text(), time, &node_name(), &node_key()).unwrap();
+    note.add(line).unwrap();
+    note.to_string()
+}
+
+fn head(size: u64, fork: bool) -> SignedHead {
+    SignedHead::check(&note(size, fork), &policy()).unwrap()
+}
+
+fn proof(old: u64, new: u64, fork: bool) -> ConsistencyProof {
+    let plan = ConsistencyPlan::new(TreeSize(old), TreeSize(new)).unwrap();
+    let below = |node: &NodeId| -> Hash {
+        let mut frontier = Frontier::EMPTY;
+        for index in node.first_leaf()..=node.last_leaf() {
+            frontier.push(leaf(index, fork)).unwrap();
+        }
+        frontier.root().hash()
+    };
+    let hashes: Vec<Hash> = plan.nodes().iter().map(below).collect();
+    plan.build(&hashes).unwrap()
+}
+
+#[test]
+fn a_head_counts_only_under_the_policy() {
+    let stranger = note(5, false).replace("/node/1", "/node/2");
+    assert!(SignedHead::check(&stranger, &policy()).is_err());
+    assert!(SignedHead::check("5", &policy()).is_err());
+    assert_eq!(head(5, false).head(), &tree_head(5, false));
+    assert_eq!(head(5, false).note(), note(5, false));
+}
+
+#[test]
+fn heads_extend_are_stale_or_fork() {
+    let (five, eight) = (tree_head(5, false), tree_head(8, false));
+    let proof = proof(5, 8, false);
+    assert_eq!(relate(&five, &five, None), Ok(Relation::Same));
+    assert_eq!(relate(&five, &eight, Some(&proof)), Ok(Relation::Extends));
+    assert_eq!(relate(&eight, &five, Some(&proof)), Ok(Relation::Stale));
+    assert_eq!(
+        relate(&five, &tree_head(5, true), None),
+        Ok(Relation::Fork),
+        "one size, two roots"
+    );
+    let forked = self::proof(5, 8, true);
+    for (remembered, new) in [(five, tree_head(8, true)), (tree_head(8, true), five)] {
+        assert_eq!(
+            relate(&remembered, &new, Some(&forked)),
+            Ok(Relation::Fork),
+            "no proof leads from one history to the other"
+        );
+    }
+}
+
+#[test]
+fn sizes_that_differ_need_their_own_proof() {
+    let (five, eight) = (tree_head(5, false), tree_head(8, false));
+    let needed = Err(ConsistencyNeeded {
+        old: five,
+        new: eight,
+    });
+    assert_eq!(relate(&five, &eight, None), needed);
+    assert_eq!(relate(&eight, &five, None), needed);
+    let other = proof(4, 8, false);
+    assert_eq!(relate(&five, &eight, Some(&other)), needed);
+}
+
+#[test]
+fn the_newest_head_survives_the_program_and_a_fork_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state/head.txt");
+    let mut memory = HeadMemory::open(&path, &policy()).unwrap();
+    assert_eq!(memory.newest(), None);
+    memory.remember(head(5, false)).unwrap();
+    memory.remember(head(8, false)).unwrap();
+    let memory = HeadMemory::open(&path, &policy()).unwrap();
+    assert_eq!(memory.newest(), Some(&head(8, false)));
+
+    let kept = memory.keep_fork(&head(8, true)).unwrap().unwrap();
+    let text = fs::read_to_string(kept).unwrap();
+    assert_eq!(text, format!("{}\n{}", note(8, false), note(8, true)));
+
+    // What was tampered with is not taken for a memory.
+    let root = RootHash::from_hash(tree_head(8, false).root.hash()).to_string();
+    let spoiled = note(8, false).replace(&root, &tree_head(8, true).root.to_string());
+    fs::write(&path, spoiled).unwrap();
+    let refused = HeadMemory::open(&path, &policy());
+    assert!(matches!(refused, Err(ClientError::Configuration { .. })));
+    assert_eq!(
+        HeadMemory::in_memory().keep_fork(&head(8, true)).unwrap(),
+        None
+    );
+}
