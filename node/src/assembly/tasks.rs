@@ -5,6 +5,7 @@ use super::{Doors, StartError, Supervisor, disk, freshness, lifecycle};
 use crate::config::{Config, CosignVerify, Peer};
 use crate::ledger::alarms::{Alarms, Probation, Standing, answers_needed};
 use crate::ledger::cosigner::{self, CosignerInputs, CosignerParts, HeadCosigner};
+use crate::ledger::door_memory::DoorMemory;
 use crate::ledger::exchange_client::{LeaderSink, PeerClients};
 use crate::ledger::exchange_hello::{self, HelloParts, OwnReport, ReportSources};
 use crate::ledger::exchange_memory::PeerMemories;
@@ -56,6 +57,7 @@ struct Shared {
     verified: watch::Sender<TreeSize>,
     memories: Arc<PeerMemories>,
     own: Arc<OwnLedger>,
+    door: Arc<DoorMemory>,
     cosigner: Arc<dyn HeadCosigner>,
     dialer: Arc<TlsDialer>,
     gate: Arc<TlsGate>,
@@ -96,6 +98,7 @@ pub(super) async fn run(
     let backend = Backend {
         ledger: parts.ledger.clone(),
         consensus: consensus.clone(),
+        door: Arc::clone(&shared.door),
         sequencer,
         publisher,
         peers,
@@ -141,11 +144,17 @@ fn share(materials: &Materials, parts: &Parts, tls: &NodeTls) -> Result<Shared, 
     .map_err(|error| StartError::State(Box::new(error)))?;
     // Everything below the largest head that this node signed was verified before it signed.
     let (verified, _) = watch::channel(TreeSize(record.signed_size()));
+    let door = Arc::new(DoorMemory::default());
     Ok(Shared {
         alarms: Alarms::new(probation),
         verified,
         memories: Arc::new(PeerMemories::default()),
-        own: Arc::new(OwnLedger::new(Arc::new(parts.ledger.clone()), own_origin)),
+        own: Arc::new(OwnLedger::new(
+            Arc::new(parts.ledger.clone()),
+            own_origin,
+            Arc::clone(&door),
+        )),
+        door,
         cosigner: Arc::new(cosigner),
         dialer: Arc::new(TlsDialer::new(
             materials.cluster,

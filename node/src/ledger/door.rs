@@ -22,6 +22,7 @@ use super::{
     apply::{ApplyError, hex, known_rules},
     blobs::{self, BlobName},
     command::Item,
+    door_memory::Seen,
     entries::{accepted_algorithms, check_times},
     evidence::{Case, Judgement, check_signed_rules, judge},
     payload,
@@ -53,10 +54,12 @@ pub struct DoorView<'a, R: ?Sized> {
 }
 
 /// A submission that passed: what the sequencer proposes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Admitted {
     statement: UnverifiedStatement,
     item: Item,
+    /// The kind of the content that was checked; `None` for system records.
+    kind: Option<&'static Kind>,
 }
 
 impl Admitted {
@@ -68,6 +71,15 @@ impl Admitted {
     /// Its entry id, if it is logged.
     pub fn entry_id(&self) -> EntryId {
         self.statement.entry_id()
+    }
+
+    /// What was verified of evidence, for the memory of the door.
+    pub fn seen(&self) -> Option<Seen<'_>> {
+        self.kind.map(|kind| Seen {
+            id: self.entry_id(),
+            payload: self.item.payload.as_deref(),
+            kind,
+        })
     }
 
     /// What the command holds of it.
@@ -155,7 +167,11 @@ fn admit_system<R: Rows + ?Sized>(
         payload: None,
         attachments: Vec::new(),
     };
-    Ok(Admitted { statement, item })
+    Ok(Admitted {
+        statement,
+        item,
+        kind: None,
+    })
 }
 
 fn admit_evidence<R: Rows + ?Sized>(
@@ -191,7 +207,11 @@ fn admit_evidence<R: Rows + ?Sized>(
         }
     }
     if violations.is_empty() {
-        Ok(Ok(Admitted { statement, item }))
+        Ok(Ok(Admitted {
+            statement,
+            item,
+            kind: signed.kind,
+        }))
     } else {
         Ok(Err(violations))
     }

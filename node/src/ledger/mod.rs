@@ -16,6 +16,7 @@ pub mod cosigner_state;
 pub mod cut;
 pub mod digest;
 pub mod door;
+pub mod door_memory;
 pub mod evidence;
 pub mod evidence_file;
 pub mod exchange;

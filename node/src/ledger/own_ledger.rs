@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use aimslog_proto::aims::kind::Kind;
 use aimslog_proto::statement::UnverifiedStatement;
 use aimslog_proto::statement::header::Family;
 use aimslog_proto::system::NodeId;
@@ -13,6 +14,7 @@ use ed25519_dalek::VerifyingKey;
 
 use super::apply::ApplyError;
 use super::door::check_content;
+use super::door_memory::{DoorMemory, Seen};
 use super::entries::accepted_algorithms;
 use super::evidence::check_signed_rules;
 use super::exchange::{NodeDirectory, OwnTree, OwnTreeError};
@@ -32,6 +34,7 @@ use super::{reader, tree};
 pub struct OwnLedger {
     ledger: Arc<Ledger>,
     origin: Origin,
+    door: Arc<DoorMemory>,
 }
 
 impl std::fmt::Debug for OwnLedger {
@@ -43,9 +46,13 @@ impl std::fmt::Debug for OwnLedger {
 }
 
 impl OwnLedger {
-    /// The ledger of the log `origin`.
-    pub fn new(ledger: Arc<Ledger>, origin: Origin) -> Self {
-        Self { ledger, origin }
+    /// The ledger of the log `origin`; `door` knows what this node's door has verified.
+    pub fn new(ledger: Arc<Ledger>, origin: Origin, door: Arc<DoorMemory>) -> Self {
+        Self {
+            ledger,
+            origin,
+            door,
+        }
     }
 }
 
@@ -88,20 +95,28 @@ impl PolicySource for OwnLedger {
 
 impl EntryVerifier for OwnLedger {
     fn verify_range(&self, from: u64, to: u64) -> Result<(), EntryFault> {
-        let unreadable = |error: ApplyError| EntryFault::Unreadable(Box::new(error));
         // Keys, policies and rules are judged by log position, so the newest registry says what
         // was in force at every index below it.
         let registry = self.ledger.registry();
-        for index in from..to {
-            let stored = self.ledger.view(|rows| {
+        let verdict = self.ledger.view(|rows| {
+            for index in from..to {
                 let entry = reader::entry(rows, LeafIndex(index))?;
-                Ok::<_, ApplyError>((entry, reader::payload(rows, LeafIndex(index))?))
-            });
-            let (entry, payload) = stored.map_err(unreadable)?;
-            let entry = entry.ok_or_else(|| wrong(index, "it is not stored"))?;
-            verify_entry(&registry, index, &entry, payload)?;
-        }
-        Ok(())
+                let payload = reader::payload(rows, LeafIndex(index))?;
+                let Some(entry) = entry else {
+                    return Ok(Err(wrong(index, "it is not stored")));
+                };
+                let stored = Stored {
+                    index,
+                    entry: &entry,
+                    payload,
+                };
+                if let Err(fault) = stored.verify(&registry, &self.door) {
+                    return Ok(Err(fault));
+                }
+            }
+            Ok::<_, ApplyError>(Ok(()))
+        });
+        verdict.map_err(|error| EntryFault::Unreadable(Box::new(error)))?
     }
 }
 
@@ -112,56 +127,72 @@ fn wrong(index: u64, found: impl std::fmt::Display) -> EntryFault {
     }
 }
 
-fn verify_entry(
-    registry: &Registry,
+/// An entry as it is stored here.
+struct Stored<'a> {
     index: u64,
-    entry: &EntryRow,
+    entry: &'a EntryRow,
     payload: Option<PayloadRow>,
-) -> Result<(), EntryFault> {
-    if LeafHash::of(&entry.statement).as_bytes() != &entry.leaf_hash {
-        return Err(wrong(
-            index,
-            "the stored leaf hash is not that of the statement",
-        ));
-    }
-    let accepted = accepted_algorithms(registry);
-    let statement = UnverifiedStatement::parse_accepting(&entry.statement, &accepted)
-        .map_err(|error| wrong(index, error))?;
-    let header = statement.header();
-    let key = registry
-        .key_at(&header.key, LeafIndex(index))
-        .ok_or_else(|| wrong(index, "its key was not valid there"))?;
-    statement
-        .clone()
-        .verify(&key.key)
-        .map_err(|error| wrong(index, error))?;
-    if header.content_type.family() == Family::Ledger {
-        return Ok(());
-    }
-    let rules = check_signed_rules(registry, LeafIndex(index), &statement)
-        .map_err(|error| EntryFault::Unreadable(Box::new(error)))?;
-    if let Some(violation) = rules.violations.first() {
-        return Err(wrong(index, violation));
-    }
-    let disclosures = match payload {
-        Some(PayloadRow::Present(bytes)) => {
-            payload::decode(&bytes).map_err(|error| wrong(index, error))?
+}
+
+impl Stored<'_> {
+    /// Whether it may stand in the log. Signature and content of what this node's own door has let
+    /// in were verified there; all else is verified here.
+    fn verify(&self, registry: &Registry, door: &DoorMemory) -> Result<(), EntryFault> {
+        let index = self.index;
+        let wrong = |found: &dyn std::fmt::Display| wrong(index, found);
+        if LeafHash::of(&self.entry.statement).as_bytes() != &self.entry.leaf_hash {
+            return Err(wrong(&"the stored leaf hash is not that of the statement"));
         }
-        Some(PayloadRow::Sealed) => Vec::new(),
-        // What was erased, or never came to this node, cannot be judged by content any more; the
-        // signature over its commitment was.
-        Some(PayloadRow::Erased) | None => return Ok(()),
-    };
-    let Some(kind) = rules.kind else {
-        return Err(wrong(index, "its kind is not known"));
-    };
-    match check_content(kind, &statement, &disclosures) {
-        Ok(_) => Ok(()),
-        Err(violations) => Err(wrong(
-            index,
-            violations
-                .first()
-                .map_or_else(String::new, ToString::to_string),
-        )),
+        let accepted = accepted_algorithms(registry);
+        let statement = UnverifiedStatement::parse_accepting(&self.entry.statement, &accepted)
+            .map_err(|error| wrong(&error))?;
+        let header = statement.header();
+        let key = registry
+            .key_at(&header.key, LeafIndex(index))
+            .ok_or_else(|| wrong(&"its key was not valid there"))?;
+        if header.content_type.family() == Family::Ledger {
+            let verified = statement.verify(&key.key);
+            return verified.map(drop).map_err(|error| wrong(&error));
+        }
+        let rules = check_signed_rules(registry, LeafIndex(index), &statement)
+            .map_err(|error| EntryFault::Unreadable(Box::new(error)))?;
+        if let Some(violation) = rules.violations.first() {
+            return Err(wrong(violation));
+        }
+        let kind = rules.kind.ok_or_else(|| wrong(&"its kind is not known"))?;
+        let seen = Seen {
+            id: statement.entry_id(),
+            payload: self.payload.as_ref().and_then(PayloadRow::disclosures),
+            kind,
+        };
+        if door.recall(&seen) {
+            return Ok(());
+        }
+        self.verify_content(&statement, kind)?;
+        let verified = statement.verify(&key.key);
+        verified.map(drop).map_err(|error| wrong(&error))
+    }
+
+    fn verify_content(
+        &self,
+        statement: &UnverifiedStatement,
+        kind: &'static Kind,
+    ) -> Result<(), EntryFault> {
+        let disclosures = match &self.payload {
+            Some(PayloadRow::Present(bytes)) => {
+                payload::decode(bytes).map_err(|error| wrong(self.index, error))?
+            }
+            Some(PayloadRow::Sealed) => Vec::new(),
+            // What was erased, or never came to this node, cannot be judged by content any more;
+            // the signature over its commitment can.
+            Some(PayloadRow::Erased) | None => return Ok(()),
+        };
+        match check_content(kind, statement, &disclosures) {
+            Ok(_) => Ok(()),
+            Err(violations) => {
+                let first = violations.first().map(ToString::to_string);
+                Err(wrong(self.index, first.unwrap_or_default()))
+            }
+        }
     }
 }

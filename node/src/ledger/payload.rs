@@ -54,6 +54,14 @@ pub fn decode(payload: &[u8]) -> Result<Vec<Vec<u8>>, DecodeError> {
 }
 
 impl PayloadRow {
+    /// The encoded disclosures, where they are here.
+    pub fn disclosures(&self) -> Option<&[u8]> {
+        match self {
+            Self::Present(payload) => Some(payload),
+            Self::Sealed | Self::Erased => None,
+        }
+    }
+
     /// The bytes of the row.
     pub fn encode(&self) -> Vec<u8> {
         match self {

@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use crate::config::EntryVisibility;
 use crate::ledger::alarms::Alarms;
+use crate::ledger::door_memory::DoorMemory;
 use crate::ledger::exchange_client::PeerClients;
 use crate::ledger::exchange_memory::PeerMemories;
 use crate::ledger::guard_record::GuardRecord;
@@ -31,6 +32,8 @@ pub struct Backend {
     pub ledger: Ledger,
     /// Raft.
     pub consensus: Consensus,
+    /// What the door of this node has verified.
+    pub door: Arc<DoorMemory>,
     /// The way into the log.
     pub sequencer: Sequencer,
     /// The way to the next head.

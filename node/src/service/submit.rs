@@ -3,6 +3,7 @@
 use crate::ledger::apply::ApplyError;
 use crate::ledger::command::Item;
 use crate::ledger::door::{self, DoorView, Submission};
+use crate::ledger::door_memory::DoorMemory;
 use crate::ledger::exchange::{ExchangeError, ForwardTarget};
 use crate::ledger::outcome::ItemOutcome;
 use crate::ledger::sequencer::SubmitError;
@@ -214,6 +215,7 @@ pub(super) async fn admit(
         ));
     }
     let now = UnixMillis(backend.clock.unix_millis().max(progress.time.0));
+    let memory = Arc::clone(&backend.door);
     backend
         .read(move |rows| {
             let next = LeafIndex(progress.tree.size.0);
@@ -225,7 +227,7 @@ pub(super) async fn admit(
             };
             submissions
                 .iter()
-                .map(|submission| judge(&view, submission, depth))
+                .map(|submission| judge(&view, submission, (depth, &memory)))
                 .collect()
         })
         .await
@@ -234,7 +236,7 @@ pub(super) async fn admit(
 fn judge<R: crate::store::state_db::Rows>(
     view: &DoorView<'_, R>,
     submission: &pb::Submission,
-    depth: Depth,
+    (depth, memory): (Depth, &DoorMemory),
 ) -> Result<Admission, ReadFailure> {
     let mut digest_only = Vec::with_capacity(submission.digest_only.len());
     for digest in &submission.digest_only {
@@ -249,10 +251,18 @@ fn judge<R: crate::store::state_db::Rows>(
         Ok(admitted) => admitted,
         Err(violations) => return Ok(Err(violations)),
     };
-    if depth == Depth::Foresee {
-        let violations = door::foresee(view, &admitted).map_err(broken)?;
-        if !violations.is_empty() {
-            return Ok(Err(violations));
+    match depth {
+        Depth::Foresee => {
+            let violations = door::foresee(view, &admitted).map_err(broken)?;
+            if !violations.is_empty() {
+                return Ok(Err(violations));
+            }
+        }
+        // About to be proposed: the verifier need not do this work again.
+        Depth::Door => {
+            if let Some(seen) = admitted.seen() {
+                memory.remember(&seen);
+            }
         }
     }
     Ok(Ok(admitted.into_item()))
