@@ -53,5 +53,4 @@ install: setup
 	@.ci/cargo install --locked --path node
 
 docker-test: setup
-	@.ci/setup docker
 	@docker/test.sh

@@ -3,10 +3,11 @@
 # node, another record, offline verification.
 #
 # AIMSLOG_BIN      folder of the programs `aimslog` and `aimslogd` [built by this script where unset]
-# AIMSLOG_BASE     base image [the host's release: pulled, or made by debootstrap]
+# AIMSLOG_BASE     base image [the host's release: the one that is there, pulled, or made by debootstrap]
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/.." && pwd)
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/aimslog"
 
 say() { echo "docker test: $*"; }
 
@@ -16,16 +17,17 @@ if ! docker info >/dev/null 2>&1; then
   say '********************************************************************'
   exit 0
 fi
-if docker compose version >/dev/null 2>&1; then
-  compose_program=(docker compose)
-elif command -v docker-compose >/dev/null; then
-  compose_program=(docker-compose)
-else
-  say '*******************************************************************************'
-  say 'NEITHER docker compose NOR docker-compose. The compose cluster was NOT tested.'
-  say '*******************************************************************************'
-  exit 0
-fi
+"$top/.ci/setup" docker
+
+# Both generations must be able to read the file; the newer one that is here runs it.
+compose_program=()
+for program in 'docker compose' docker-compose; do
+  read -ra words <<<"$program"
+  "${words[@]}" version >/dev/null 2>&1 || continue
+  "${words[@]}" -f "$here/compose.yaml" config -q
+  [ "${#compose_program[@]}" -gt 0 ] || compose_program=("${words[@]}")
+  say "$("${words[@]}" version 2>/dev/null | head -n 1): reads compose.yaml"
+done
 
 # The programs.
 if [ -z "${AIMSLOG_BIN:-}" ]; then
@@ -36,6 +38,7 @@ fi
 work=$(mktemp -d "${TMPDIR:-/tmp}/aimslog-docker.XXXXXX")
 project="aimslogtest$$"
 export AIMSLOG_IMAGE="aimslog-test:$$"
+base_made="aimslog-test-base:$$"
 # Ports that are free, chosen by the engine.
 export AIMSLOG_PUBLISH_1=127.0.0.1: AIMSLOG_PUBLISH_2=127.0.0.1: AIMSLOG_PUBLISH_3=127.0.0.1:
 compose() { "${compose_program[@]}" -f "$here/compose.yaml" -p "$project" "$@"; }
@@ -49,12 +52,29 @@ cleanup() {
   fi
   compose down -v --remove-orphans >/dev/null 2>&1 || true
   docker image rm "$AIMSLOG_IMAGE" >/dev/null 2>&1 || true
+  docker image rm "$base_made" >/dev/null 2>&1 || true
   rm -rf "$work"
   exit "$status"
 }
 trap cleanup EXIT
 
-# The base: it needs the C library that the programs were linked with, so it is the host's release.
+# A minimal system of this release, kept in the user's cache: made once a machine.
+make_base() {
+  local tarball=$1 mirror
+  [ -e "$tarball" ] && return
+  say "making a base image by debootstrap (about two minutes, once): $tarball"
+  [ "$(id -u)" -eq 0 ] || { say 'debootstrap needs root' >&2; exit 1; }
+  mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -v security | sort -u | head -n 1)
+  debootstrap --variant=minbase "$VERSION_CODENAME" "$work/root" "$mirror" >"$work/debootstrap.log" 2>&1 \
+    || { tail -n 20 "$work/debootstrap.log" >&2; exit 1; }
+  rm -rf "$work"/root/var/cache/apt/archives/*.deb "$work"/root/var/lib/apt/lists/*
+  mkdir -p "$cache"
+  tar -C "$work/root" --one-file-system -cz . >"$tarball.$$"
+  mv "$tarball.$$" "$tarball"
+  rm -rf "$work/root"
+}
+
+# The base needs the C library that the programs were linked with, so it is the host's release.
 # shellcheck disable=SC1091
 . /etc/os-release
 base="${AIMSLOG_BASE:-}"
@@ -64,21 +84,15 @@ if [ -z "$base" ]; then
     ubuntu) wanted="ubuntu:$VERSION_CODENAME" ;;
     *) say "no base image is known for $ID; name one in AIMSLOG_BASE" >&2; exit 1 ;;
   esac
-  made="aimslog-base:$VERSION_CODENAME"
-  if docker image inspect "$wanted" >/dev/null 2>&1 || timeout 120 docker pull -q "$wanted" >/dev/null 2>&1; then
+  tarball="$cache/base-$VERSION_CODENAME-$(uname -m).tar.gz"
+  if docker image inspect "$wanted" >/dev/null 2>&1; then
     base=$wanted
-  elif docker image inspect "$made" >/dev/null 2>&1; then
-    base=$made
+  elif [ ! -e "$tarball" ] && timeout 120 docker pull -q "$wanted" >/dev/null 2>&1; then
+    base=$wanted
   else
-    say "$wanted cannot be pulled; making a base by debootstrap (a few minutes, once)"
-    [ "$(id -u)" -eq 0 ] || { say 'debootstrap needs root' >&2; exit 1; }
-    command -v debootstrap >/dev/null || { say 'debootstrap is missing: apt-get install debootstrap' >&2; exit 1; }
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -v security | sort -u | head -n 1)
-    debootstrap --variant=minbase "$VERSION_CODENAME" "$work/root" "$mirror" >"$work/debootstrap.log" 2>&1 \
-      || { tail -n 20 "$work/debootstrap.log" >&2; exit 1; }
-    tar -C "$work/root" --one-file-system -c . | docker import - "$made" >/dev/null
-    rm -rf "$work/root"
-    base=$made
+    make_base "$tarball"
+    docker import "$tarball" "$base_made" >/dev/null
+    base=$base_made
   fi
 fi
 say "base image $base"
@@ -91,13 +105,13 @@ say "image $AIMSLOG_IMAGE: $(docker image inspect -f '{{.Size}}' "$AIMSLOG_IMAGE
 
 compose up -d --no-build
 deadline=$((SECONDS + 90))
-until [ "$(docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' "$(compose ps -q found)")" = 'exited 0' ]; do
+until [ "$(docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' "$(compose ps -aq found)")" = 'exited 0' ]; do
   [ "$SECONDS" -lt "$deadline" ] || { say 'the cluster is not founded after 90 s'; exit 1; }
   sleep 1
 done
 say 'three nodes are healthy, the cluster is founded'
 
-# One container for all commands: what they write stays in the volume `work`.
+# One container for all commands: what they write stays in the volume `files`.
 aimslog() { compose run --rm -T cli "$@"; }
 shell() { compose run --rm -T --entrypoint bash cli -c "$1"; }
 
