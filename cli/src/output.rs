@@ -56,6 +56,16 @@ impl Output {
         }
     }
 
+    /// Tells a part of a story whose end is the data: to standard output for people, out of the way of
+    /// the document for programs.
+    pub(crate) fn tell(self, text: impl AsRef<str>) {
+        match self.format {
+            Format::Json => self.say(text),
+            // Nobody to tell it to is no reason to fail.
+            Format::Text => drop(writeln!(io::stdout().lock(), "{}", text.as_ref())),
+        }
+    }
+
     /// Says something to the person at the terminal, not part of the data.
     #[expect(
         clippy::unused_self,

@@ -19,6 +19,9 @@ pub(super) const RECORDS: [(&str, &str); 4] = [
     ),
 ];
 
+/// A record to try `aimslog submit` with; the demo leaves it out.
+pub(super) const TRY_IT: &str = include_str!("../../demo/try-it.json");
+
 /// The files that some of the records name.
 pub(super) const ATTACHMENTS: [(&str, &[u8]); 6] = [
     (

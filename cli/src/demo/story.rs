@@ -1,35 +1,29 @@
 //! What the demo does, in order, in words for somebody who runs a company and not a cluster.
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aimslog_client::trust::HeadMemory;
-use aimslog_client::{
-    ClientError, EntryKey, EvidenceRequest, FinishedStatement, Ledger, Outcome, ReadKey, Wait,
-};
+use aimslog_client::{ClientError, EntryKey, FinishedStatement, Ledger, Outcome, ReadKey, Wait};
 use aimslog_proto::reason::Reason;
-use aimslog_proto::statement::evidence::EvidenceFile;
 use aimslog_proto::tlog::TreeSize;
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use crate::context::{Config, Settings, read_policy};
+use crate::demo::auditor::{audit, flip_a_byte, two_fields};
 use crate::demo::data::ATTACHMENTS;
 use crate::demo::folder::DemoFolder;
 use crate::demo::nodes::{Nodes, ORIGIN};
 use crate::demo::people::{HOSPITAL, Hospital, SignedRecord};
-use crate::exit::Exit;
 use crate::output::Output;
 
 /// After this many records the leader is killed.
 const KILL_AFTER: usize = 60;
 /// How many records are sent at once before the kill.
 const BATCH: usize = 20;
-/// The fields shown in the file of one decision.
-const TWO_FIELDS: [&str; 2] = ["decision", "decided_at"];
 
 /// What happened, for `--json`.
 #[derive(Debug, Default, Serialize)]
@@ -45,19 +39,14 @@ struct Told {
     refused_because: String,
 }
 
-/// Runs the demo and prints each step as it is done.
-pub(super) async fn tell(
-    folder: &DemoFolder,
-    program: &Path,
-    keep_running: bool,
-    output: Output,
-) -> Result<Exit> {
-    output.say("Aimslog demo: a fictional hospital, three nodes on this machine.\n");
+/// Runs the demo and prints each step as it is done. Returns the nodes, which run.
+pub(super) async fn tell(folder: &DemoFolder, program: &Path, output: Output) -> Result<Nodes> {
+    output.tell("Aimslog demo: a fictional hospital, three nodes on this machine.\n");
 
     let mut nodes = Nodes::start(folder, program).await?;
     let ledger = public_ledger(folder, &nodes)?;
     let leader = nodes.leader().await?;
-    output.say(format!(
+    output.tell(format!(
         "1. The cluster is up: three nodes, any two of which must agree. Node {} leads.",
         leader + 1
     ));
@@ -71,7 +60,7 @@ pub(super) async fn tell(
     for part in first.chunks(BATCH) {
         log_all(&ledger, part).await?;
     }
-    output.say(format!(
+    output.tell(format!(
         "2. {} records are in the log: systems, decisions, audits. Each was written to the disks of \
          a majority before the hospital was told so.",
         first.len()
@@ -85,7 +74,7 @@ pub(super) async fn tell(
     if lost > 0 {
         bail!("{lost} acknowledged records are not in the log");
     }
-    output.say(format!(
+    output.tell(format!(
         "3. Node {}, which led, was killed at record {}. Writing resumed after {} ms; the other \
          {} records went in, and of all {} none is lost.",
         killed + 1,
@@ -97,7 +86,7 @@ pub(super) async fn tell(
 
     nodes.start_node(killed)?;
     nodes.wait_for_size(killed, head.head().size.0).await?;
-    output.say(format!("4. Node {} is back and has caught up.", killed + 1));
+    output.tell(format!("4. Node {} is back and has caught up.", killed + 1));
 
     let story = Told {
         folder: folder.path().display().to_string(),
@@ -109,15 +98,7 @@ pub(super) async fn tell(
     };
     prove(folder, &ledger, &records, story, output).await?;
     write_context(folder, &nodes)?;
-    if keep_running {
-        output.say(format!(
-            "\nThe nodes run on until Ctrl-C. In another terminal:\n   \
-             export AIMSLOG_HOME={}\n   aimslog cluster status",
-            folder.join("home").display()
-        ));
-        tokio::signal::ctrl_c().await?;
-    }
-    Ok(Exit::Ok)
+    Ok(nodes)
 }
 
 /// The auditor's part, and the end of the story.
@@ -133,8 +114,9 @@ async fn prove(
     told.refused_because = flip_a_byte(folder, output)?;
     let text = format!(
         "8. Where to look next: {0}/README.md says what is what. Check the file yourself:\n   \
-         aimslog verify {0}/auditor/hospital.evidence.json --policy {0}/auditor/policy.txt",
-        told.folder
+         {1} verify {0}/auditor/hospital.evidence.json --policy {0}/auditor/policy.txt",
+        told.folder,
+        folder.program()
     );
     output.data(&told, text)
 }
@@ -225,178 +207,6 @@ async fn missing(ledger: &Ledger, records: &[SignedRecord]) -> Result<usize> {
     Ok(missing)
 }
 
-/// Fetches the evidence of everything and checks it as the auditor would: by another process that
-/// gets two files and nothing else.
-async fn audit(
-    folder: &DemoFolder,
-    ledger: &Ledger,
-    records: &[SignedRecord],
-    output: Output,
-) -> Result<usize> {
-    let policy = std::fs::read(folder.join("cluster/public/policy.txt"))?;
-    folder.write("auditor/policy.txt", &policy)?;
-    let entries = records.iter().map(|record| record.entry).collect();
-    let request = EvidenceRequest {
-        entries,
-        ..EvidenceRequest::default()
-    };
-    folder.write(
-        "auditor/hospital.evidence.json",
-        &ledger.evidence(&request).await?,
-    )?;
-    let report = verify(folder, "auditor/hospital.evidence.json")?;
-    let verified = report
-        .pointer("/records")
-        .and_then(|list| list.as_array())
-        .map_or(0, Vec::len);
-    let verdict = text_of(&report, "/verdict");
-    if verified != records.len() || !verdict.starts_with("VERIFIED") {
-        bail!(
-            "the auditor's verdict is {verdict} for {verified} of {} records",
-            records.len()
-        );
-    }
-    output.say(format!(
-        "5. The auditor, with two files and no network: {verified} of {} records verified ({}).",
-        records.len(),
-        verdict.replace('_', " ")
-    ));
-    if let Some(findings) = report.pointer("/findings").and_then(|list| list.as_array()) {
-        let mut codes: Vec<String> = findings
-            .iter()
-            .map(|finding| text_of(finding, "/code"))
-            .collect();
-        codes.sort();
-        codes.dedup();
-        for code in codes {
-            output.say(format!("   limit: {}", limit_in_words(&code)));
-        }
-    }
-    Ok(verified)
-}
-
-fn limit_in_words(code: &str) -> String {
-    match code {
-        "HELD_BY_NOBODY_OUTSIDE" => {
-            "no outsider has held the log yet; until one has, that nothing \
-                                     was rewritten is the word of the hospital's own cluster"
-                .to_owned()
-        }
-        other => other.replace('_', " ").to_lowercase(),
-    }
-}
-
-/// Runs `aimslog verify` as a process of its own.
-fn verify(folder: &DemoFolder, file: &str) -> Result<serde_json::Value> {
-    let ran = Command::new(std::env::current_exe()?)
-        .arg("verify")
-        .arg(folder.join(file))
-        .arg("--policy")
-        .arg(folder.join("auditor/policy.txt"))
-        .arg("--json")
-        .env("AIMSLOG_HOME", folder.join("auditor"))
-        .output()
-        .context("cannot run the verifier")?;
-    serde_json::from_slice(&ran.stdout).with_context(|| {
-        format!(
-            "the verifier said: {}",
-            String::from_utf8_lossy(&ran.stderr)
-        )
-    })
-}
-
-fn text_of(report: &serde_json::Value, pointer: &str) -> String {
-    report
-        .pointer(pointer)
-        .and_then(|text| text.as_str())
-        .unwrap_or_default()
-        .to_owned()
-}
-
-/// One decision, with two of its fields shown: the rest stays hidden, and provably so.
-async fn two_fields(
-    folder: &DemoFolder,
-    ledger: &Ledger,
-    records: &[SignedRecord],
-    output: Output,
-) -> Result<(usize, usize)> {
-    let decision = records
-        .iter()
-        .find(|record| record.kind == "oversight_decision");
-    let decision = decision.context("the demo has no oversight decision")?;
-    let request = EvidenceRequest {
-        entries: vec![decision.entry],
-        fields: TWO_FIELDS.map(str::to_owned).to_vec(),
-        since: None,
-        under: None,
-    };
-    folder.write(
-        "auditor/two-fields.evidence.json",
-        &ledger.evidence(&request).await?,
-    )?;
-    let report = verify(folder, "auditor/two-fields.evidence.json")?;
-    let shown = report
-        .pointer("/records/0/fields")
-        .and_then(|list| list.as_array());
-    let shown = shown.map_or(0, Vec::len);
-    let total = report
-        .pointer("/records/0/fields_total")
-        .and_then(serde_json::Value::as_u64);
-    let total = usize::try_from(total.unwrap_or(0))?;
-    let verdict = text_of(&report, "/verdict");
-    if shown != TWO_FIELDS.len() || !verdict.starts_with("VERIFIED") {
-        bail!("the file with two fields: {verdict}, {shown} of {total} fields");
-    }
-    output.say(format!(
-        "6. One oversight decision with {shown} of {total} fields shown ({}) verifies as well; the \
-         others stay hidden.",
-        TWO_FIELDS.join(", ")
-    ));
-    Ok((shown, total))
-}
-
-/// Flips one bit in what a record says, and shows that it does not pass.
-fn flip_a_byte(folder: &DemoFolder, output: Output) -> Result<String> {
-    let original = std::fs::read(folder.join("auditor/two-fields.evidence.json"))?;
-    let mut file = EvidenceFile::parse(&original)?;
-    let field = file
-        .records
-        .first_mut()
-        .and_then(|record| {
-            record
-                .fields
-                .iter_mut()
-                .find(|field| field.disclosure.contains("decision"))
-        })
-        .context("the decision is not in the file")?;
-    let before = field.disclosure.clone();
-    field.disclosure = flipped(&before);
-    folder.write("auditor/flipped.evidence.json", file.print()?.as_bytes())?;
-    let report = verify(folder, "auditor/flipped.evidence.json")?;
-    let verdict = text_of(&report, "/verdict");
-    if verdict != "NOT_VERIFIED" {
-        bail!("the tampered file was answered with {verdict}");
-    }
-    let why = text_of(&report, "/findings/0/sentence");
-    output.say(format!(
-        "7. One byte of that decision flipped: NOT VERIFIED, because {}.",
-        why.trim_end_matches('.')
-    ));
-    Ok(why)
-}
-
-/// The text with the last letter of its value changed: `REJECT` becomes `REJECU`.
-fn flipped(disclosure: &str) -> String {
-    let last_letter = disclosure.rfind(|letter: char| letter.is_ascii_alphabetic());
-    disclosure
-        .char_indices()
-        .map(|(position, letter)| match u8::try_from(letter) {
-            Ok(byte) if Some(position) == last_letter => char::from(byte ^ 1),
-            _ => letter,
-        })
-        .collect()
-}
-
 /// A context for the commands that the README names.
 fn write_context(folder: &DemoFolder, nodes: &Nodes) -> Result<()> {
     let operator = |file: &str| Some(folder.join("cluster/operator-1").join(file));
@@ -423,14 +233,6 @@ fn write_context(folder: &DemoFolder, nodes: &Nodes) -> Result<()> {
 mod tests {
     use super::*;
     use aimslog_proto::limits;
-
-    #[test]
-    fn flips_the_last_letter_only() {
-        assert_eq!(
-            flipped(r#"["c2FsdA","decision","REJECT"]"#),
-            r#"["c2FsdA","decision","REJECU"]"#
-        );
-    }
 
     #[test]
     fn attachments_of_the_demo_are_small_enough_to_be_stored() {
