@@ -1,10 +1,12 @@
 //! Proofs about entries and heads: each is verified before it is handed on.
 
 use aimslog_proto::pb::v1;
+use aimslog_proto::reason::Reason;
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::tlog::{
     ConsistencyProof, Hash, InclusionProof, LeafHash, LeafIndex, TreeHead, TreeSize,
 };
+use tokio::time::Instant;
 
 use crate::convert;
 use crate::error::{ClientError, Fork};
@@ -67,6 +69,37 @@ impl Ledger {
         Ok((head, proof))
     }
 
+    /// The same for an entry that may be newer than the newest head: one that is named by its id, and
+    /// that the ledger knows, is covered within moments, so this waits instead of refusing.
+    pub async fn inclusion_once_published(
+        &self,
+        key: EntryKey,
+    ) -> Result<ProvenInclusion, ClientError> {
+        let until = Instant::now() + self.deadline();
+        let mut newest: Option<TreeSize> = None;
+        loop {
+            match self.inclusion(key).await {
+                Err(ClientError::Refused(refusal))
+                    if refusal.reason == Some(Reason::BeyondTree)
+                        && matches!(key, EntryKey::Id(_))
+                        && Instant::now() < until =>
+                {
+                    // The head may have come between the refusal and this question: the first time
+                    // it is only looked at, then a larger one is waited for.
+                    let head = match newest {
+                        None => self.checkpoint().await?,
+                        Some(size) => {
+                            let larger = TreeSize(size.0.saturating_add(1));
+                            self.checkpoint_covering(larger).await?
+                        }
+                    };
+                    newest = Some(head.head().size);
+                }
+                answer => return answer,
+            }
+        }
+    }
+
     /// Proof that an entry is in the log, under the newest head; verified.
     pub async fn inclusion(&self, key: EntryKey) -> Result<ProvenInclusion, ClientError> {
         self.inclusion_under(key, TreeSize(0)).await
@@ -75,7 +108,9 @@ impl Ledger {
     /// Proof that two entries are in the log, under one head, and so which was logged first.
     pub async fn order(&self, keys: [EntryKey; 2]) -> Result<ProvenOrder, ClientError> {
         let [first, second] = keys;
-        let first = self.inclusion(first).await?;
+        // The later one first: where it is covered, so is the other.
+        self.inclusion_once_published(second).await?;
+        let first = self.inclusion_once_published(first).await?;
         let under = *first.head.head();
         let mut second = self.inclusion_under(second, under.size).await?;
         if *second.head.head() != under {

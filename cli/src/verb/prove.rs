@@ -160,7 +160,7 @@ async fn inclusion(
     (key, file, statement): (EntryKey, &Path, Option<&Path>),
     output: Output,
 ) -> Result<()> {
-    let proven = ledger.inclusion(key).await?;
+    let proven = ledger.inclusion_once_published(key).await?;
     let text = proof_file(&proven, ledger.policy())?;
     let mut written = vec![write(file, text.as_bytes())?];
     if let Some(path) = statement {
@@ -248,7 +248,7 @@ async fn receipt(
     output: Output,
 ) -> Result<()> {
     // The inclusion proof fixes which entry stands there, whoever answers the next calls.
-    let proven = ledger.inclusion(key).await?;
+    let proven = ledger.inclusion_once_published(key).await?;
     let statement = entry_bytes(ledger, key, &proven).await?;
     let (receipt, head) = ledger.unverified_receipt(key).await?;
     let options = Options {
