@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use crate::demo;
@@ -31,7 +32,13 @@ Try it: aimslog demo";
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// Print data as one JSON document
-    #[arg(long, global = true, env = "AIMSLOG_JSON", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "AIMSLOG_JSON",
+        hide_env_values = true,
+        value_parser = FalseyValueParser::new()
+    )]
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) connection: Connection,

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -272,6 +273,15 @@ impl Settings {
             self.organization.clone_from(org);
         }
     }
+}
+
+/// Makes a folder that only its owner can enter: what lies in it is the content of records.
+pub(crate) fn make_private(folder: &Path) -> Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("cannot make {}", folder.display()))
 }
 
 /// Reads a policy file.

@@ -1,6 +1,8 @@
 //! Entries, heads and times in words, and as data: what `get`, `list`, `watch`, `prove` and
 //! `checkpoint` print.
 
+use std::ffi::OsString;
+
 use aimslog_client::trust::SignedHead;
 use aimslog_client::{EntryKey, ListedRecord};
 use aimslog_proto::aims::bundle::RuleBundle;
@@ -19,6 +21,25 @@ use time::format_description::well_known::Rfc3339;
 use crate::exit::UserError;
 use crate::verb::key::hex;
 
+/// Stands before an id that begins with a hyphen on its way through the parser of flags.
+const MARK: &str = "id:";
+
+/// Ids of entries and thumbprints of keys may begin with a hyphen, and one in 64 does; unmarked, it
+/// would be taken for a flag.
+pub(crate) fn mark_id(argument: OsString) -> OsString {
+    match argument.to_str() {
+        Some(text) if text.starts_with('-') && EntryId::parse(text).is_ok() => {
+            format!("{MARK}{text}").into()
+        }
+        _ => argument,
+    }
+}
+
+/// The id without its mark.
+pub(crate) fn unmarked(text: &str) -> &str {
+    text.strip_prefix(MARK).unwrap_or(text)
+}
+
 /// An entry as people name it: its id, or its index where it is a number.
 pub(crate) fn entry_key(text: &str) -> Result<EntryKey, String> {
     // An entry id has 43 characters, so that no number of 64 bits can be one.
@@ -28,14 +49,14 @@ pub(crate) fn entry_key(text: &str) -> Result<EntryKey, String> {
             .map_err(|_too_large| format!("{text} is no index"))?;
         return Ok(EntryKey::Index(LeafIndex(index)));
     }
-    EntryId::parse(text)
+    EntryId::parse(unmarked(text))
         .map(EntryKey::Id)
         .map_err(|error| format!("{error}; or an index"))
 }
 
 /// An entry id as people name it.
 pub(crate) fn entry_id(text: &str) -> Result<EntryId, String> {
-    EntryId::parse(text).map_err(|error| error.to_string())
+    EntryId::parse(unmarked(text)).map_err(|error| error.to_string())
 }
 
 /// RFC 3339 in UTC, or the number where no calendar has it.
@@ -354,6 +375,18 @@ mod tests {
         assert_eq!(entry_key(&id.to_string()), Ok(EntryKey::Id(id)));
         for bad in ["", "-1", "1x", "99999999999999999999", "é"] {
             assert!(entry_key(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ids_that_begin_with_a_hyphen_are_no_flags() {
+        let id = EntryId::from_bytes([0xf8; 32]).to_string();
+        assert!(id.starts_with('-'), "{id}");
+        let marked = mark_id(id.clone().into()).into_string().unwrap();
+        assert!(!marked.starts_with('-'), "{marked}");
+        assert_eq!(entry_id(&marked).unwrap().to_string(), id);
+        for flag in ["--json", "-o", "-", "--accept-receipt-key"] {
+            assert_eq!(mark_id(flag.into()), OsString::from(flag));
         }
     }
 

@@ -9,6 +9,7 @@ mod keyfile;
 mod outbox;
 mod output;
 mod records;
+mod sealed;
 mod verb;
 
 use std::process::ExitCode;
@@ -16,11 +17,12 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{Cli, Command};
+use describe::mark_id;
 use exit::{Exit, exit_of};
 use output::{Format, Output};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(std::env::args_os().map(mark_id));
     let output = Output::new(if cli.global.json {
         Format::Json
     } else {

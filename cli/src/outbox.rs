@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use crate::context::make_private;
 use crate::exit::UserError;
 use crate::verb::key::hex;
 
@@ -123,6 +124,7 @@ impl Outbox {
 
     fn write(&self, id: StatementId, text: &Text) -> Result<()> {
         let path = self.path(id);
+        make_private(&self.folder)?;
         replace_file(&path, &serde_json::to_vec(text)?).with_context(|| path.display().to_string())
     }
 }

@@ -1,6 +1,6 @@
 //! Reading records from files and standard input, and the attachments that they name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -110,6 +110,8 @@ pub(crate) struct NamedAttachment {
     pub(crate) name: String,
     /// Its SHA-256, as the record says.
     pub(crate) digest: [u8; 32],
+    /// Its size in bytes, as the record says.
+    pub(crate) size: Option<u64>,
 }
 
 /// The attachments that a record names.
@@ -134,6 +136,10 @@ fn named(item: &Json) -> Option<NamedAttachment> {
     Some(NamedAttachment {
         name: name.clone(),
         digest: digest_of_hex(digest)?,
+        size: match item.field("size") {
+            Some(Json::Integer(size)) => u64::try_from(*size).ok(),
+            _ => None,
+        },
     })
 }
 
@@ -157,6 +163,8 @@ pub(crate) struct AttachmentRules<'a> {
     pub(crate) digest_only: &'a [String],
     /// All of them stay at home.
     pub(crate) all_digest_only: bool,
+    /// An earlier version names the same ones: nothing is looked for, nothing is stored again.
+    pub(crate) known: bool,
 }
 
 /// The attachments of some records: what is to be stored, and what stays at home.
@@ -177,20 +185,25 @@ pub(crate) fn find_attachments(
     let mut problems = Vec::new();
     for record in records {
         for attachment in attachments_of(&record.submission) {
+            if rules.known {
+                found.kept.push(attachment.digest);
+                continue;
+            }
             let path = candidates(record, rules, &attachment.name)
                 .into_iter()
                 .find(|p| p.is_file());
             if rules.all_digest_only || rules.digest_only.contains(&attachment.name) {
                 found.kept.push(attachment.digest);
-                // What stays at home is checked where it is at hand.
+                // What stays at home may have any size, and is checked where it is at hand.
                 if let Some(path) = path {
-                    problems.extend(check_digest(&path, &attachment)?);
+                    problems.extend(check_file(&path, &attachment)?);
                 }
                 continue;
             }
             match path {
                 Some(path) => {
-                    problems.extend(check_digest(&path, &attachment)?);
+                    problems.extend(check_size(&path, &attachment)?);
+                    problems.extend(check_file(&path, &attachment)?);
                     found.stored.insert(attachment.digest, path);
                 }
                 None => problems.push(format!(
@@ -203,6 +216,26 @@ pub(crate) fn find_attachments(
             }
         }
     }
+    let named: BTreeSet<String> = records
+        .iter()
+        .flat_map(|record| attachments_of(&record.submission))
+        .map(|attachment| attachment.name)
+        .collect();
+    let unknown = rules
+        .digest_only
+        .iter()
+        .filter(|name| !named.contains(*name));
+    problems.extend(unknown.map(|name| {
+        let named: Vec<&str> = named.iter().map(String::as_str).collect();
+        format!(
+            "--attach-digest {name}: no record names it; named are: {}",
+            if named.is_empty() {
+                "none".to_owned()
+            } else {
+                named.join(", ")
+            }
+        )
+    }));
     if problems.is_empty() {
         Ok(found)
     } else {
@@ -218,25 +251,57 @@ fn candidates(record: &FileRecord, rules: &AttachmentRules<'_>, name: &str) -> V
     vec![beside.join(name), beside.join("attachments").join(name)]
 }
 
-fn check_digest(path: &Path, attachment: &NamedAttachment) -> Result<Option<String>> {
-    let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let digest: [u8; 32] = Sha256::digest(&content).into();
-    if digest != attachment.digest {
+/// The file is the one that the record names, by digest and by size.
+fn check_file(path: &Path, attachment: &NamedAttachment) -> Result<Option<String>> {
+    let size = size_of(path)?;
+    if let Some(named) = attachment.size.filter(|named| *named != size) {
         return Ok(Some(format!(
+            "{} has {size} bytes, the record names {named}",
+            path.display()
+        )));
+    }
+    let digest = digest_of(path)?;
+    Ok((digest != attachment.digest).then(|| {
+        format!(
             "{} has the digest {}, the record names {}",
             path.display(),
             hex(&digest),
             hex(&attachment.digest)
-        )));
+        )
+    }))
+}
+
+/// SHA-256 of a file of any size.
+pub(crate) fn digest_of(path: &Path) -> Result<[u8; 32]> {
+    let about = || format!("cannot read {}", path.display());
+    let mut file = fs::File::open(path).with_context(about)?;
+    let mut hasher = Sha256::new();
+    let mut piece = vec![0; 1 << 16];
+    loop {
+        let length = file.read(&mut piece).with_context(about)?;
+        match piece.get(..length) {
+            Some([]) | None => return Ok(hasher.finalize().into()),
+            Some(read) => hasher.update(read),
+        }
     }
-    let size = u64::try_from(content.len()).unwrap_or(u64::MAX);
-    if size > limits::BLOB_BYTES_MAX {
-        return Ok(Some(format!(
+}
+
+fn size_of(path: &Path) -> Result<u64> {
+    let metadata = fs::metadata(path);
+    Ok(metadata
+        .with_context(|| format!("cannot read {}", path.display()))?
+        .len())
+}
+
+/// Whether the ledger takes it.
+fn check_size(path: &Path, attachment: &NamedAttachment) -> Result<Option<String>> {
+    let size = size_of(path)?;
+    Ok((size > limits::BLOB_BYTES_MAX).then(|| {
+        format!(
             "{} has {size} bytes, at most {} are stored; --attach-digest {} logs its digest alone",
             path.display(),
             limits::BLOB_BYTES_MAX,
             attachment.name
-        )));
-    }
-    Ok(None)
+        )
+    }))
 }

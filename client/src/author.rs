@@ -23,6 +23,9 @@ use crate::finished::FinishedStatement;
 /// that was refused or forgotten does not surface years later.
 const EXPIRES_AFTER_SECONDS: u64 = 7 * 24 * 3600;
 
+/// Where a submission names the version that it follows.
+const AMENDS: &str = "meta.amends";
+
 /// Who signs records, and for which ledger.
 #[derive(Debug, Clone)]
 pub struct Author {
@@ -131,8 +134,17 @@ impl Author {
         })
     }
 
-    /// The id that the key derives for a record: the same for the same record, kind and subject.
-    pub fn statement_id(&self, submission: &Submission) -> Result<StatementId, ComposeError> {
+    /// The id that the key derives for a record: the same for the same record, kind, subject and
+    /// previous version.
+    pub fn statement_id(
+        &self,
+        submission: &Submission,
+        resolve: &dyn Fn(&Target) -> Option<Referred>,
+    ) -> Result<StatementId, ComposeError> {
+        let previous = match &submission.amends {
+            Some((target, _)) => Some(resolved(target, AMENDS, resolve)?.entry),
+            None => None,
+        };
         let kind = RuleBundle::v1()
             .kind(submission.record.kind(), submission.record.version())
             .map_err(|violation| ComposeError::Violations(vec![violation]))?;
@@ -140,6 +152,7 @@ impl Author {
             kind: &format!("{}.v{}", kind.name(), kind.version()),
             subject: &self.subject(submission),
             record: &submission.record.canonical_bytes(kind),
+            previous: previous.as_ref(),
         })?)
     }
 
@@ -168,7 +181,7 @@ impl Author {
             ContentType::new(Family::Evidence, kind, version).ok_or_else(unknown_kind)?;
         let id = match identity {
             Identity::Fresh(bytes) => StatementId::from_bytes(bytes),
-            Identity::OfRecord => self.statement_id(submission)?,
+            Identity::OfRecord => self.statement_id(submission, surroundings.resolve)?,
         };
         let controls = submission.controls.iter().map(|(scheme, id)| ControlRef {
             scheme: scheme.clone(),
@@ -205,7 +218,7 @@ fn revision(
     let Some((target, change)) = &submission.amends else {
         return Ok(None);
     };
-    let previous = resolve(target, "meta.amends", surroundings)?;
+    let previous = resolved(target, AMENDS, surroundings.resolve)?;
     Ok(Some(Revision {
         entity: previous.entity,
         previous: previous.entry,
@@ -219,7 +232,7 @@ fn links(
 ) -> Result<Vec<Link>, ComposeError> {
     let mut links = Vec::with_capacity(submission.links.len());
     for link in &submission.links {
-        let target = resolve(&link.target, "meta.links", surroundings)?;
+        let target = resolved(&link.target, "meta.links", surroundings.resolve)?;
         links.push(Link {
             relation: link.relation.clone(),
             target: target.entry,
@@ -229,12 +242,12 @@ fn links(
     Ok(links)
 }
 
-fn resolve(
+fn resolved(
     target: &Target,
     field: &str,
-    surroundings: &Surroundings<'_>,
+    resolve: &dyn Fn(&Target) -> Option<Referred>,
 ) -> Result<Referred, ComposeError> {
-    (surroundings.resolve)(target).ok_or_else(|| {
+    resolve(target).ok_or_else(|| {
         let rule =
             "the target is an entry of the log, or `key:NAME` of a record earlier in this run";
         let found = match target {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use aimslog_client::{EntryKey, Ledger, ListedRecord};
+use aimslog_client::{EntryKey, ListedRecord};
 use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::aims::record::Record;
 use aimslog_proto::aims::submission::{Subject, Submission, SubmissionLink, Target};
@@ -16,11 +16,13 @@ use clap::Args;
 
 use crate::args::Connection;
 use crate::context::Context;
+use crate::describe::entry_id;
 use crate::exit::{Exit, UserError};
 use crate::output::Output;
 use crate::records::{FileRecord, read_records};
+use crate::sealed::SealedFields;
 use crate::verb::runtime;
-use crate::verb::submit::{SubmitOptions, submit};
+use crate::verb::submit::{SubmitOptions, refuse_invalid, submit};
 
 /// Log a new version of a record.
 ///
@@ -29,7 +31,8 @@ use crate::verb::submit::{SubmitOptions, submit};
 #[command(after_help = "Example: aimslog amend 3Jd0…k4 decision-corrected.json --correct")]
 pub(crate) struct Amend {
     /// Entry id of the newest version
-    id: String,
+    #[arg(value_parser = entry_id, value_name = "ID")]
+    id: EntryId,
     /// File of the one new record
     file: PathBuf,
     /// It corrects an error, rather than following a change of the facts
@@ -46,7 +49,8 @@ pub(crate) struct Amend {
 #[command(after_help = "Example: aimslog retract 3Jd0…k4 --reason 'entered for the wrong system'")]
 pub(crate) struct Retract {
     /// Entry id of the newest version
-    id: String,
+    #[arg(value_parser = entry_id, value_name = "ID")]
+    id: EntryId,
     /// Why; it becomes the reason of the record's actor
     #[arg(long)]
     reason: String,
@@ -57,12 +61,9 @@ pub(crate) struct Retract {
 impl Amend {
     pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
         let context = Context::resolve(flags)?;
-        let id = entry_id(&self.id)?;
+        let id = self.id;
         let mut records = read_records(std::slice::from_ref(&self.file))?;
-        if let Some(invalid) = records.invalid.first() {
-            let lines: Vec<String> = invalid.violations.iter().map(ToString::to_string).collect();
-            return Err(UserError::usage(lines.join("\n")));
-        }
+        refuse_invalid(&records.invalid, output)?;
         let [record] = records.valid.as_mut_slice() else {
             return Err(UserError::usage("amend takes one new record"));
         };
@@ -79,25 +80,34 @@ impl Amend {
 impl Retract {
     pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
         let context = Context::resolve(flags)?;
-        let id = entry_id(&self.id)?;
+        let id = self.id;
         runtime()?.block_on(async {
-            let submission = self.retraction(&context.ledger()?, id).await?;
+            let mut listed = context.ledger()?.record(EntryKey::Id(id)).await?;
+            let mut options = self.options.clone();
+            options.attachments_known = true;
+            // What was sealed is retracted sealed: its fields do not leave the house now either.
+            if listed.disclosures.is_empty()
+                && let Some(fields) = SealedFields::of(&context).disclosures(id)?
+            {
+                listed.disclosures = fields;
+                options.sealed = true;
+            }
+            let submission = self.retraction(&listed, id)?;
             let file = PathBuf::from(format!("retraction of {id}"));
             let record = FileRecord {
                 file,
                 number: 1,
                 submission,
             };
-            submit(&context, vec![record], &self.options, output).await
+            submit(&context, vec![record], &options, output).await
         })
     }
 
     /// The record as it was, retracted for this reason.
-    async fn retraction(&self, ledger: &Ledger, id: EntryId) -> Result<Submission> {
-        let listed = ledger.record(EntryKey::Id(id)).await?;
+    fn retraction(&self, listed: &ListedRecord, id: EntryId) -> Result<Submission> {
         let statement = UnverifiedStatement::parse(&listed.statement)?;
         let header = statement.header();
-        let record = retracted(&listed, header, &self.reason)?;
+        let record = retracted(listed, header, &self.reason)?;
         let subject = header.evidence_subject().ok_or_else(|| {
             UserError::usage("only records are retracted, not records of the ledger itself")
         })?;
@@ -124,10 +134,6 @@ impl Retract {
     }
 }
 
-fn entry_id(text: &str) -> Result<EntryId> {
-    EntryId::parse(text).map_err(|error| UserError::usage(format!("{text:?}: {error}")))
-}
-
 /// The fields of a record as they were disclosed, with the reason of its retraction.
 fn retracted(listed: &ListedRecord, header: &Header, reason: &str) -> Result<Record> {
     let content_type = &header.content_type;
@@ -136,7 +142,8 @@ fn retracted(listed: &ListedRecord, header: &Header, reason: &str) -> Result<Rec
         .map_err(|violation| UserError::usage(violation.to_string()))?;
     if listed.disclosures.is_empty() {
         return Err(UserError::usage(
-            "the ledger does not hold the content of this record: amend it from your own copy",
+            "neither the ledger nor the state folder of this context holds the content of this record: \
+             submit a version from your own copy, with `amends` and `\"change\": \"retract\"` in its meta",
         ));
     }
     let names: Vec<&str> = kind.field_names().collect();

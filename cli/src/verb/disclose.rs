@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use aimslog_client::trust::SignedHead;
-use aimslog_client::{Ledger, RecordFilter, clock, verifier};
+use aimslog_client::{EntryKey, Ledger, RecordFilter, clock, verifier};
 use aimslog_proto::limits::EVIDENCE_RECORDS_MAX;
 use aimslog_proto::statement::evidence::{EvidenceFile, Options, OtherHead, Report, verify};
 use aimslog_proto::statement::id::EntryId;
@@ -22,6 +22,7 @@ use crate::context::Context;
 use crate::describe::{Head, entry_id};
 use crate::exit::{Exit, UserError};
 use crate::output::Output;
+use crate::sealed::SealedFields;
 use crate::verb::list::{field_name, kind_name, records};
 use crate::verb::prove::saved;
 use crate::verb::runtime;
@@ -120,7 +121,10 @@ impl Disclose {
             plan
         };
         let file = parts.download(&ledger, &plan, output).await?;
-        let (file, head) = complete(&ledger, file, since.as_ref()).await?;
+        let sealed = SealedFields::of(context);
+        let (file, head) = self
+            .complete(&ledger, &sealed, (file, since.as_ref()))
+            .await?;
         let report = self.check(&ledger, &file)?;
         if !report.verdict.is_verified() {
             parts.reject()?;
@@ -190,6 +194,36 @@ impl Disclose {
         Entries::new(ids, covering.unwrap_or(0))
     }
 
+    /// The file with what the ledger does not have, and the head that it stands under: the fields of
+    /// sealed records, and the saved head, which the ledger need not have kept.
+    async fn complete(
+        &self,
+        ledger: &Ledger,
+        sealed: &SealedFields,
+        (file, since): (Vec<u8>, Option<&SignedHead>),
+    ) -> Result<(Vec<u8>, SignedHead)> {
+        let mut parsed = EvidenceFile::parse(&file)
+            .map_err(|error| UserError::not_verified(format!("the evidence file: {error}")))?;
+        let head = SignedHead::check(&parsed.head.checkpoint, ledger.policy())
+            .map_err(|why| UserError::not_verified(format!("the evidence file: {why}")))?;
+        let mut changed = sealed.open(&mut parsed, &self.fields)?;
+        if let Some(since) = since.filter(|since| since.head().size != head.head().size) {
+            let size = head.head().size;
+            let (_, proof) = ledger.consistency_between(since, size).await?;
+            let other = OtherHead {
+                checkpoint: since.note().to_owned(),
+                consistency: proof.hashes().to_vec(),
+            };
+            add_head(&mut parsed, since, other, ledger);
+            changed = true;
+        }
+        if !changed {
+            return Ok((file, head));
+        }
+        let text = parsed.print().context("the evidence file")?;
+        Ok((text.into_bytes(), head))
+    }
+
     fn check(&self, ledger: &Ledger, file: &[u8]) -> Result<Report> {
         let policy = ledger.policy();
         let saved = self.selection.since.iter();
@@ -229,40 +263,18 @@ impl Entries {
 
 /// The head to prove under, which stays the same however often the download is continued.
 async fn pin(ledger: &Ledger, entries: &Entries) -> Result<TreeSize> {
-    let head = match entries.covering {
-        0 => ledger.checkpoint().await?,
-        size => ledger.checkpoint_covering(TreeSize(size)).await?,
-    };
-    Ok(head.head().size)
-}
-
-/// The file with the saved head in it, and the head that it stands under. The ledger need not have
-/// kept the saved head: whoever saved it has its note.
-async fn complete(
-    ledger: &Ledger,
-    file: Vec<u8>,
-    since: Option<&SignedHead>,
-) -> Result<(Vec<u8>, SignedHead)> {
-    let mut parsed = EvidenceFile::parse(&file)
-        .map_err(|error| UserError::not_verified(format!("the evidence file: {error}")))?;
-    let head = SignedHead::check(&parsed.head.checkpoint, ledger.policy())
-        .map_err(|why| UserError::not_verified(format!("the evidence file: {why}")))?;
-    let Some(since) = since.filter(|since| since.head().size != head.head().size) else {
-        return Ok((file, head));
-    };
-    let size = head.head().size;
-    let (_, proof) = ledger.consistency_between(since, size).await?;
-    add_head(
-        &mut parsed,
-        since,
-        OtherHead {
-            checkpoint: since.note().to_owned(),
-            consistency: proof.hashes().to_vec(),
-        },
-        ledger,
-    );
-    let text = parsed.print().context("the evidence file")?;
-    Ok((text.into_bytes(), head))
+    if entries.covering > 0 {
+        let head = ledger
+            .checkpoint_covering(TreeSize(entries.covering))
+            .await?;
+        return Ok(head.head().size);
+    }
+    let mut size = TreeSize(0);
+    for id in &entries.ids {
+        let proven = ledger.inclusion_once_published(EntryKey::Id(*id)).await?;
+        size = size.max(proven.head.head().size);
+    }
+    Ok(size)
 }
 
 /// Puts a head among the others, which are ascending by size.

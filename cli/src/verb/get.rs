@@ -20,6 +20,7 @@ use crate::context::Context;
 use crate::describe::{Claims, Field, Head, entry_key, fields, payload, time};
 use crate::exit::{Exit, UserError};
 use crate::output::Output;
+use crate::sealed::SealedFields;
 use crate::verb::prove::write;
 use crate::verb::runtime;
 
@@ -78,7 +79,8 @@ impl Get {
         // Connections are made within a runtime, also those that open later.
         let _entered = runtime.enter();
         let ledger = context.ledger()?;
-        let (shown, bytes) = runtime.block_on(look_up(&ledger, self.entry))?;
+        let (shown, bytes) =
+            runtime.block_on(look_up(&ledger, &SealedFields::of(&context), self.entry))?;
         if let Some(file) = &self.statement {
             write(file, &bytes)?;
         }
@@ -87,8 +89,12 @@ impl Get {
     }
 }
 
-async fn look_up(ledger: &Ledger, key: EntryKey) -> Result<(Shown, Vec<u8>)> {
-    let record = match ledger.record(key).await {
+async fn look_up(
+    ledger: &Ledger,
+    sealed: &SealedFields,
+    key: EntryKey,
+) -> Result<(Shown, Vec<u8>)> {
+    let mut record = match ledger.record(key).await {
         Err(error) if has_reason(&error, Reason::NotVisible) => None,
         other => Some(other?),
     };
@@ -98,6 +104,12 @@ async fn look_up(ledger: &Ledger, key: EntryKey) -> Result<(Shown, Vec<u8>)> {
         None => ledger.entry(key).await?.0,
     };
     let id = EntryId::of(&bytes);
+    // The fields of a sealed record are here or nowhere; they are checked like any.
+    if let Some(record) = &mut record
+        && record.disclosures.is_empty()
+    {
+        record.disclosures = sealed.disclosures(id)?.unwrap_or_default();
+    }
     let inclusion = match ledger.inclusion(EntryKey::Id(id)).await {
         Err(error) if has_reason(&error, Reason::BeyondTree) => None,
         other => Some(other?),
@@ -186,7 +198,12 @@ fn not_proven(has_place: bool, has_signer: bool) -> Vec<&'static str> {
 fn text(shown: &Shown) -> Result<String> {
     let mut text = format!("entry {}\n", shown.entry_id);
     header(&mut text, &shown.header)?;
-    writeln!(text, "fields ({})", shown.payload)?;
+    let copy = if shown.payload == "sealed" && !shown.fields.is_empty() {
+        ", from the copy that is kept here"
+    } else {
+        ""
+    };
+    writeln!(text, "fields ({}{copy})", shown.payload)?;
     for field in &shown.fields {
         let value = match &field.value {
             serde_json::Value::Null => "(absent)".to_owned(),

@@ -19,7 +19,7 @@ use crate::output::Output;
 /// becomes the current one.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example: aimslog init --endpoint ledger1.example.com:7443 --endpoint ledger2.example.com:7443 \\
+Example: aimslog init --endpoint n1.example.com:7002,n2.example.com:7002,n3.example.com:7002 \\
              --ca client-ca.pem --policy policy.txt --key my.seed --org hospital")]
 pub(crate) struct Init {
     /// Name of the context
@@ -49,6 +49,12 @@ impl Init {
             )));
         }
         let settings = settings_of(flags)?;
+        if settings == Settings::default() {
+            return Err(UserError::usage(
+                "nothing to remember: --policy is enough to verify; to read and submit also --endpoint, \
+                 --ca, --key and --org",
+            ));
+        }
         config.context.insert(self.name.clone(), settings.clone());
         config.current = Some(self.name.clone());
         config.save(&home)?;

@@ -14,12 +14,14 @@ use aimslog_proto::tlog::Policy;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
 use crate::args::Connection;
 use crate::context::{Context, read, read_policy};
+use crate::describe::unmarked;
 use crate::exit::{Exit, UserError};
 use crate::output::Output;
+use crate::records::digest_of;
+use crate::verb::key::hex;
 
 /// Check evidence offline: an evidence file, a .tlog-proof, a receipt or a checkpoint.
 ///
@@ -135,7 +137,7 @@ impl Verify {
         let (Some(thumbprint), Some(genesis)) = (&self.accept_receipt_key, &self.genesis) else {
             return Ok(None);
         };
-        let thumbprint = Thumbprint::parse(thumbprint)
+        let thumbprint = Thumbprint::parse(unmarked(thumbprint))
             .map_err(|error| UserError::usage(format!("--accept-receipt-key: {error}")))?;
         let malformed = |why: String| UserError::usage(format!("{}: {why}", genesis.display()));
         let statement = UnverifiedStatement::parse(&read(genesis)?)
@@ -155,7 +157,7 @@ impl Verify {
         self.with
             .iter()
             .map(|path| {
-                let digest = format!("{:x}", HexDigest(Sha256::digest(read(path)?).into()));
+                let digest = hex(&digest_of(path)?);
                 let records = report
                     .records
                     .iter()
@@ -198,14 +200,6 @@ pub(crate) fn saved_head(path: &Path, policy: &Policy) -> Result<SavedHead> {
         head: *head.head(),
         saved_at: UnixSeconds(modified.max(cosigned.unwrap_or(0))),
     })
-}
-
-struct HexDigest([u8; 32]);
-
-impl std::fmt::LowerHex for HexDigest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
 }
 
 /// Whether a value names a digest anywhere.

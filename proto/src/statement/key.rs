@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::cbor::{self, CborError, Encoder, MapEncoder};
-use super::id::StatementId;
+use super::id::{EntryId, StatementId};
 use crate::reason::Reason;
 
 /// The COSE algorithm id of `EdDSA`, which we emit.
@@ -394,8 +394,9 @@ impl SigningKey {
     ///
     /// `HMAC-SHA-256(K, kind || 00 || subject || 00 || record)`, its first 16 bytes, where
     /// `K = HMAC-SHA-256(seed, "aimslog-statement-id/v1")`. `kind` is the kind with its version as
-    /// in the content type, `record` the record in strict JSON before it is salted. Kind and
-    /// subject hold no control character.
+    /// in the content type, `record` the record in strict JSON before it is salted, followed by
+    /// `00 || previous` for a later version: going back to what an earlier version said is a new
+    /// one. Kind and subject hold no control character, and strict JSON neither.
     pub fn derive_statement_id(
         &self,
         record: &RecordIdentity<'_>,
@@ -408,7 +409,11 @@ impl SigningKey {
         let derived = Zeroizing::new(hmac_sha256(self.0.as_bytes(), &[STATEMENT_ID_LABEL]));
         let kind = record.kind.as_bytes();
         let subject = record.subject.as_bytes();
-        let mac = hmac_sha256(&derived, &[kind, &[0], subject, &[0], record.record]);
+        let mut parts = vec![kind, &[0], subject, &[0], record.record];
+        if let Some(previous) = record.previous {
+            parts.extend([&[0][..], previous.as_bytes()]);
+        }
+        let mac = hmac_sha256(&derived, &parts);
         let mut id = [0; 16];
         for (to, from) in id.iter_mut().zip(mac) {
             *to = from;
@@ -442,6 +447,8 @@ pub struct RecordIdentity<'a> {
     pub subject: &'a str,
     /// The record in strict JSON.
     pub record: &'a [u8],
+    /// For a later version of an entity: the entry that it follows.
+    pub previous: Option<&'a EntryId>,
 }
 
 impl fmt::Debug for RecordIdentity<'_> {

@@ -105,8 +105,15 @@ fn keys() -> Examples {
         kind: "example.v1",
         subject: "urn:aimslog:acme:system:sys-7f3a",
         record: br#"{"title":"t","grade":null,"note":null}"#,
+        previous: None,
     };
     let derived = key.derive_statement_id(&identity).unwrap();
+    let previous = EntryId::from_bytes([0x11; 32]);
+    let later = RecordIdentity {
+        previous: Some(&previous),
+        ..identity
+    };
+    let later = key.derive_statement_id(&later).unwrap();
     let approvals = world::genesis().approvals;
     vec![
         ("key-file", Text(key.to_seed_file().as_str().to_owned())),
@@ -117,6 +124,7 @@ fn keys() -> Examples {
         ("possession", Hex(admission.possession.as_bytes().to_vec())),
         ("approval", Hex(approvals[0].signature.as_bytes().to_vec())),
         ("derived-cti", Hex(derived.as_bytes().to_vec())),
+        ("derived-cti-later", Hex(later.as_bytes().to_vec())),
         ("read-token", Text(token)),
     ]
 }

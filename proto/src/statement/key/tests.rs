@@ -232,12 +232,14 @@ fn approval_is_over_the_labelled_digest_of_the_payload() {
 }
 
 #[test]
-fn statement_id_depends_on_key_kind_subject_and_record() {
+fn statement_id_depends_on_key_kind_subject_record_and_previous_version() {
     let key = SigningKey::from_seed(&[1; 32]);
+    let (one, two) = (EntryId::from_bytes([1; 32]), EntryId::from_bytes([2; 32]));
     let record = RecordIdentity {
         kind: "finding.v1",
         subject: "urn:aimslog:o:system:s",
         record: b"{\"a\":1}",
+        previous: None,
     };
     let id = key.derive_statement_id(&record).unwrap();
     assert_eq!(key.derive_statement_id(&record).unwrap(), id);
@@ -255,9 +257,20 @@ fn statement_id_depends_on_key_kind_subject_and_record() {
             record: b"{\"a\":2}",
             ..record
         },
+        RecordIdentity {
+            previous: Some(&one),
+            ..record
+        },
+        RecordIdentity {
+            previous: Some(&two),
+            ..record
+        },
     ];
+    let mut ids = vec![id];
     for other in differing {
-        assert_ne!(key.derive_statement_id(&other).unwrap(), id);
+        let other = key.derive_statement_id(&other).unwrap();
+        assert!(!ids.contains(&other));
+        ids.push(other);
     }
     assert_ne!(
         SigningKey::from_seed(&[2; 32])

@@ -1,0 +1,111 @@
+//! What is told of each record: where it ended up, and what to do where it did not.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::sign::Signed;
+
+/// Where a record ended up.
+#[derive(Debug, Serialize)]
+pub(super) struct Told {
+    pub(super) record: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<String>,
+    pub(super) status: &'static str,
+    pub(super) entry_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) index: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) evidence: Option<PathBuf>,
+    /// Where the fields of a sealed record stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fields_kept: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) violations: Vec<String>,
+}
+
+pub(super) const LOGGED: &str = "logged";
+pub(super) const ALREADY_LOGGED: &str = "already logged";
+pub(super) const PENDING: &str = "pending";
+pub(super) const REFUSED: &str = "refused";
+pub(super) const VALID: &str = "valid";
+
+impl Told {
+    pub(super) fn of(signed: &Signed, status: &'static str) -> Self {
+        Self {
+            record: signed.record.name(),
+            key: signed.record.submission.key.clone(),
+            status,
+            entry_id: signed.statement.entry_id().to_string(),
+            index: signed.known,
+            evidence: None,
+            fields_kept: None,
+            violations: Vec::new(),
+        }
+    }
+}
+
+/// All of them for people, and the sum of many.
+pub(super) fn table(told: &[Told]) -> String {
+    let mut lines = Vec::new();
+    for told in told {
+        let index = told
+            .index
+            .map_or_else(String::new, |index| format!(" at index {index}"));
+        lines.push(format!(
+            "{:<14} {}{index}  {}",
+            told.status, told.entry_id, told.record
+        ));
+        lines.extend(
+            told.violations
+                .iter()
+                .map(|violation| format!("    {violation}")),
+        );
+        if let Some(path) = &told.evidence {
+            lines.push(format!("    evidence in {}", path.display()));
+        }
+        if let Some(path) = &told.fields_kept {
+            lines.push(format!("    its fields stay in {}", path.display()));
+        }
+    }
+    if told.len() > 1 {
+        lines.push(summary(told));
+    }
+    lines.join("\n")
+}
+
+/// How many records ended up in which way: `104 records: 100 logged, 4 refused`.
+fn summary(told: &[Told]) -> String {
+    let counts = [LOGGED, ALREADY_LOGGED, VALID, REFUSED, PENDING].map(|status| {
+        let count = told.iter().filter(|told| told.status == status).count();
+        (count > 0).then(|| format!("{count} {status}"))
+    });
+    let counts: Vec<String> = counts.into_iter().flatten().collect();
+    format!("{} records: {}", told.len(), counts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(status: &'static str) -> Told {
+        Told {
+            record: "a.jsonl:1".to_owned(),
+            key: None,
+            status,
+            entry_id: "id".to_owned(),
+            index: None,
+            evidence: None,
+            fields_kept: None,
+            violations: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn many_records_are_summed_up_and_one_is_not() {
+        let many = [told(LOGGED), told(REFUSED), told(LOGGED)];
+        assert!(table(&many).ends_with("3 records: 2 logged, 1 refused"));
+        assert!(!table(&many[..1]).contains("records:"));
+    }
+}

@@ -1,0 +1,284 @@
+//! Goal: the program keeps its promises to a submitter: a run that is killed goes on where it was,
+//! nothing is logged twice by accident, and what stays at home can be shown later.
+//!
+//! Method: the built program against a cluster of real processes, from an empty folder.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of a test end it where something they need is missing"
+)]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use aimslog_tests::cluster::{Cluster, program};
+use aimslog_tests::people::{Hospital, decision_json};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+/// Records of the run that is killed.
+const MANY: u64 = 1500;
+
+/// A submitter: a cluster, a registered key, and a folder to work in.
+struct Desk {
+    cluster: Cluster,
+    folder: TempDir,
+}
+
+impl Desk {
+    async fn new() -> Self {
+        let cluster = Cluster::start(3).await;
+        let hospital = Hospital::register(&cluster, "hospital").await;
+        let folder = tempfile::tempdir().unwrap();
+        let desk = Self { cluster, folder };
+        let seed = hospital.key.to_seed_file();
+        desk.write("submitter.seed", seed.as_bytes());
+        let seed = desk.folder.path().join("submitter.seed");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        fs::set_permissions(seed, mode).unwrap();
+        desk
+    }
+
+    fn write(&self, file: &str, content: &[u8]) {
+        let path = self.folder.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    /// A decision on one line, which JSON lines ask for.
+    fn write_decision(&self, file: &str, number: u64) {
+        self.write(file, decision_json(number).as_bytes());
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let nodes = self.cluster.nodes.iter();
+        let endpoints: Vec<String> = nodes
+            .map(|node| format!("127.0.0.1:{}", node.client))
+            .collect();
+        let public = self.cluster.folder().join("public");
+        let mut command = Command::new(program("aimslog"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("AIMSLOG_HOME", self.folder.path().join("home"))
+            .env("AIMSLOG_ENDPOINT", endpoints.join(","))
+            .env("AIMSLOG_CA", public.join("client-ca.pem"))
+            .env("AIMSLOG_POLICY", public.join("policy.txt"))
+            .env("AIMSLOG_KEY", self.folder.path().join("submitter.seed"))
+            .env("AIMSLOG_ORG", "hospital");
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Runs a command that must end well and returns its data.
+    fn data(&self, arguments: &[&str]) -> Value {
+        let ran = self.run(&[arguments, &["--json"]].concat());
+        assert!(
+            ran.status.success(),
+            "{arguments:?}: {}\n{}",
+            String::from_utf8_lossy(&ran.stdout),
+            String::from_utf8_lossy(&ran.stderr)
+        );
+        serde_json::from_slice(&ran.stdout).unwrap()
+    }
+
+    /// Submits one record and returns what is told of it.
+    fn submit(&self, arguments: &[&str]) -> Value {
+        let told = self.data(arguments);
+        let [one] = told.as_array().unwrap().as_slice() else {
+            panic!("one record was submitted: {told}");
+        };
+        one.clone()
+    }
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    let found = value.pointer(pointer).and_then(Value::as_str);
+    found.unwrap_or_else(|| panic!("no text at {pointer}: {value}"))
+}
+
+fn length(value: &Value, pointer: &str) -> usize {
+    let found = value.pointer(pointer).and_then(Value::as_array);
+    found
+        .unwrap_or_else(|| panic!("no list at {pointer}: {value}"))
+        .len()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_killed_goes_on_where_it_was_and_logs_nothing_twice() {
+    let desk = Desk::new().await;
+    let mut lines = String::new();
+    for number in 0..MANY {
+        writeln!(lines, "{}", decision_json(number).replace('\n', " ")).unwrap();
+    }
+    desk.write("many.jsonl", lines.as_bytes());
+    let mut killed = desk
+        .command(&["submit", "many.jsonl"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let leader = desk.cluster.leader().await;
+    desk.cluster
+        .wait_until(leader, Duration::from_mins(1), |status| {
+            status.tree_size > 100
+        })
+        .await;
+    killed.kill().unwrap();
+    let ended = killed.wait().unwrap();
+    assert_eq!(ended.signal(), Some(9), "it was over before it was killed");
+
+    let told = desk.data(&["submit", "many.jsonl"]);
+    let told = told.as_array().unwrap();
+    assert_eq!(told.len() as u64, MANY);
+    let count = |status: &str| {
+        told.iter()
+            .filter(|one| text(one, "/status") == status)
+            .count()
+    };
+    let (logged, already) = (count("logged"), count("already logged"));
+    assert_eq!((logged + already) as u64, MANY);
+    assert!(
+        logged > 0 && already > 0,
+        "{logged} logged, {already} before"
+    );
+    let listed = desk.data(&["list", "--limit", "5000"]);
+    assert_eq!(length(&listed, "/records") as u64, MANY);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fields_of_a_sealed_record_stay_at_home_and_are_disclosed_from_there() {
+    let desk = Desk::new().await;
+    desk.write_decision("decision.json", 1);
+    let told = desk.submit(&["submit", "decision.json", "--sealed"]);
+    let id = text(&told, "/entry_id").to_owned();
+    let kept = text(&told, "/fields_kept").to_owned();
+
+    let seen = desk.data(&["get", &id]);
+    assert_eq!(text(&seen, "/payload"), "sealed");
+    assert!(length(&seen, "/fields") > 10, "{seen}");
+    let two = ["disclose", &id, "--fields", "decision,decided_at", "-o"];
+    desk.data(&[&two[..], &["two.evidence.json"]].concat());
+    let report = desk.data(&["verify", "two.evidence.json"]);
+    assert_eq!(length(&report, "/records/0/fields"), 2);
+    desk.data(&["disclose", &id, "-o", "all.evidence.json"]);
+    let report = desk.data(&["verify", "all.evidence.json"]);
+    assert_eq!(
+        length(&report, "/records/0/fields") as u64,
+        report
+            .pointer("/records/0/fields_total")
+            .unwrap()
+            .as_u64()
+            .unwrap()
+    );
+
+    // A retraction says no more to the ledger than the record did.
+    let retracted = desk.submit(&["retract", &id, "--reason", "entered twice"]);
+    let seen = desk.data(&["get", text(&retracted, "/entry_id")]);
+    assert_eq!(text(&seen, "/payload"), "sealed");
+    // The ledger has nothing to show without the copy.
+    fs::remove_file(kept).unwrap();
+    desk.data(&["disclose", &id, "-o", "none.evidence.json"]);
+    let report = desk.data(&["verify", "none.evidence.json"]);
+    assert_eq!(length(&report, "/records/0/fields"), 0);
+
+    let system = r#"{"meta":{"kind":"ai_system"},"record":{}}"#;
+    desk.write("system.json", system.as_bytes());
+    let refused = desk.run(&["submit", "system.json", "--sealed"]);
+    assert_eq!(refused.status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_that_goes_back_to_an_earlier_one_is_logged_and_repeated_is_not() {
+    let desk = Desk::new().await;
+    desk.write_decision("one.json", 1);
+    desk.write_decision("two.json", 2);
+    let first = desk.submit(&["submit", "one.json"]);
+    let second = desk.submit(&["amend", text(&first, "/entry_id"), "two.json"]);
+    let back = ["amend", text(&second, "/entry_id"), "one.json", "--correct"];
+    let third = desk.submit(&back);
+    assert_eq!(text(&third, "/status"), "logged");
+    assert_ne!(third["entry_id"], first["entry_id"]);
+    let again = desk.submit(&back);
+    assert_eq!(text(&again, "/status"), "already logged");
+    assert_eq!(again["index"], third["index"]);
+    // An old version is amended by nobody, and the answer names the newest.
+    let old = desk.run(&["amend", text(&first, "/entry_id"), "two.json", "--again"]);
+    let said = String::from_utf8_lossy(&old.stdout).into_owned();
+    assert_eq!(old.status.code(), Some(4), "{said}");
+    assert!(said.contains(text(&third, "/entry_id")), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_proof_can_be_fetched_for_what_was_logged_before() {
+    let desk = Desk::new().await;
+    desk.write_decision("decision.json", 1);
+    let first = desk.submit(&["submit", "decision.json"]);
+    assert_eq!(first.get("evidence"), None);
+    let wait = [
+        "submit",
+        "decision.json",
+        "--wait",
+        "receipt",
+        "--evidence-dir",
+        "proofs",
+    ];
+    let again = desk.submit(&wait);
+    assert_eq!(text(&again, "/status"), "already logged");
+    let report = desk.data(&["verify", text(&again, "/evidence")]);
+    assert_eq!(report["records"][0]["entry_id"], first["entry_id"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attachments_are_stored_or_stay_at_home_at_any_size() {
+    let desk = Desk::new().await;
+    let (small, large) = (b"a small attachment".to_vec(), vec![7; 5 << 20]);
+    let naming = |file: &str, content: &[u8], number: u64| {
+        let digest = Sha256::digest(content);
+        let digest = digest
+            .iter()
+            .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        let list = format!(
+            r#""attachments":[{{"name":"{file}","digest":"{digest}","size":{},
+            "media_type":"application/octet-stream"}}],"justification""#,
+            content.len()
+        );
+        decision_json(number).replace("\"justification\"", &list)
+    };
+    desk.write("small.txt", &small);
+    desk.write("large.bin", &large);
+    desk.write("stored.json", naming("small.txt", &small, 1).as_bytes());
+    desk.write("home.json", naming("large.bin", &large, 2).as_bytes());
+
+    let stored = desk.submit(&["submit", "stored.json"]);
+    let too_large = desk.run(&["submit", "home.json"]);
+    assert_eq!(too_large.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&too_large.stderr).contains("--attach-digest large.bin"));
+    let home = desk.submit(&["submit", "home.json", "--attach-digest", "large.bin"]);
+    let unknown = desk.run(&["submit", "stored.json", "--attach-digest", "smal.txt"]);
+    assert_eq!(unknown.status.code(), Some(2));
+
+    let id = text(&home, "/entry_id");
+    desk.data(&["disclose", id, "-o", "home.evidence.json"]);
+    desk.data(&["verify", "home.evidence.json", "--with", "large.bin"]);
+    let other = desk.run(&["verify", "home.evidence.json", "--with", "small.txt"]);
+    assert_eq!(other.status.code(), Some(1));
+    // A retraction needs neither file at hand.
+    for file in ["small.txt", "large.bin"] {
+        fs::remove_file(desk.folder.path().join(file)).unwrap();
+    }
+    for record in [&stored, &home] {
+        desk.submit(&[
+            "retract",
+            text(record, "/entry_id"),
+            "--reason",
+            "wrong patient",
+        ]);
+    }
+}
