@@ -20,7 +20,7 @@ setup:
 	@.ci/setup
 
 demo: setup
-	@.ci/build -p aimslog-cli -p aimslog-node
+	@.ci/build --workspace --bin aimslog --bin aimslogd
 	@$(TARGET)/debug/aimslog demo --dir '$(DEMO_DIR)'
 
 test:

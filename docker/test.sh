@@ -31,7 +31,7 @@ done
 
 # The programs.
 if [ -z "${AIMSLOG_BIN:-}" ]; then
-  "$top/.ci/build" -p aimslog-cli -p aimslog-node
+  "$top/.ci/build" --workspace --bin aimslog --bin aimslogd
   AIMSLOG_BIN="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/aimslog/target}/debug"
 fi
 
