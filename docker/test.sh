@@ -50,7 +50,8 @@ cleanup() {
     compose ps || true
     compose logs --no-color --tail 20 || true
   fi
-  compose down -v --remove-orphans >/dev/null 2>&1 || true
+  # The profile, or compose v2 leaves the volume that `cli` alone uses.
+  compose --profile cli down -v --remove-orphans >/dev/null 2>&1 || true
   docker image rm "$AIMSLOG_IMAGE" >/dev/null 2>&1 || true
   docker image rm "$base_made" >/dev/null 2>&1 || true
   rm -rf "$work"
