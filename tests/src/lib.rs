@@ -10,6 +10,7 @@
 
 pub mod check;
 pub mod cluster;
+pub mod files;
 pub mod history;
 pub mod load;
 pub mod people;

@@ -8,7 +8,9 @@ use crate::identity::NodeKeys;
 use crate::ledger::guard::{DataState, Guard, Opened};
 use crate::ledger::guard_record::Identity;
 use crate::ledger::machine::Ledger;
+use crate::ledger::peer_file::{self, Memories};
 use crate::raft::{Consensus, create_store};
+use crate::service::peer_tls::TlsDialer;
 use crate::service::spiffe::ClusterTag;
 use crate::service::tls::NodeTls;
 use crate::store::fatal::FatalHook;
@@ -36,6 +38,13 @@ impl Materials {
             node: self.config.node_id,
         }
     }
+
+    /// How this node reaches the others.
+    pub(super) fn dialer(&self, tls: &NodeTls) -> TlsDialer {
+        let peers = self.config.peers.iter();
+        let addresses = peers.map(|peer| (peer.id, peer.address.to_string()));
+        TlsDialer::new(self.cluster, tls.peer_call.clone(), addresses.collect())
+    }
 }
 
 /// Opens the node and spawns its tasks; gives raft where the node takes part.
@@ -51,10 +60,13 @@ pub(super) async fn open(
         Opened::Healthy(guard) => {
             let config = Arc::clone(&materials.config);
             let ledger = spawn_blocking(move || open_ledger(&config, identity, data)).await??;
+            let config = Arc::clone(&materials.config);
+            let remembered = spawn_blocking(move || remembered(&config, identity)).await?;
             let node = tasks::Parts {
                 guard: Arc::new(guard),
                 ledger,
                 data,
+                remembered,
             };
             tasks::run(supervisor, materials, node, (edge, clients))
                 .await
@@ -93,6 +105,16 @@ fn data_state(data_dir: &Path) -> Result<DataState, StartError> {
     };
     db.close();
     Ok(state)
+}
+
+/// What the node remembered of its peers. A file that cannot be used weakens the guard of others
+/// and breaks no promise of this node's, so it stops nothing.
+fn remembered(config: &Config, identity: Identity) -> Memories {
+    peer_file::read(&config.guard_dir, identity).unwrap_or_else(|error| {
+        let cause = &error as &dyn std::error::Error;
+        tracing::warn!(cause, "what was known of the peers is lost");
+        Memories::new()
+    })
 }
 
 fn open_ledger(config: &Config, identity: Identity, data: DataState) -> Result<Ledger, StartError> {

@@ -2,8 +2,8 @@
 
 use super::open::Materials;
 use super::{Doors, StartError, Supervisor, disk, freshness, lifecycle};
-use crate::config::{Config, CosignVerify, Peer};
-use crate::ledger::alarms::{Alarms, Probation, Standing, answers_needed};
+use crate::config::{CosignVerify, Peer};
+use crate::ledger::alarms::{Alarms, Probation, Standing};
 use crate::ledger::cosigner::{self, CosignerInputs, CosignerParts, HeadCosigner};
 use crate::ledger::door_memory::DoorMemory;
 use crate::ledger::exchange_client::{LeaderSink, PeerClients};
@@ -15,6 +15,7 @@ use crate::ledger::head_keys::NodeCosigner;
 use crate::ledger::head_sealer::LogSealer;
 use crate::ledger::machine::Ledger;
 use crate::ledger::own_ledger::OwnLedger;
+use crate::ledger::peer_file::{self, Memories, PeerFileParts};
 use crate::ledger::publisher::{self, Mailbox, Publisher, PublisherInputs, PublisherParts};
 use crate::ledger::sequencer::{Sequencer, SequencerConfig, SequencerParts};
 use crate::ledger::verifier_task::{self, BrakeParts, VerifierParts, VerifyMode};
@@ -47,6 +48,8 @@ pub(super) struct Parts {
     pub(super) guard: Arc<Guard>,
     pub(super) ledger: Ledger,
     pub(super) data: DataState,
+    /// What was remembered of the peers when the node last ran.
+    pub(super) remembered: Memories,
 }
 
 type Edge = ((Doors, NodeTls), Handle);
@@ -129,11 +132,6 @@ pub(super) async fn run(
 
 fn share(materials: &Materials, parts: &Parts, tls: &NodeTls) -> Result<Shared, StartError> {
     let record = parts.guard.record();
-    let nodes = materials.first.genesis.nodes.len();
-    let probation = match answers_needed(&record, nodes) {
-        0 => Probation::Passed,
-        _ => Probation::Waiting,
-    };
     let origin = materials.first.genesis.origin.clone();
     let own_origin = origin.clone();
     let cosigner = NodeCosigner::new(
@@ -146,9 +144,9 @@ fn share(materials: &Materials, parts: &Parts, tls: &NodeTls) -> Result<Shared, 
     let (verified, _) = watch::channel(TreeSize(record.signed_size()));
     let door = Arc::new(DoorMemory::default());
     Ok(Shared {
-        alarms: Alarms::new(probation),
+        alarms: Alarms::new(Probation::Waiting),
         verified,
-        memories: Arc::new(PeerMemories::default()),
+        memories: Arc::new(PeerMemories::from_memories(parts.remembered.clone())),
         own: Arc::new(OwnLedger::new(
             Arc::new(parts.ledger.clone()),
             own_origin,
@@ -156,11 +154,7 @@ fn share(materials: &Materials, parts: &Parts, tls: &NodeTls) -> Result<Shared, 
         )),
         door,
         cosigner: Arc::new(cosigner),
-        dialer: Arc::new(TlsDialer::new(
-            materials.cluster,
-            tls.peer_call.clone(),
-            peer_addresses(&materials.config),
-        )),
+        dialer: Arc::new(materials.dialer(tls)),
         gate: Arc::new(TlsGate::new(materials.cluster)),
     })
 }
@@ -211,13 +205,6 @@ fn members(materials: &Materials) -> BTreeMap<u64, Member> {
                 },
             )
         })
-        .collect()
-}
-
-fn peer_addresses(config: &Config) -> BTreeMap<u64, String> {
-    let peers = config.peers.iter();
-    peers
-        .map(|peer| (peer.id, peer.address.to_string()))
         .collect()
 }
 
@@ -313,6 +300,10 @@ fn spawn_tasks(
         stop.clone(),
     );
     tasks.spawn(obeying);
+    tasks.spawn(peer_file::run(peer_memory(
+        (materials, parts, shared),
+        stop,
+    )));
     tasks.spawn(disk::watch(
         Arc::clone(&materials.config),
         signals.disk_room,
@@ -324,6 +315,17 @@ fn spawn_tasks(
         stop.clone(),
     ));
     tasks.spawn(lifecycle::watch(status, progress(), stop.clone()));
+}
+
+/// Keeps what this node remembers of the others.
+fn peer_memory((materials, parts, shared): Inside<'_>, stop: &CancellationToken) -> PeerFileParts {
+    PeerFileParts {
+        dir: materials.config.guard_dir.clone(),
+        owner: materials.identity(),
+        kept: parts.remembered.clone(),
+        memories: Arc::clone(&shared.memories),
+        shutdown: stop.clone(),
+    }
 }
 
 fn spawn_publisher(
@@ -368,6 +370,14 @@ async fn obey(consensus: Consensus, alarms: Alarms, stop: CancellationToken) {
     }
 }
 
+/// Where the log of this node ends as it starts. What is applied counts as well: a snapshot that was
+/// installed is in the state before the log begins behind it.
+fn log_end(parts: &Parts) -> Option<u64> {
+    let applied = parts.ledger.progress().borrow().applied;
+    let ends = [parts.data.log_end, applied];
+    ends.into_iter().flatten().map(|end| end.index).max()
+}
+
 fn spawn_services(
     supervisor: &Supervisor,
     (materials, parts, shared): Inside<'_>,
@@ -377,7 +387,7 @@ fn spawn_services(
     let report = Arc::new(OwnReport::new(
         materials.config.node_id,
         ReportSources {
-            log_end_at_start: parts.data.log_end.map(|position| position.index),
+            log_end_at_start: log_end(parts),
             guard: parts.guard.subscribe(),
             status: backend.consensus.status(),
             progress: parts.ledger.progress(),
@@ -391,7 +401,6 @@ fn spawn_services(
         clients: Arc::clone(&backend.peers),
         memories: Arc::clone(&shared.memories),
         alarms: shared.alarms.clone(),
-        answers_needed: answers_needed(&parts.guard.record(), materials.first.genesis.nodes.len()),
         shutdown: supervisor.stop.clone(),
     };
     supervisor.tasks.spawn(exchange_hello::run(hello));

@@ -3,6 +3,7 @@
 //! Alarms are raised where they are found and stand until the process ends, except CLOCK, which
 //! follows the clock. Whoever votes, acknowledges, leads, signs or serves asks the [`Standing`].
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use aimslog_proto::tlog::{Hash, RootHash, TreeSize};
@@ -10,7 +11,6 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use super::guard::Amnesia;
-use super::guard_record::GuardRecord;
 use super::row::CorruptRow;
 use crate::raft::Participation;
 
@@ -90,6 +90,9 @@ pub struct ClockOff {
     pub offset_ms: i64,
 }
 
+/// Name of the alarm of a node that has forgotten something.
+pub const AMNESIA: &str = "AMNESIA";
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Alarm {
@@ -111,7 +114,7 @@ impl Alarm {
     /// Stable name for metrics and status.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Amnesia(_) => "AMNESIA",
+            Self::Amnesia(_) => AMNESIA,
             Self::Fork(_) => "FORK",
             Self::Corrupt(_) => "CORRUPT",
             Self::Clock(_) => "CLOCK",
@@ -124,7 +127,7 @@ impl Alarm {
 pub enum Probation {
     /// Not yet: it neither votes nor signs.
     Waiting,
-    /// Enough of them answered, or it has promised things before and none of them objected in time.
+    /// A majority of the voters, itself included, knows of nothing that it forgot.
     Passed,
 }
 
@@ -305,11 +308,16 @@ pub fn clock_off(own_ms: i64, peers_ms: &[i64]) -> Option<ClockOff> {
     (offset_ms.unsigned_abs() >= CLOCK_OFF_MS.unsigned_abs()).then_some(ClockOff { offset_ms })
 }
 
-/// The two ways in which a node starts to wait for its peers' word: a node that never promised
-/// anything may have lost its whole machine, so it waits for a majority; one with an intact guard
-/// need only give them the chance to object.
-pub fn answers_needed(record: &GuardRecord, nodes: usize) -> usize {
-    if record.has_promised() { 0 } else { nodes / 2 }
+/// How many other voters must have said what they remember before a node takes part.
+///
+/// Together with the node itself they are a majority. Less would not do: a node whose whole machine
+/// was set back has a guard that fits its data, and until it has been told what it forgot it would
+/// vote a second time in a term, or let the leader find that acknowledged entries are gone. More
+/// would not do either: one dead node must not keep another one from coming back. A group that has
+/// fewer nodes up can decide nothing anyway.
+pub fn answers_needed(voters: &BTreeSet<u64>, own: u64) -> usize {
+    let majority = voters.len() / 2 + 1;
+    majority - usize::from(voters.contains(&own))
 }
 
 #[cfg(test)]

@@ -79,6 +79,8 @@ pub struct HelloAnswer {
     pub report: Report,
     /// What it remembers; `None` if it never heard of this node.
     pub remembered: Option<Memory>,
+    /// If it leads: the committed raft index up to which this node has acknowledged the log.
+    pub acknowledged: Option<u64>,
 }
 
 /// Asks a peer for its root.

@@ -77,21 +77,19 @@ impl PeerClients {
     }
 
     /// Tells a peer how this node is and asks the same of it.
-    pub async fn hello(&self, peer: u64, report: &Report) -> Result<HelloAnswer, ExchangeError> {
+    pub async fn hello(
+        &self,
+        peer: u64,
+        report: &Report,
+        limit: Duration,
+    ) -> Result<HelloAnswer, ExchangeError> {
         let request = pb::HelloRequest {
             envelope: Some(envelope(self.own, peer)),
             report: Some(report_to_pb(report)),
         };
         let mut client = self.client(peer)?;
-        let answer = within(peer, EXCHANGE_TIMEOUT, client.hello(request)).await?;
-        let report = report_from_pb(peer, answer.report).ok_or(ExchangeError::Malformed {
-            peer,
-            what: "report",
-        })?;
-        Ok(HelloAnswer {
-            report,
-            remembered: answer.remembered.as_ref().map(memory_from_pb),
-        })
+        let answer = within(peer, limit, client.hello(request)).await?;
+        hello_answer(peer, answer)
     }
 
     /// A peer's root at a size, signed by its node key.
@@ -202,6 +200,39 @@ impl PeerClients {
         // Nothing is half done between two statements under this lock.
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Asks a node how it is, for a node that is not running yet and has nothing to tell.
+///
+/// Opens a connection of its own to `member`.
+pub async fn ask_at_start(
+    own: Identity,
+    dialer: &dyn PeerDialer,
+    (peer, member): (u64, &Member),
+    limit: Duration,
+) -> Result<Report, ExchangeError> {
+    let channel = dialer
+        .dial(peer, member)
+        .map_err(|source| ExchangeError::Dial { peer, source })?;
+    let request = pb::HelloRequest {
+        envelope: Some(envelope(own, peer)),
+        report: None,
+    };
+    let mut client = LedgerPeerServiceClient::new(channel);
+    let answer = within(peer, limit, client.hello(request)).await?;
+    hello_answer(peer, answer).map(|answer| answer.report)
+}
+
+fn hello_answer(peer: u64, answer: pb::HelloResponse) -> Result<HelloAnswer, ExchangeError> {
+    let report = report_from_pb(peer, answer.report).ok_or(ExchangeError::Malformed {
+        peer,
+        what: "report",
+    })?;
+    Ok(HelloAnswer {
+        report,
+        remembered: answer.remembered.as_ref().map(memory_from_pb),
+        acknowledged: answer.acknowledged_index,
+    })
 }
 
 async fn within<T>(

@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::alarms::{Alarm, Alarms, clock_off};
-use super::exchange::HelloAnswer;
+use super::alarms::{AMNESIA, Alarm, Alarms, Probation, answers_needed, clock_off};
+use super::exchange::{EXCHANGE_TIMEOUT, HelloAnswer};
 use super::exchange_client::PeerClients;
 use super::exchange_memory::{Heard, PeerMemories, PeerView, Report};
 use super::guard::{Memory, examine_peer};
@@ -23,6 +23,13 @@ use crate::raft::Status;
 
 /// Time between two rounds.
 pub const HELLO_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Time between two rounds on probation: the node is of no use before it ends.
+const PROBATION_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long a peer has to answer a node on probation. Longer than otherwise, because a peer that is
+/// not heard now cannot object any more.
+const PROBATION_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A clock that was not heard for this long counts no more.
 const CLOCK_AGE_MAX: Duration = Duration::from_secs(5);
@@ -111,6 +118,17 @@ impl OwnReport {
         }
     }
 
+    /// While this node leads: the committed raft index up to which `node` has acknowledged the log.
+    ///
+    /// An entry that is acknowledged is on that node's disk, and one that is committed is never
+    /// taken out of a log again, so that node's log can honestly end nowhere before it.
+    pub fn acknowledged_by(&self, node: u64) -> Option<u64> {
+        let status = self.status.borrow();
+        let acknowledged = (*status.matched.get(&node)?)?;
+        let committed = status.committed?;
+        Some(acknowledged.index.min(committed.index))
+    }
+
     fn guarded(&self) -> Memory {
         let record = *self.guard.borrow();
         Memory {
@@ -136,41 +154,57 @@ pub struct HelloParts {
     pub memories: Arc<PeerMemories>,
     /// Where the conclusions go.
     pub alarms: Alarms,
-    /// How many peers must have answered before the node may vote; see
-    /// [`super::alarms::answers_needed`].
-    pub answers_needed: usize,
     /// Ends the rounds.
     pub shutdown: CancellationToken,
 }
 
-/// Asks all others every second until the shutdown. The first round begins at once.
+/// Asks all others every second until the shutdown, and more often while the node is on probation.
+/// The first round begins at once.
 pub async fn run(parts: HelloParts) {
     let mut ticks = interval(HELLO_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut answered = BTreeSet::new();
+    let mut cleared = BTreeSet::new();
     loop {
         tokio::select! {
             () = parts.shutdown.cancelled() => return,
             _ = ticks.tick() => {}
         }
+        let probation = parts.alarms.standing().probation;
         tokio::select! {
             () = parts.shutdown.cancelled() => return,
-            heard = round(&parts) => answered.extend(heard),
+            answers = round(&parts, probation) => cleared.extend(answers),
         }
         judge_clock(&parts);
-        if answered.len() >= parts.answers_needed && parts.alarms.standing().amnesia.is_none() {
-            parts.alarms.pass_probation();
+        if probation == Probation::Waiting {
+            if has_majority(&parts, &cleared) && parts.alarms.standing().amnesia.is_none() {
+                parts.alarms.pass_probation();
+            } else {
+                ticks.reset_after(PROBATION_INTERVAL);
+            }
         }
     }
 }
 
-/// One question to every peer; gives those that answered.
-async fn round(parts: &HelloParts) -> Vec<u64> {
+/// Whether those that answered are a majority of the voters together with this node. Until raft
+/// knows who votes, everybody counts who was configured.
+fn has_majority(parts: &HelloParts, cleared: &BTreeSet<u64>) -> bool {
+    let own = parts.report.node;
+    let mut voters = parts.report.status.borrow().voters.clone();
+    if voters.is_empty() {
+        voters.extend(parts.clients.peers().into_keys().chain([own]));
+    }
+    let answers = cleared.intersection(&voters).filter(|voter| **voter != own);
+    answers.count() >= answers_needed(&voters, own)
+}
+
+/// One question to every peer. Gives those that answered and may be believed to remember: not those
+/// that say of themselves that they have forgotten something.
+async fn round(parts: &HelloParts, probation: Probation) -> Vec<u64> {
     let asked: FuturesUnordered<_> = parts
         .clients
         .peers()
         .into_keys()
-        .map(|peer| ask(parts, peer))
+        .map(|peer| ask(parts, peer, probation))
         .collect();
     asked
         .filter_map(|answered| async move { answered })
@@ -178,9 +212,13 @@ async fn round(parts: &HelloParts) -> Vec<u64> {
         .await
 }
 
-async fn ask(parts: &HelloParts, peer: u64) -> Option<u64> {
+async fn ask(parts: &HelloParts, peer: u64, probation: Probation) -> Option<u64> {
+    let limit = match probation {
+        Probation::Waiting => PROBATION_TIMEOUT,
+        Probation::Passed => EXCHANGE_TIMEOUT,
+    };
     let sent = Instant::now();
-    let answer = match parts.clients.hello(peer, &parts.report.now()).await {
+    let answer = match parts.clients.hello(peer, &parts.report.now(), limit).await {
         Ok(answer) => answer,
         Err(error) => {
             tracing::trace!(peer, %error, "no answer to hello");
@@ -188,9 +226,10 @@ async fn ask(parts: &HelloParts, peer: u64) -> Option<u64> {
         }
     };
     let arrived = Instant::now();
-    let HelloAnswer { report, remembered } = answer;
+    let remembered = held_against(&answer, probation);
+    let remembers = !answer.report.alarms.iter().any(|name| name == AMNESIA);
     parts.memories.hear(Heard {
-        report,
+        report: answer.report,
         at: arrived,
         clock_ms: parts.report.clock.unix_millis(),
         under_way: arrived.saturating_duration_since(sent) / 2,
@@ -201,7 +240,23 @@ async fn ask(parts: &HelloParts, peer: u64) -> Option<u64> {
     if let Some(amnesia) = remembered.and_then(|memory| examine_peer(peer, &memory, &own)) {
         parts.alarms.raise(&Alarm::Amnesia(amnesia));
     }
-    Some(peer)
+    remembers.then_some(peer)
+}
+
+/// What an answer says of this node that the node must know itself.
+///
+/// The leader's count of acknowledged entries is newer than any report, by up to a second of work.
+/// It is held against a node on probation only: that one has acknowledged nothing since it started,
+/// whereas the status of a busy node may trail behind the acknowledgements that it sends.
+fn held_against(answer: &HelloAnswer, probation: Probation) -> Option<Memory> {
+    let acknowledged = match (probation, answer.acknowledged) {
+        (Probation::Waiting, Some(log_index)) => Memory {
+            log_index,
+            ..Memory::default()
+        },
+        (Probation::Passed, _) | (Probation::Waiting, None) => return answer.remembered,
+    };
+    Some(answer.remembered.unwrap_or_default().merged(acknowledged))
 }
 
 fn judge_clock(parts: &HelloParts) {
@@ -228,30 +283,4 @@ fn fresh_offsets(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn old_clocks_and_learners_do_not_count() {
-        let memories = PeerMemories::default();
-        let heard = |node, clock_ms| Heard {
-            report: Report {
-                node,
-                clock_ms,
-                ..Report::default()
-            },
-            at: Instant::now(),
-            clock_ms: 50_000,
-            under_way: Duration::ZERO,
-        };
-        memories.hear(heard(2, 53_000));
-        tokio::time::advance(CLOCK_AGE_MAX + Duration::from_millis(1)).await;
-        memories.hear(heard(3, 51_000));
-        memories.hear(heard(4, 90_000));
-        let voters = BTreeSet::from([1, 2, 3]);
-        assert_eq!(
-            fresh_offsets(&memories.views(), &voters, Instant::now()),
-            vec![1_000]
-        );
-    }
-}
+mod tests;

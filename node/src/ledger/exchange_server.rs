@@ -154,18 +154,25 @@ impl LedgerPeerService for ExchangeServer {
     ) -> Result<Response<pb::HelloResponse>, Status> {
         let (_, extensions, message) = request.into_parts();
         let from = self.sender(&extensions, message.envelope)?;
-        let report = report_from_pb(from, message.report)
-            .ok_or_else(|| malformed("report is missing or of another node"))?;
         let own = self.parts.report.now();
-        let remembered = self.parts.memories.hear(Heard {
-            report,
-            at: Instant::now(),
-            clock_ms: own.clock_ms,
-            under_way: Duration::ZERO,
-        });
+        let remembered = match message.report {
+            // The caller is only starting, and has nothing to tell yet.
+            None => self.parts.memories.memory(from),
+            told => {
+                let report = report_from_pb(from, told)
+                    .ok_or_else(|| malformed("report is of another node"))?;
+                self.parts.memories.hear(Heard {
+                    report,
+                    at: Instant::now(),
+                    clock_ms: own.clock_ms,
+                    under_way: Duration::ZERO,
+                })
+            }
+        };
         Ok(Response::new(pb::HelloResponse {
             report: Some(report_to_pb(&own)),
             remembered: remembered.as_ref().map(memory_to_pb),
+            acknowledged_index: self.parts.report.acknowledged_by(from),
         }))
     }
 

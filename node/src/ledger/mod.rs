@@ -35,6 +35,7 @@ pub mod machine;
 pub mod outcome;
 pub mod own_ledger;
 pub mod payload;
+pub mod peer_file;
 pub mod policy_steps;
 pub mod progress;
 pub mod publisher;

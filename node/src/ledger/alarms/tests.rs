@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::ledger::guard_record::{GuardedVote, Identity};
 
 fn root(byte: u8) -> RootHash {
     RootHash::from_hash(Hash::from_bytes([byte; 32]))
@@ -126,18 +125,14 @@ fn clock_is_judged_by_the_median() {
 }
 
 #[test]
-fn fresh_node_waits_for_a_majority_and_a_known_one_for_none() {
-    let fresh = GuardRecord::fresh(Identity {
-        cluster: [1; 32],
-        node: 1,
-    });
-    let needed: Vec<usize> = (1..=5).map(|nodes| answers_needed(&fresh, nodes)).collect();
-    assert_eq!(needed, [0, 1, 1, 2, 2]);
-    let known = fresh
-        .voted(GuardedVote {
-            term: 1,
-            voted_for: Some(1),
-        })
-        .unwrap();
-    assert_eq!(answers_needed(&known, 3), 0);
+fn a_node_and_those_it_asks_are_a_majority() {
+    let group = |count: u64| (1..=count).collect::<BTreeSet<u64>>();
+    for (voters, needed) in [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2), (7, 3)] {
+        assert_eq!(answers_needed(&group(voters), 1), needed, "{voters} voters");
+    }
+    assert_eq!(
+        answers_needed(&group(3), 4),
+        2,
+        "a node that does not vote is not half of a majority of two"
+    );
 }
