@@ -7,6 +7,7 @@ mod disk;
 mod freshness;
 mod lifecycle;
 mod open;
+mod start_clock;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,8 @@ use crate::check::{FoundingError, first_entries};
 use crate::clock::Clock;
 use crate::config::{Config, Problem};
 use crate::identity::{NodeKeys, SecretError};
+use crate::ledger::alarms::ClockOff;
+use crate::ledger::guard::Amnesia;
 use crate::ledger::guard_file::GuardFileError;
 use crate::raft::{Consensus, OpenError};
 use crate::service::listener::{BindError, Bound};
@@ -54,18 +57,64 @@ pub enum StartError {
     /// A port.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The clock.
+    #[error("{0}, as far as they answer: set the clock of this machine right and start again")]
+    Clock(ClockOff),
+    /// Data or guard of another node. The wrong folder, most likely; nothing in it is touched.
+    #[error("{0}: give this node its own folders")]
+    FolderOfAnother(Amnesia),
     /// The guard directory.
     #[error("the guard file cannot be used")]
     Guard(#[from] GuardFileError),
     /// Raft.
     #[error(transparent)]
-    Raft(#[from] OpenError),
+    Raft(OpenError),
+    /// Raft's files are damaged. Not repaired: what was lost may have been a promise.
+    #[error(
+        "the raft log or snapshot of this node is damaged; keep the folder for an examination, and \
+         replace this node by a new one (aimslog cluster replace)"
+    )]
+    Damaged(#[source] OpenError),
     /// The state.
-    #[error("the state cannot be used")]
+    #[error(
+        "the state cannot be used; if it is damaged, move the folder state away: the node builds it \
+         again from its log and snapshot"
+    )]
     State(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A task ended before it began.
     #[error("starting was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
+}
+
+impl From<OpenError> for StartError {
+    fn from(error: OpenError) -> Self {
+        if error.is_damage() {
+            Self::Damaged(error)
+        } else {
+            Self::Raft(error)
+        }
+    }
+}
+
+impl StartError {
+    /// Whether the one who started the node can mend it: by its configuration, its files, or what
+    /// else runs on the machine.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Check(_)
+            | Self::Founding(_)
+            | Self::Secret(_)
+            | Self::Tls(_)
+            | Self::Bind(_)
+            | Self::Clock(_)
+            | Self::FolderOfAnother(_) => true,
+            Self::Guard(_)
+            | Self::Raft(_)
+            | Self::Damaged(_)
+            | Self::State(_)
+            | Self::Interrupted(_) => false,
+        }
+    }
 }
 
 fn list(problems: &[Problem]) -> String {
@@ -161,7 +210,8 @@ impl Supervisor {
 }
 
 impl Node {
-    /// Starts a node: checks, binds, examines the guard, opens the databases, serves.
+    /// Starts a node: checks, compares clocks, binds, examines the guard, opens the databases,
+    /// serves.
     ///
     /// A node in amnesia starts too: it takes no part and serves nothing but its status.
     pub async fn start(
@@ -182,8 +232,6 @@ impl Node {
             now: clock.unix_seconds(),
         };
         let tls = NodeTls::load(&config.tls, identity)?;
-        let doors = Doors::bind(&config).await?;
-        let addresses = doors.addresses();
         let (failures, failed) = mpsc::channel(1);
         let supervisor = Supervisor {
             stop: CancellationToken::new(),
@@ -197,6 +245,11 @@ impl Node {
             keys,
             cluster,
         };
+        // Before the ports are bound: of nodes that start together none then waits for another one
+        // that listens and does not answer yet.
+        start_clock::check(&materials, &materials.dialer(&tls)).await?;
+        let doors = Doors::bind(&materials.config).await?;
+        let addresses = doors.addresses();
         // Boxed: it holds everything a node is made of while it is put together.
         let opening = open::open(&supervisor, materials, (doors, tls), clients);
         let consensus = Box::pin(opening).await?;

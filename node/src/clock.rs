@@ -1,5 +1,6 @@
 //! The wall clock: its only home in the node. Everything else gets time passed in.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Where the node reads the wall clock; tests bring their own.
@@ -27,6 +28,38 @@ impl Clock for SystemClock {
             .duration_since(UNIX_EPOCH)
             .unwrap_or(Duration::ZERO);
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The clock that a node of this program runs by: that of the operating system.
+///
+/// Builds for development put it off by so many milliseconds as the environment variable
+/// `AIMSLOGD_TEST_CLOCK_OFFSET_MS` says, so that tests can start real nodes with a wrong clock. A
+/// release build does not look at it.
+pub fn system() -> Arc<dyn Clock> {
+    #[cfg(debug_assertions)]
+    if let Some(offset_ms) = std::env::var("AIMSLOGD_TEST_CLOCK_OFFSET_MS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+    {
+        return Arc::new(ShiftedClock { offset_ms });
+    }
+    Arc::new(SystemClock)
+}
+
+/// The clock of the operating system, put off.
+#[cfg(debug_assertions)]
+#[derive(Debug)]
+struct ShiftedClock {
+    offset_ms: i64,
+}
+
+#[cfg(debug_assertions)]
+impl Clock for ShiftedClock {
+    fn unix_millis(&self) -> u64 {
+        SystemClock
+            .unix_millis()
+            .saturating_add_signed(self.offset_ms)
     }
 }
 

@@ -1,6 +1,6 @@
 //! `aimslogd`, one node of the Aimslog evidence ledger.
 
-use aimslog_node::clock::SystemClock;
+use aimslog_node::clock::{self, SystemClock};
 use aimslog_node::init::{NodeSpec, Plan};
 use aimslog_node::{check, init, run};
 use aimslog_proto::tlog::Origin;
@@ -21,6 +21,10 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the node until SIGTERM or SIGINT.
+    ///
+    /// Ends with code 2 and the reason where it does not start and you can mend it: configuration,
+    /// keys and certificates, a port that is taken, a clock that is 2 s off those of the nodes that
+    /// answer, a folder of another node, too little disk. Code 1: something failed or is damaged.
     Run {
         /// The configuration file.
         #[arg(long, value_name = "FILE", env = "AIMSLOGD_CONFIG")]
@@ -105,7 +109,7 @@ fn main() -> ExitCode {
                 },
             ),
         },
-        Command::Check { config } => match check::check(&config, &SystemClock) {
+        Command::Check { config } => match check::check(&config, clock::system().as_ref()) {
             Ok(report) => {
                 say(&report.text);
                 if report.good {

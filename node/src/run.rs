@@ -1,11 +1,10 @@
 //! `aimslogd run`: logging, runtimes, signals, and the order of start and stop.
 
 use crate::assembly::{Node, StartError};
-use crate::clock::SystemClock;
+use crate::clock;
 use crate::config::{Config, ConfigError, LogFormat};
 use crate::limits_server::DRAIN_DEADLINE;
 use std::path::Path;
-use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -35,9 +34,13 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// Whether the person who started the program can mend it by configuration.
+    /// Whether the person who started the program can mend it.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Start(_))
+        match self {
+            Self::Config(_) => true,
+            Self::Start(refused) => refused.is_usage(),
+            Self::System(_) | Self::Stopped { .. } => false,
+        }
     }
 }
 
@@ -67,7 +70,7 @@ pub fn run(path: &Path) -> Result<(), RunError> {
     let peers = pool("aimslog-peer")?;
     let clients = pool("aimslog-client")?;
     let result = peers.block_on(async {
-        let node = Node::start(config, Arc::new(SystemClock), clients.handle().clone())
+        let node = Node::start(config, clock::system(), clients.handle().clone())
             .await
             .map_err(|error| RunError::Start(Box::new(error)))?;
         wait(node).await

@@ -50,6 +50,15 @@ pub struct Node {
     process: Option<Child>,
 }
 
+/// How a node ended that did not start.
+#[derive(Debug)]
+pub struct Refused {
+    /// Exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote to its log.
+    pub said: String,
+}
+
 /// The cluster. Its processes end and its folder goes when it is dropped.
 #[derive(Debug)]
 pub struct Cluster {
@@ -116,6 +125,20 @@ impl Cluster {
         self.start_node_with(position, &[]);
     }
 
+    /// Starts one node that is expected to end by itself, with further environment variables; gives
+    /// its exit code and what it said. Panics as [`Cluster::wait_for_end`] does.
+    pub async fn refused(&mut self, position: usize, environment: &[(&str, &str)]) -> Refused {
+        let log = self.nodes[position].folder.join("log.txt");
+        let before = fs::read(&log).map_or(0, |text| text.len());
+        self.start_node_with(position, environment);
+        let status = self.wait_for_end(position).await;
+        let said = fs::read(&log).unwrap();
+        Refused {
+            code: status.code(),
+            said: String::from_utf8_lossy(&said[before..]).into_owned(),
+        }
+    }
+
     /// Starts one node with further environment variables.
     pub fn start_node_with(&mut self, position: usize, environment: &[(&str, &str)]) {
         let node = &mut self.nodes[position];
@@ -173,9 +196,9 @@ impl Cluster {
         child.wait().unwrap()
     }
 
-    /// Waits until a node ends by itself; panics after ten seconds.
+    /// Waits until a node ends by itself; panics after twenty seconds.
     pub async fn wait_for_end(&mut self, position: usize) -> ExitStatus {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let process = self.nodes[position]
                 .process

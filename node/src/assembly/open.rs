@@ -5,7 +5,7 @@ use crate::check::FirstEntries;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::identity::NodeKeys;
-use crate::ledger::guard::{DataState, Guard, Opened};
+use crate::ledger::guard::{Amnesia, DataState, Guard, Opened};
 use crate::ledger::guard_record::Identity;
 use crate::ledger::machine::Ledger;
 use crate::ledger::peer_file::{self, Memories};
@@ -72,6 +72,10 @@ pub(super) async fn open(
                 .await
                 .map(Some)
         }
+        // What is in the folders is intact; it is the configuration that is wrong.
+        Opened::Amnesia(
+            other @ (Amnesia::DataOfAnother { .. } | Amnesia::GuardOfAnother { .. }),
+        ) => Err(StartError::FolderOfAnother(other)),
         Opened::Amnesia(amnesia) => {
             tracing::error!(guard = amnesia.guard_name(), %amnesia, "this node takes no part");
             tasks::run_amnesiac(supervisor, &materials, amnesia, (edge, clients));

@@ -100,6 +100,19 @@ pub enum OpenError {
     Start(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl OpenError {
+    /// Whether what is on the disk is damaged or contradicts itself, so that trying again is of no
+    /// use.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_damage(),
+            // Raft's own reasons not to start are holes between log, snapshot and state.
+            Self::Start(_) => true,
+            Self::OtherIdentity { .. } | Self::Snapshots(_) | Self::Timing(_) => false,
+        }
+    }
+}
+
 /// Makes the empty Raft database of a new node. Fails if there is one already: a node that has lost
 /// its memory must not get an empty one under its old id.
 pub fn create_store(data_dir: &Path, cluster_id: [u8; 32], node_id: u64) -> Result<(), OpenError> {

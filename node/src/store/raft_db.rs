@@ -106,6 +106,21 @@ pub enum RaftDbError {
     Stopped,
 }
 
+impl RaftDbError {
+    /// Whether the bytes on the disk are wrong, so that trying again is of no use.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Rocks(error) => error.kind() == rocksdb::ErrorKind::Corruption,
+            Self::Absent { .. } | Self::Damaged { .. } | Self::Hole { .. } => true,
+            Self::Folder { .. }
+            | Self::Missing { .. }
+            | Self::Exists { .. }
+            | Self::Format { .. }
+            | Self::Stopped => false,
+        }
+    }
+}
+
 struct Shared {
     db: DB,
     /// Guards the picture of the log that readers and the writer share. Held for moments only,
