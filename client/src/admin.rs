@@ -93,7 +93,7 @@ impl Cluster {
         Ok(LeafIndex(answer.index))
     }
 
-    /// Adds an admitted node as a learner and waits until it has caught up.
+    /// Adds an admitted node as a learner.
     pub async fn add_learner(&self, node_id: u64, address: &str) -> Result<(), ClientError> {
         let message = v1::AddLearnerRequest {
             node_id,
@@ -111,6 +111,17 @@ impl Cluster {
         self.call(async |mut client| {
             client
                 .promote(self.request(v1::PromoteRequest { node_id }))
+                .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Makes a caught-up learner a voter in the place of another one.
+    pub async fn replace(&self, old_id: u64, new_id: u64) -> Result<(), ClientError> {
+        self.call(async |mut client| {
+            client
+                .replace(self.request(v1::ReplaceRequest { old_id, new_id }))
                 .await?;
             Ok(())
         })

@@ -31,6 +31,7 @@ pub(crate) fn judge(status: &Status) -> Verdict {
             | Reason::NoQuorum
             | Reason::StaleRegistry
             | Reason::Amnesia
+            | Reason::NodeRemoved
             | Reason::Corrupt
             | Reason::ShuttingDown
             | Reason::Overloaded

@@ -3,10 +3,14 @@
 //! A seed file is one line, `aimslog-ed25519-seed/v1 <base64 of 32 bytes>`, readable by its owner
 //! alone. Seeds are wiped from memory after use and never printed.
 
+mod ledger_keys;
+
+pub use ledger_keys::{ForeignKey, KeyRing, LedgerKeys, PublicKeys};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -44,6 +48,12 @@ pub enum SecretError {
         owner: u32,
         /// User id of this program.
         user: u32,
+    },
+    /// It holds another key than the one to be stored there.
+    #[error("{} holds another key", path.display())]
+    OtherKey {
+        /// The file.
+        path: PathBuf,
     },
     /// It is no seed file.
     #[error("{} is not a seed file (`aimslog-ed25519-seed/v1 <base64>`)", path.display())]
@@ -113,6 +123,34 @@ fn parse_seed(text: &[u8]) -> Option<SigningKey> {
     Some(SigningKey::from_bytes(&seed))
 }
 
+/// Stores a seed file so that a crash leaves it whole or not at all: written under another name,
+/// synced, and then named. A file that holds the same key already is left as it is.
+pub fn store_seed(path: &Path, key: &SigningKey) -> Result<(), SecretError> {
+    match read_seed(path) {
+        Ok(held) if held.verifying_key() == key.verifying_key() => return Ok(()),
+        Ok(_other) => {
+            let path = path.to_owned();
+            return Err(SecretError::OtherKey { path });
+        }
+        Err(SecretError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let io = |source| SecretError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let unnamed = path.with_extension("new");
+    match std::fs::remove_file(&unnamed) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
+        _ => {}
+    }
+    write_seed(&unnamed, key)?;
+    std::fs::rename(&unnamed, path).map_err(io)?;
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let folder = std::fs::File::open(folder).map_err(io)?;
+    folder.sync_all().map_err(io)
+}
+
 /// Writes a seed file with mode 0600 that must not exist yet.
 pub fn write_seed(path: &Path, key: &SigningKey) -> Result<(), SecretError> {
     let seed = Zeroizing::new(key.to_bytes());
@@ -146,27 +184,22 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), SecretError> {
     file.sync_all().map_err(io)
 }
 
-/// The four keys of a node, one purpose each.
+/// The keys of a node: its own, and those that every voter holds.
 #[derive(Debug)]
 pub struct NodeKeys {
     /// Cosigns heads; this node's own.
     pub cosigner: SigningKey,
-    /// Signs checkpoints.
-    pub log: SigningKey,
-    /// Signs receipts.
-    pub receipt: SigningKey,
-    /// Signs what the service itself asserts.
-    pub service: SigningKey,
+    /// `None` on a node that joined and to which no voter has handed them yet.
+    pub ledger: Option<LedgerKeys>,
 }
 
 impl NodeKeys {
-    /// Reads all four; the first that is missing, too open or malformed is the error.
+    /// Reads them; the first that is too open or malformed, and a missing key of its own, is the
+    /// error.
     pub fn load(files: &crate::config::KeyFiles) -> Result<Self, SecretError> {
         Ok(Self {
             cosigner: read_seed(&files.cosigner)?,
-            log: read_seed(&files.log)?,
-            receipt: read_seed(&files.receipt)?,
-            service: read_seed(&files.service)?,
+            ledger: LedgerKeys::load(files)?,
         })
     }
 }
@@ -193,6 +226,25 @@ mod tests {
             write_seed(&path, &key()),
             Err(SecretError::Io { .. })
         ));
+    }
+
+    #[test]
+    fn a_stored_seed_is_whole_and_another_key_never_takes_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.seed");
+        // What a crash left behind is no obstacle and never counts as the key.
+        std::fs::write(folder.path().join("log.new"), "aimslog-ed25519").unwrap();
+        store_seed(&path, &key()).unwrap();
+        store_seed(&path, &key()).unwrap();
+        assert_eq!(read_seed(&path).unwrap().to_bytes(), [7; 32]);
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        let other = SigningKey::from_bytes(&[8; 32]);
+        assert!(matches!(
+            store_seed(&path, &other),
+            Err(SecretError::OtherKey { .. })
+        ));
+        assert_eq!(read_seed(&path).unwrap().to_bytes(), [7; 32]);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

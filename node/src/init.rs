@@ -75,8 +75,9 @@ pub fn init(plan: &Plan, clock: &dyn Clock, rule_bundle: [u8; 32]) -> Result<Str
             &top.folder(&node.label)?,
             &node_config(plan, seat),
             seat,
-            (&keys, &founding, &authorities),
-        )?;
+            (&founding, &authorities),
+        )?
+        .ledger_keys(&keys)?;
     }
     for (number, key) in (1..).zip(&keys.operators) {
         let folder = top.folder(&format!("operator-{number}"))?;
@@ -86,6 +87,7 @@ pub fn init(plan: &Plan, clock: &dyn Clock, rule_bundle: [u8; 32]) -> Result<Str
     public.public("client-ca.pem", &authorities.client.pem.cert)?;
     public.public("policy.txt", &founding.trust_policy)?;
     public.public("genesis.cose", &founding.genesis)?;
+    public.public("keys.cose", &founding.keys)?;
     public.public("nodes.txt", readme::nodes(plan))?;
     authorities.write(&top.folder("authority")?)?;
     let words = readme::cluster(plan, &founding.cluster_id.to_string());
@@ -143,8 +145,8 @@ fn write_node(
     folder: &Folder,
     config: &Config,
     seat: Seat<'_>,
-    (keys, founding, authorities): (&ClusterKeys, &Founding, &Authorities),
-) -> Result<(), InitError> {
+    (founding, authorities): (&Founding, &Authorities),
+) -> Result<KeyFolder, InitError> {
     let cluster = ClusterTag::of(founding.cluster_id.as_bytes());
     folder.public("aimslogd.toml", config.effective())?;
     folder.public("genesis.cose", &founding.genesis)?;
@@ -166,10 +168,19 @@ fn write_node(
     tls.public("admin-ca.pem", &authorities.admin.pem.cert)?;
     let seeds = folder.folder("keys")?;
     seeds.seed("cosigner.seed", seat.cosigner)?;
-    seeds.seed("log.seed", &keys.log)?;
-    seeds.seed("receipt.seed", &keys.receipt)?;
-    seeds.seed("service.seed", &keys.service)?;
-    Ok(())
+    Ok(KeyFolder(seeds))
+}
+
+/// The `keys/` of a node that has its own key and not yet those of the ledger. A founding node gets
+/// them here; one that joins gets them from a voter.
+struct KeyFolder(Folder);
+
+impl KeyFolder {
+    fn ledger_keys(&self, keys: &ClusterKeys) -> Result<(), LayoutError> {
+        self.0.seed("log.seed", &keys.log)?;
+        self.0.seed("receipt.seed", &keys.receipt)?;
+        self.0.seed("service.seed", &keys.service)
+    }
 }
 
 fn write_operator(

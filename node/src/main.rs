@@ -67,12 +67,10 @@ struct InitArguments {
 
 #[derive(Debug, clap::Args)]
 struct AddArguments {
-    /// The folder that `init` wrote, with authority/; the new node's folder is made in it.
+    /// What is left of the folder that `init` wrote: authority/ and public/. The new node's folder is
+    /// made in it; the keys that every node holds it gets from a running node, once it is let in.
     #[arg(long, value_name = "DIR")]
     from: PathBuf,
-    /// The folder of another node of the cluster, for the keys that every node holds.
-    #[arg(long, value_name = "DIR")]
-    like: PathBuf,
     /// The new node, as for `init`.
     #[arg(long)]
     node: NodeSpec,
@@ -149,7 +147,6 @@ fn init_cluster(arguments: InitArguments) -> ExitCode {
 fn add_node(arguments: AddArguments) -> ExitCode {
     let addition = init::Addition {
         from: arguments.from,
-        like: arguments.like,
         node: arguments.node,
         id: arguments.id,
         replaces: arguments.replaces,

@@ -1,8 +1,28 @@
 //! The protocol's messages and, with the feature `transport`, its gRPC clients and servers.
 //!
-//! All code in here is generated from `aimslog/**/*.proto`; the proto files are its documentation.
+//! Generated from `aimslog/**/*.proto`, but for the care that the one secret message needs; the proto
+//! files are the documentation.
+
+use std::fmt;
+
+use zeroize::Zeroize as _;
 
 pub use generated::{admin, evidence, raft, v1};
+
+impl fmt::Debug for raft::v1::GetLedgerKeysResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GetLedgerKeysResponse")
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for raft::v1::GetLedgerKeysResponse {
+    fn drop(&mut self) {
+        self.log_seed.zeroize();
+        self.receipt_seed.zeroize();
+        self.service_seed.zeroize();
+    }
+}
 
 /// The encoded `FileDescriptorSet` of all proto files and their imports, without comments, with
 /// custom options: for server reflection and for [`crate::aims`].
@@ -43,5 +63,21 @@ mod generated {
         pub mod v1 {
             include!(concat!(env!("OUT_DIR"), "/aimslog.raft.v1.rs"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_secret_message_prints_no_secret() {
+        let message = raft::v1::GetLedgerKeysResponse {
+            log_seed: vec![201; 32],
+            receipt_seed: vec![202; 32],
+            service_seed: vec![203; 32],
+        };
+        let text = format!("{message:?}");
+        assert!(!text.contains("20"), "{text}");
     }
 }

@@ -143,6 +143,8 @@ pub enum Reason {
     AlreadyInitialized,
     /// The change would leave too few voters to go on.
     WouldLoseQuorum,
+    /// The operators have removed the node for ever: it takes no part and answers nothing.
+    NodeRemoved,
     /// An error of ours; the log of the node has the cause.
     Internal,
 }
@@ -276,7 +278,7 @@ fn tail(before: &str, text: Option<&str>) -> String {
 }
 
 /// Every reason with its text, in the order of declaration: `as_str` indexes it.
-const TABLE: [(Reason, &str); 68] = [
+const TABLE: [(Reason, &str); 69] = [
     (Reason::CborMalformed, "CBOR_MALFORMED"),
     (Reason::CborNotCanonical, "CBOR_NOT_CANONICAL"),
     (Reason::JsonMalformed, "JSON_MALFORMED"),
@@ -344,6 +346,7 @@ const TABLE: [(Reason, &str); 68] = [
     (Reason::NotInitialized, "NOT_INITIALIZED"),
     (Reason::AlreadyInitialized, "ALREADY_INITIALIZED"),
     (Reason::WouldLoseQuorum, "WOULD_LOSE_QUORUM"),
+    (Reason::NodeRemoved, "NODE_REMOVED"),
     (Reason::Internal, "INTERNAL"),
 ];
 

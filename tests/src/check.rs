@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use aimslog_client::{EntryKey, EvidenceRequest, ReadKey, verifier};
+use aimslog_client::{EntryKey, EvidenceRequest, Ledger, ReadKey, verifier};
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::{Frontier, LeafHash, LeafIndex, TreeSize};
@@ -100,14 +100,19 @@ async fn leaves_of(
 pub async fn verify_evidence(cluster: &Cluster, entries: &[EntryId], reader: &ReadKey) {
     let ledger = cluster.ledger_as(std::sync::Arc::clone(reader));
     for part in entries.chunks(1000) {
-        let request = EvidenceRequest {
-            entries: part.to_vec(),
-            ..EvidenceRequest::default()
-        };
-        let file = ledger.evidence(&request).await.unwrap();
+        let file = evidence_of(&ledger, part).await;
         let now = UnixSeconds(aimslog_client::clock::unix_seconds());
         let report = verifier::verify(&file, &cluster.policy(), now);
         assert!(report.verdict.is_verified(), "{report}");
         assert_eq!(report.records.len(), part.len());
     }
+}
+
+/// One evidence file over these entries, as the ledger's client has verified it.
+pub async fn evidence_of(ledger: &Ledger, entries: &[EntryId]) -> Vec<u8> {
+    let request = EvidenceRequest {
+        entries: entries.to_vec(),
+        ..EvidenceRequest::default()
+    };
+    ledger.evidence(&request).await.unwrap()
 }

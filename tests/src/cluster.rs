@@ -79,6 +79,11 @@ impl Cluster {
     /// Makes the folders of a cluster without starting anything. One operator, so that a test needs
     /// one key; the rule of two has its own test.
     pub fn prepare(count: u16) -> Self {
+        Self::prepare_with_operators(count, 1)
+    }
+
+    /// The same with so many operators.
+    pub fn prepare_with_operators(count: u16, operators: u16) -> Self {
         let folder = TempDir::with_prefix("aimslog-test-").unwrap();
         let ports = free_ports(usize::from(count) * 3);
         let nodes: Vec<Node> = ports
@@ -94,7 +99,8 @@ impl Cluster {
             })
             .collect();
         let mut init = Command::new(program("aimslogd"));
-        init.args(["init", "--origin", ORIGIN, "--operators", "1", "--dir"]);
+        init.args(["init", "--origin", ORIGIN, "--operators"]);
+        init.arg(operators.to_string()).arg("--dir");
         init.arg(folder.path().join("cluster"));
         for node in &nodes {
             let (id, peer, client, admin) = (node.id, node.peer, node.client, node.admin);
@@ -109,6 +115,47 @@ impl Cluster {
     /// The folder of the cluster, as `aimslogd init` wrote it.
     pub fn folder(&self) -> PathBuf {
         self.folder.path().join("cluster")
+    }
+
+    /// Makes the folder of a node that is to come in the place of another one, as an operator does,
+    /// and gives its position. Nothing is started.
+    pub fn add_node(&mut self, replaces: u64) -> usize {
+        let id = self.nodes.iter().map(|node| node.id).max().unwrap_or(0) + 1;
+        let ports = free_ports(3);
+        let (peer, client, admin) = (ports[0], ports[1], ports[2]);
+        let made = Command::new(program("aimslogd"))
+            .arg("add-node")
+            .arg("--from")
+            .arg(self.folder())
+            .arg("--node")
+            .arg(format!("n{id}=127.0.0.1:{peer}:{client}:{admin}"))
+            .args(["--id", &id.to_string(), "--replaces", &replaces.to_string()])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "aimslogd add-node failed: {made:?}");
+        self.nodes.push(Node {
+            id,
+            folder: self.folder().join(format!("n{id}")),
+            peer,
+            client,
+            admin,
+            process: None,
+        });
+        self.nodes.len() - 1
+    }
+
+    /// Takes a node away for good: its process ends, and no method speaks of it any more.
+    pub fn forget(&mut self, position: usize) {
+        let mut node = self.nodes.remove(position);
+        if let Some(mut child) = node.process.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Gives everybody a newer policy, as an operator does after it was changed.
+    pub fn hand_out_policy(&self, text: &str) {
+        fs::write(self.folder().join("public/policy.txt"), text).unwrap();
     }
 
     /// Starts every node that does not run.
@@ -274,8 +321,12 @@ impl Cluster {
     }
 
     fn ledger_over(&self, nodes: &[&Node]) -> Ledger {
-        let endpoints = self.endpoints(nodes.iter().map(|node| node.client));
-        Ledger::new(&endpoints, self.policy(), HeadMemory::in_memory()).unwrap()
+        self.ledger_at(&self.endpoints(nodes.iter().map(|node| node.client)))
+    }
+
+    /// A ledger at these endpoints.
+    pub fn ledger_at(&self, endpoints: &Endpoints) -> Ledger {
+        Ledger::new(endpoints, self.policy(), HeadMemory::in_memory()).unwrap()
     }
 
     /// The client endpoints at these ports.

@@ -13,5 +13,7 @@ pub mod cluster;
 pub mod files;
 pub mod history;
 pub mod load;
+pub mod operator;
+pub mod peer;
 pub mod people;
 pub mod proxy;

@@ -38,6 +38,19 @@ impl Load {
         callers: u64,
         among: impl Fn(usize) -> bool,
     ) -> Self {
+        let mut load = Self::start_unwatched(cluster, hospital, history, callers, among);
+        load.watch(cluster, history);
+        load
+    }
+
+    /// The same without watchers, for tests in which the policy changes meanwhile.
+    pub fn start_unwatched(
+        cluster: &Cluster,
+        hospital: &Hospital,
+        history: &History,
+        callers: u64,
+        among: impl Fn(usize) -> bool,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let sent = Arc::new(AtomicU64::new(0));
         let mut tasks = JoinSet::new();
@@ -55,10 +68,14 @@ impl Load {
                 }
             });
         }
+        Self { stop, sent, tasks }
+    }
+
+    fn watch(&mut self, cluster: &Cluster, history: &History) {
         for position in 0..cluster.nodes.len() {
             let ledger = cluster.ledger_of(position);
-            let (history, stop) = (history.clone(), Arc::clone(&stop));
-            tasks.spawn(async move {
+            let (history, stop) = (history.clone(), Arc::clone(&self.stop));
+            self.tasks.spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
                     match ledger.checkpoint().await {
                         Ok(head) => history.see(head),
@@ -74,7 +91,6 @@ impl Load {
                 }
             });
         }
-        Self { stop, sent, tasks }
     }
 
     /// Records that callers have begun to send.

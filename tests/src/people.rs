@@ -15,6 +15,7 @@ use aimslog_proto::system::{
 };
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::Origin;
+use base64::Engine as _;
 
 use crate::cluster::{Cluster, ORIGIN};
 
@@ -30,10 +31,15 @@ pub struct Hospital {
 impl Hospital {
     /// Registers an organisation of this id at the cluster.
     pub async fn register(cluster: &Cluster, id: &str) -> Self {
+        let leader = cluster.leader().await;
+        Self::register_at(cluster, id, leader).await
+    }
+
+    /// The same by asking one node, which need not lead.
+    pub async fn register_at(cluster: &Cluster, id: &str, position: usize) -> Self {
         let key = Arc::new(SigningKey::from_seed(&rand::random()));
         let statement = organization_statement(cluster, id, &key);
-        let leader = cluster.leader().await;
-        if let Err(error) = cluster.admin_of(leader).submit_system(&statement).await {
+        if let Err(error) = cluster.admin_of(position).submit_system(&statement).await {
             panic!("the organisation is refused: {error}\n{}", cluster.logs());
         }
         Self {
@@ -90,7 +96,8 @@ impl Hospital {
     }
 }
 
-fn organization_statement(cluster: &Cluster, id: &str, key: &SigningKey) -> Vec<u8> {
+/// The operator's record of an organisation with this administrator's key.
+pub fn organization_statement(cluster: &Cluster, id: &str, key: &SigningKey) -> Vec<u8> {
     let seed = std::fs::read_to_string(cluster.folder().join("operator-1/operator.seed")).unwrap();
     let operator = SigningKey::parse_seed_file(&seed).unwrap();
     let origin = Origin::new(ORIGIN).unwrap();
@@ -113,6 +120,15 @@ fn organization_statement(cluster: &Cluster, id: &str, key: &SigningKey) -> Vec<
         .unwrap()
         .bytes()
         .to_vec()
+}
+
+/// The key of a seed file, as the log's own signatures use it.
+pub fn dalek_key(seed_file: &str) -> ed25519_dalek::SigningKey {
+    let encoded = seed_file.trim().rsplit(' ').next().unwrap();
+    let seed = base64::engine::general_purpose::STANDARD
+        .decode(encoded)
+        .unwrap();
+    ed25519_dalek::SigningKey::from_bytes(&seed.try_into().unwrap())
 }
 
 /// A valid oversight decision as a submission file.

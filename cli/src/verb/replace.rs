@@ -3,37 +3,36 @@
 //! Each step looks whether it is done already, and each signed record is kept before it is sent, so
 //! that the same command, repeated, goes on where it stopped.
 
+mod members;
 mod records;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use aimslog_client::admin::Cluster;
-use aimslog_client::{ClientError, clock};
-use aimslog_proto::pb::admin::v1::StatusResponse;
+use aimslog_client::clock;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use tokio::time::{Instant, sleep};
 
 use crate::context::Context;
 use crate::exit::{Exit, UserError};
 use crate::keyfile;
 use crate::output::Output;
 use crate::verb::prove::write;
+use members::Members;
 use records::{NewNode, Outcome, Records};
-
-/// Between two looks at a learner that is catching up.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Put a new node in the place of one that is gone
 ///
-/// Removes the old node, admits the new one by a record that the operators sign, lets it catch up,
-/// makes it a voter, and logs the policy in which its key stands in the place of the old one. A node
-/// id is never used twice. Repeat the command if it was cut off: it goes on where it stopped.
+/// Admits the new node by a record that the operators sign, lets it catch up and get the keys of the
+/// ledger from a voter, makes it a voter in the place of the old one, removes that one for ever, and
+/// logs the policy in which the new key stands in the place of the old one. Records are taken all
+/// the while. A node id is never used twice. Repeat the command if it was cut off: it goes on where
+/// it stopped.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example: aimslogd add-node --from aimslog-cluster --like n1 --node n4=10.0.0.4:7000 --id 4 --replaces 2
+Example: aimslogd add-node --from aimslog-cluster --node n4=10.0.0.4:7000 --id 4 --replaces 2
          (copy the folder n4 to its machine, start it, then)
          aimslog cluster replace 2 n4/node.toml --operator-key op1.seed --operator-key op2.seed")]
 pub(crate) struct Replace {
@@ -74,27 +73,22 @@ impl Replace {
             .iter()
             .map(|path| keyfile::load(path))
             .collect::<Result<Vec<_>>>()?;
-        let cluster = Cluster::new(&context.admin_endpoints()?)?;
+        let endpoints = context.admin_endpoints()?;
+        let cluster = Cluster::new(&endpoints)?;
+        let members = Members::new(&endpoints, Duration::from_secs(self.wait))?;
         let folder = context.state_path(&format!("replace-{}-{}", self.old, new.id));
         let records = Records::new(context, &keys, folder);
         let mut steps = Steps::new(output);
-        steps.done(self.remove_member(&cluster).await?);
-        for (name, outcome) in [
-            (
-                format!("node {} admitted", new.id),
-                records.admit(&cluster, &new, clock::unix_seconds()).await?,
-            ),
-            (
-                format!("node {} removed for ever", self.old),
-                records
-                    .remove(&cluster, self.old, clock::unix_seconds())
-                    .await?,
-            ),
-        ] {
-            steps.done(format!("{name}: {outcome}"));
-        }
-        steps.done(self.learn(&cluster, &new).await?);
-        steps.done(self.promote(&cluster, &new).await?);
+        members.check_old(self.old).await?;
+        // The operators' agreement comes first: without it nothing is changed.
+        let admitted = records.admit(&cluster, &new, clock::unix_seconds()).await?;
+        steps.done(format!("node {} admitted: {admitted}", new.id));
+        steps.done(members.learn(&cluster, &new).await?);
+        steps.done(members.swap(&cluster, self.old, new.id).await?);
+        let removed = records
+            .remove(&cluster, self.old, clock::unix_seconds())
+            .await?;
+        steps.done(format!("node {} removed for ever: {removed}", self.old));
         let (texts, outcome) = records.policy(&cluster, self.old, &new).await?;
         steps.done(format!(
             "policy names node {} instead of {}: {outcome}",
@@ -116,84 +110,6 @@ impl Replace {
         };
         output.data(&data, text)?;
         Ok(Exit::Ok)
-    }
-
-    async fn remove_member(&self, cluster: &Cluster) -> Result<String> {
-        let status = cluster.status().await?;
-        if member(&status, self.old).is_none() {
-            return Ok(format!("node {} is no member any more", self.old));
-        }
-        if status.leader_id == self.old {
-            return Err(UserError::usage(format!(
-                "node {} leads the cluster, so it is not gone; `aimslog cluster move-leader` first",
-                self.old
-            )));
-        }
-        settle(cluster.remove(self.old).await)?;
-        self.wait_until(cluster, |status| member(status, self.old).is_none())
-            .await?;
-        Ok(format!("node {} left the cluster", self.old))
-    }
-
-    async fn learn(&self, cluster: &Cluster, new: &NewNode) -> Result<String> {
-        if member(&cluster.status().await?, new.id).is_some() {
-            return Ok(format!("node {} is a member already", new.id));
-        }
-        settle(cluster.add_learner(new.id, &new.peer).await)?;
-        self.wait_until(cluster, |status| member(status, new.id).is_some())
-            .await?;
-        Ok(format!("node {} learns", new.id))
-    }
-
-    /// A learner that has not caught up is refused; so it is asked again until the time is up.
-    async fn promote(&self, cluster: &Cluster, new: &NewNode) -> Result<String> {
-        let until = Instant::now() + Duration::from_secs(self.wait);
-        loop {
-            if member(&cluster.status().await?, new.id) == Some(true) {
-                return Ok(format!("node {} votes", new.id));
-            }
-            let refused = match settle(cluster.promote(new.id).await) {
-                Ok(()) => None,
-                Err(error @ ClientError::Refused(_)) => Some(error),
-                Err(error) => return Err(error.into()),
-            };
-            if Instant::now() >= until {
-                let late = || UserError::refused("the node did not become a voter in time");
-                return Err(refused.map_or_else(late, Into::into));
-            }
-            sleep(LOOK_EVERY).await;
-        }
-    }
-
-    async fn wait_until(
-        &self,
-        cluster: &Cluster,
-        done: impl Fn(&StatusResponse) -> bool,
-    ) -> Result<()> {
-        let until = Instant::now() + Duration::from_secs(self.wait);
-        while !done(&cluster.status().await?) {
-            if Instant::now() >= until {
-                return Err(UserError::refused(
-                    "the membership did not change in time; repeat the command to go on",
-                ));
-            }
-            sleep(LOOK_EVERY).await;
-        }
-        Ok(())
-    }
-}
-
-/// Whether a node votes, if it is a member.
-fn member(status: &StatusResponse, id: u64) -> Option<bool> {
-    let member = status.members.iter().find(|member| member.node_id == id);
-    member.map(|member| member.voter)
-}
-
-/// What is not known is found out by looking.
-fn settle(result: Result<(), ClientError>) -> Result<(), ClientError> {
-    match result {
-        Err(ClientError::OutcomeUnknown { .. }) => Ok(()),
-        other => other,
     }
 }
 

@@ -3,7 +3,8 @@
 use super::open::Materials;
 use super::{Doors, StartError, Supervisor, disk, freshness, lifecycle};
 use crate::config::{CosignVerify, Peer};
-use crate::ledger::alarms::{Alarms, Probation, Standing};
+use crate::identity::KeyRing;
+use crate::ledger::alarms::{Alarm, Alarms, Probation};
 use crate::ledger::cosigner::{self, CosignerInputs, CosignerParts, HeadCosigner};
 use crate::ledger::door_memory::DoorMemory;
 use crate::ledger::exchange_client::{LeaderSink, PeerClients};
@@ -13,25 +14,29 @@ use crate::ledger::exchange_server::{self, ExchangeParts};
 use crate::ledger::guard::{Amnesia, DataState, Guard};
 use crate::ledger::head_keys::NodeCosigner;
 use crate::ledger::head_sealer::LogSealer;
+use crate::ledger::key_handover::{self, Keeper, Seeker};
 use crate::ledger::machine::Ledger;
 use crate::ledger::own_ledger::OwnLedger;
 use crate::ledger::peer_file::{self, Memories, PeerFileParts};
 use crate::ledger::publisher::{self, Mailbox, Publisher, PublisherInputs, PublisherParts};
+use crate::ledger::roster::RosterGate;
 use crate::ledger::sequencer::{Sequencer, SequencerConfig, SequencerParts};
 use crate::ledger::verifier_task::{self, BrakeParts, VerifierParts, VerifyMode};
 use crate::limits_server::CLIENT_MESSAGE_BYTES_MAX;
-use crate::raft::{Consensus, Hooks, Member, Participation, RaftConfig, Retention, Timing};
+use crate::raft::{Consensus, Hooks, Member, RaftConfig, Retention, Timing};
 use crate::service::admin::{AmnesiacApi, ClusterApi};
 use crate::service::backend::{Backend, Disk, Facts};
 use crate::service::evidence::EvidenceApi;
+use crate::service::forward::Forwarded;
 use crate::service::log::LogApi;
 use crate::service::peer_tls::{TlsDialer, TlsGate};
+use crate::service::refusing::Refusing;
 use crate::service::serve::Callers;
-use crate::service::submit::Forwarded;
 use crate::service::tls::NodeTls;
 use crate::store::fatal::FatalHook;
 use aimslog_proto::pb;
-use aimslog_proto::statement::key::SigningKey;
+use aimslog_proto::pb::v1::evidence_service_server::EvidenceServiceServer;
+use aimslog_proto::pb::v1::log_service_server::LogServiceServer;
 use aimslog_proto::tlog::TreeSize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -64,6 +69,7 @@ struct Shared {
     cosigner: Arc<dyn HeadCosigner>,
     dialer: Arc<TlsDialer>,
     gate: Arc<TlsGate>,
+    ring: Arc<KeyRing>,
 }
 
 /// Starts raft and every task of a node that takes part.
@@ -140,11 +146,15 @@ fn share(materials: &Materials, parts: &Parts, tls: &NodeTls) -> Result<Shared, 
         materials.keys.cosigner.clone(),
     )
     .map_err(|error| StartError::State(Box::new(error)))?;
+    let alarms = Alarms::new(Probation::Waiting);
+    if materials.keys.ledger.is_none() {
+        alarms.raise(&Alarm::Keys);
+    }
     // Everything below the largest head that this node signed was verified before it signed.
     let (verified, _) = watch::channel(TreeSize(record.signed_size()));
     let door = Arc::new(DoorMemory::default());
     Ok(Shared {
-        alarms: Alarms::new(Probation::Waiting),
+        alarms,
         verified,
         memories: Arc::new(PeerMemories::from_memories(parts.remembered.clone())),
         own: Arc::new(OwnLedger::new(
@@ -156,6 +166,7 @@ fn share(materials: &Materials, parts: &Parts, tls: &NodeTls) -> Result<Shared, 
         cosigner: Arc::new(cosigner),
         dialer: Arc::new(materials.dialer(tls)),
         gate: Arc::new(TlsGate::new(materials.cluster)),
+        ring: Arc::new(KeyRing::new(materials.keys.ledger.clone())),
     })
 }
 
@@ -170,27 +181,19 @@ async fn open_raft(
         node_id: materials.config.node_id,
         timing: Timing::default(),
         retention: Retention::new(crate::clock::unix_seconds_now),
-        participation: participation(&shared.alarms.standing()),
+        participation: shared.alarms.standing().participation(),
     };
     let hooks = Hooks {
         machine: Arc::new(parts.ledger.clone()),
         guard: Arc::clone(&parts.guard) as _,
         dialer: Arc::clone(&shared.dialer) as _,
-        gate: Arc::clone(&shared.gate) as _,
+        gate: Arc::new(RosterGate::new(
+            Arc::clone(&shared.gate) as _,
+            Arc::new(parts.ledger.clone()),
+        )),
         fatal: FatalHook::abort(),
     };
     Ok(Consensus::open(config, hooks).await?)
-}
-
-/// What the alarms of a node let it do in raft.
-fn participation(standing: &Standing) -> Participation {
-    if !standing.may_vote() {
-        Participation::Silent
-    } else if standing.may_campaign() {
-        Participation::Full
-    } else {
-        Participation::NoCampaign
-    }
 }
 
 fn members(materials: &Materials) -> BTreeMap<u64, Member> {
@@ -294,16 +297,13 @@ fn spawn_tasks(
     };
     supervisor.vital("cosigner", cosigner::run(cosigning, inputs));
     spawn_publisher(supervisor, (materials, shared), backend, signals.mailbox);
-    let obeying = obey(
+    tasks.spawn(obey(
         backend.consensus.clone(),
         shared.alarms.clone(),
         stop.clone(),
-    );
-    tasks.spawn(obeying);
-    tasks.spawn(peer_file::run(peer_memory(
-        (materials, parts, shared),
-        stop,
-    )));
+    ));
+    let remembering = peer_memory((materials, parts, shared), stop);
+    tasks.spawn(peer_file::run(remembering));
     tasks.spawn(disk::watch(
         Arc::clone(&materials.config),
         signals.disk_room,
@@ -315,6 +315,9 @@ fn spawn_tasks(
         stop.clone(),
     ));
     tasks.spawn(lifecycle::watch(status, progress(), stop.clone()));
+    if shared.ring.keys().is_none() {
+        spawn_seeker(supervisor, (materials, parts, shared), backend);
+    }
 }
 
 /// Keeps what this node remembers of the others.
@@ -335,7 +338,10 @@ fn spawn_publisher(
     mailbox: Mailbox,
 ) {
     let publishing = PublisherParts {
-        sealer: Arc::new(sealer(materials)),
+        sealer: Arc::new(LogSealer::new(
+            materials.first.genesis.origin.clone(),
+            Arc::clone(&shared.ring),
+        )),
         policies: Arc::clone(&shared.own) as _,
         propose: Arc::new(backend.sequencer.clone()),
         interval: materials.config.checkpoint_interval,
@@ -349,19 +355,30 @@ fn spawn_publisher(
     supervisor.vital("publisher", publisher::run(publishing, mailbox, inputs));
 }
 
-fn sealer(materials: &Materials) -> LogSealer<SigningKey> {
-    LogSealer::new(
-        materials.first.genesis.origin.clone(),
-        materials.keys.log.clone(),
-        crate::init::statement_key(&materials.keys.receipt),
-    )
+/// Asks the voters for the keys of the ledger until they are here.
+fn spawn_seeker(
+    supervisor: &Supervisor,
+    (materials, parts, shared): Inside<'_>,
+    backend: &Backend,
+) {
+    let seeker = Seeker {
+        node: materials.config.node_id,
+        ring: Arc::clone(&shared.ring),
+        files: materials.config.keys.clone(),
+        peers: Arc::clone(&backend.peers),
+        consensus: backend.consensus.clone(),
+        ledger: parts.ledger.clone(),
+        alarms: shared.alarms.clone(),
+    };
+    let stop = supervisor.stop.clone();
+    supervisor.tasks.spawn(key_handover::run(seeker, stop));
 }
 
 /// Keeps what this node does in raft in step with its alarms.
 async fn obey(consensus: Consensus, alarms: Alarms, stop: CancellationToken) {
     let mut standing = alarms.subscribe();
     loop {
-        let now = participation(&standing.borrow_and_update());
+        let now = standing.borrow_and_update().participation();
         consensus.participate(now);
         tokio::select! {
             () = stop.cancelled() => return,
@@ -400,6 +417,7 @@ fn spawn_services(
         report: Arc::clone(&report),
         clients: Arc::clone(&backend.peers),
         memories: Arc::clone(&shared.memories),
+        roster: Arc::new(parts.ledger.clone()),
         alarms: shared.alarms.clone(),
         shutdown: supervisor.stop.clone(),
     };
@@ -415,6 +433,12 @@ fn spawn_services(
         publisher: backend.publisher.clone(),
         forward: Forwarded::new(backend.clone()),
         alarms: shared.alarms.clone(),
+        roster: Arc::new(parts.ledger.clone()),
+        keys: Arc::new(Keeper {
+            ring: Arc::clone(&shared.ring),
+            consensus: backend.consensus.clone(),
+            ledger: parts.ledger.clone(),
+        }),
     });
     let peers = Routes::new(backend.consensus.peer_service()).add_service(exchange);
     supervisor.serve(Callers::Peers, (doors.peer, tls.peer), peers);
@@ -427,13 +451,11 @@ fn spawn_services(
     let _clients = clients.enter();
     let mut routes = Routes::new(health.clone())
         .add_service(
-            pb::v1::evidence_service_server::EvidenceServiceServer::new(EvidenceApi::new(
-                backend.clone(),
-            ))
-            .max_decoding_message_size(CLIENT_MESSAGE_BYTES_MAX),
+            EvidenceServiceServer::new(EvidenceApi::new(backend.clone()))
+                .max_decoding_message_size(CLIENT_MESSAGE_BYTES_MAX),
         )
         .add_service(
-            pb::v1::log_service_server::LogServiceServer::new(LogApi::new(backend.clone()))
+            LogServiceServer::new(LogApi::new(backend.clone()))
                 .max_decoding_message_size(CLIENT_MESSAGE_BYTES_MAX),
         );
     if let Some(reflection) = reflection() {
@@ -498,13 +520,13 @@ pub(super) fn run_amnesiac(
             .set_service_status("", ServingStatus::NotServing)
             .await;
     });
+    let refusing = Refusing::new(alarms.clone());
+    let client = Routes::new(health.clone())
+        .add_service(refusing.service::<EvidenceServiceServer<EvidenceApi>>())
+        .add_service(refusing.service::<LogServiceServer<LogApi>>());
     let admin = AmnesiacApi::new(alarms, facts(materials));
-    let admin = Routes::new(health.clone())
+    let admin = Routes::new(health)
         .add_service(pb::admin::v1::cluster_service_server::ClusterServiceServer::new(admin));
-    supervisor.serve(
-        Callers::Clients,
-        (doors.client, tls.client),
-        Routes::new(health),
-    );
+    supervisor.serve(Callers::Clients, (doors.client, tls.client), client);
     supervisor.serve(Callers::Operators, (doors.admin, tls.admin), admin);
 }

@@ -1,8 +1,8 @@
 //! `aimslogd add-node`: the folder of a node that joins a running cluster.
 //!
-//! The authority makes its certificates, a node of the cluster lends what every voter holds (log,
-//! receipt and service key), and only the cosigner key and the id are new. The node may vote once
-//! the operators have admitted it: `aimslog cluster replace` reads the `node.toml` written here.
+//! The authority makes its certificates; its cosigner key and its id are new. What every voter holds
+//! (log, receipt and service key) is not here: a voter hands it over once the operators have admitted
+//! the node and it is a member. `aimslog cluster replace` reads the `node.toml` written here.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,22 +12,20 @@ use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::system::{Genesis, Payload as _};
 use aimslog_proto::tlog::{KeyName, VerifierKey};
 
-use super::genesis::{ClusterKeys, Founding};
+use super::genesis::Founding;
 use super::layout::Folder;
 use super::pki::Authority;
 use super::plan::{NodeSpec, Plan, node_name};
 use super::{Authorities, InitError, Seat, node_config, random_key, write_node};
 use crate::clock::Clock;
 use crate::config::{HostPort, Peer};
-use crate::identity::{SecretError, read_seed};
 
 /// A node that is to join.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addition {
-    /// The folder that `init` wrote: `authority/` is read, the node's folder is written into it.
+    /// The folder that `init` wrote: `authority/` and the first two entries in `public/` are read, the
+    /// node's folder is written into it.
     pub from: PathBuf,
-    /// The folder of a node of the cluster: its genesis, receipt-key statement and service keys.
-    pub like: PathBuf,
     /// The new node.
     pub node: NodeSpec,
     /// Its number, which no node of the cluster has ever had.
@@ -41,7 +39,7 @@ pub struct Addition {
 /// Why no folder was made.
 #[derive(Debug, thiserror::Error)]
 pub enum AddError {
-    /// A file of the authority or of the other node.
+    /// A file of the authority or of the public folder.
     #[error("cannot read {path}")]
     Read {
         /// The file.
@@ -50,9 +48,6 @@ pub enum AddError {
         #[source]
         source: std::io::Error,
     },
-    /// A key of the other node.
-    #[error(transparent)]
-    Key(#[from] SecretError),
     /// What should be the genesis is none.
     #[error("{path} is no genesis: {why}")]
     Genesis {
@@ -74,7 +69,8 @@ pub enum AddError {
 
 /// Makes the folder and returns the words for the person who asked for it. Nothing is overwritten.
 pub fn add_node(addition: &Addition, clock: &dyn Clock) -> Result<String, AddError> {
-    let path = addition.like.join("genesis.cose");
+    let public = addition.from.join("public");
+    let path = public.join("genesis.cose");
     let genesis_bytes = read(&path)?;
     let genesis = genesis(&path, &genesis_bytes)?;
     let taken = genesis
@@ -84,11 +80,10 @@ pub fn add_node(addition: &Addition, clock: &dyn Clock) -> Result<String, AddErr
     if addition.id == 0 || taken {
         return Err(AddError::Id { id: addition.id });
     }
-    let keys = lent_keys(&addition.like)?;
     let founding = Founding {
         cluster_id: EntryId::of(&genesis_bytes),
         genesis: genesis_bytes,
-        keys: read(&addition.like.join("keys.cose"))?,
+        keys: read(&public.join("keys.cose"))?,
         trust_policy: genesis.policy.trust.clone(),
     };
     let authorities = authorities(&addition.from.join("authority"), clock.unix_seconds())?;
@@ -109,7 +104,7 @@ pub fn add_node(addition: &Addition, clock: &dyn Clock) -> Result<String, AddErr
     config.peers = peers(&genesis, addition.replaces);
     let path = addition.from.join(&addition.node.label);
     let folder = Folder::empty(&path).map_err(InitError::from)?;
-    write_node(&folder, &config, seat, (&keys, &founding, &authorities))?;
+    write_node(&folder, &config, seat, (&founding, &authorities))?;
     let name = node_name(&genesis.origin, addition.id);
     let name = KeyName::new(name).map_err(|_too_long| AddError::Id { id: addition.id })?;
     let vkey = VerifierKey::cosignature_v1(name, &cosigner.verifying_key());
@@ -135,6 +130,7 @@ node {id} is made in {path}
 
 1. Copy {path} to {host}, to no other place, and destroy it here but for node.toml.
 2. Check and start: aimslogd check --config aimslogd.toml; aimslogd run --config aimslogd.toml
+   It has no log, receipt and service key yet: a voter hands them over when the node is let in.
 3. Let it in, with as many operators as genesis asks for:
    aimslog cluster replace {old} {label}/node.toml --operator-key FILE --operator-key FILE
 ",
@@ -164,18 +160,6 @@ fn genesis(path: &Path, bytes: &[u8]) -> Result<Genesis, AddError> {
     let statement =
         UnverifiedStatement::parse(bytes).map_err(|error| malformed(error.to_string()))?;
     Genesis::decode(statement.payload()).map_err(|error| malformed(error.to_string()))
-}
-
-/// The keys that every voter holds.
-fn lent_keys(like: &Path) -> Result<ClusterKeys, AddError> {
-    let seed = |name: &str| read_seed(&like.join("keys").join(name));
-    Ok(ClusterKeys {
-        log: seed("log.seed")?,
-        receipt: seed("receipt.seed")?,
-        service: seed("service.seed")?,
-        cosigners: Vec::new(),
-        operators: Vec::new(),
-    })
 }
 
 fn authorities(folder: &Path, now: u64) -> Result<Authorities, AddError> {

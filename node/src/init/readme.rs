@@ -56,13 +56,14 @@ heads need the cosignatures of {quorum} of {nodes} nodes
 3. Give public/ to everybody who uses or checks the ledger: policy.txt is what verifiers trust,
    client-ca.pem lets clients recognise the nodes. Compare the fingerprint of policy.txt by voice.
 
-4. Move authority/ to a medium that is kept offline. Its keys make new node and operator
-   certificates: a new node needs them, a running cluster does not. Who has them can pose as a
-   node towards other nodes, though never cosign as one. Destroy them if no node will ever be
-   replaced.
+4. Move authority/ and a copy of public/ to a medium that is kept offline. The keys in authority/
+   make new node and operator certificates: aimslogd add-node needs both folders, a running
+   cluster neither. Who has the keys can pose as a node towards other nodes, though never cosign
+   as one. Destroy them if no node will ever be replaced.
 
 5. When all of that is done, destroy this folder. The log, receipt and service key lie in every
-   node's folder and must exist nowhere else.
+   node's folder, readable by its owner and not encrypted, and must exist nowhere else. A node
+   that comes later gets them from a running one, over mutual TLS.
 
 6. Form the cluster once, from any operator's machine: aimslog cluster init
 ",

@@ -58,7 +58,7 @@ fn list(folder: &Path, prefix: &str, found: &mut Vec<String>) {
 #[test]
 fn writes_exactly_these_files_with_these_modes() {
     let folder = tempfile::tempdir().unwrap();
-    let (plan, words) = make(folder.path());
+    let (plan, _words) = make(folder.path());
     let mut found = Vec::new();
     list(&plan.folder, "", &mut found);
     let mut expected = vec!["0644 README.txt".to_owned(), "0700 authority/".to_owned()];
@@ -107,12 +107,24 @@ fn writes_exactly_these_files_with_these_modes() {
                 .map(|file| file.replacen("O/", &format!("{operator}/"), 1)),
         );
     }
-    let files = ["client-ca.pem", "genesis.cose", "nodes.txt", "policy.txt"];
+    let files = [
+        "client-ca.pem",
+        "genesis.cose",
+        "keys.cose",
+        "nodes.txt",
+        "policy.txt",
+    ];
     expected.push("0700 public/".to_owned());
     expected.extend(files.iter().map(|file| format!("0644 public/{file}")));
     found.sort();
     expected.sort();
     assert_eq!(found, expected);
+}
+
+#[test]
+fn says_who_must_agree_and_what_to_destroy() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_plan, words) = make(folder.path());
     for word in [
         "2 of 2 must agree",
         "2 of 3 nodes",

@@ -1,7 +1,8 @@
 //! What is wrong with this node, in words, and what it may still do.
 //!
 //! Alarms are raised where they are found and stand until the process ends, except CLOCK, which
-//! follows the clock. Whoever votes, acknowledges, leads, signs or serves asks the [`Standing`].
+//! follows the clock, and KEYS, which ends when they arrive. Whoever votes, acknowledges, leads,
+//! signs or serves asks the [`Standing`].
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -93,12 +94,32 @@ pub struct ClockOff {
 /// Name of the alarm of a node that has forgotten something.
 pub const AMNESIA: &str = "AMNESIA";
 
+/// The operators have removed this node for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the operators removed node {node} for ever{}", at(*index))]
+pub struct Removed {
+    /// This node.
+    pub node: u64,
+    /// Index of the record, where this node has applied it. A peer's word, which carries the signed
+    /// record itself, does not prove the place.
+    pub index: Option<u64>,
+}
+
+fn at(index: Option<u64>) -> String {
+    index.map_or_else(String::new, |index| {
+        format!(", by the record at index {index}")
+    })
+}
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Alarm {
     /// The node has forgotten something it promised.
     #[error("AMNESIA: {0}; replace this node by a new one (cluster replace)")]
     Amnesia(#[source] Amnesia),
+    /// This node is none of the cluster any more.
+    #[error("REMOVED: {0}; it votes, signs and serves nothing: stop it, and wipe its keys")]
+    Removed(#[source] Removed),
     /// Two nodes hold different trees; it is not known which is right.
     #[error("FORK: {0}; nothing is released until the nodes agree")]
     Fork(#[source] Fork),
@@ -108,16 +129,27 @@ pub enum Alarm {
     /// The clock is off.
     #[error("CLOCK: {0}; this node does not campaign until its clock is right")]
     Clock(#[source] ClockOff),
+    /// The keys of the ledger are not here.
+    #[error(
+        "KEYS: log, receipt and service key are not here yet; this node leads nothing and asks the \
+         voters for them as soon as it is a member"
+    )]
+    Keys,
 }
+
+/// Name of [`Alarm::Keys`], by which other nodes know it.
+pub const KEYS: &str = "KEYS";
 
 impl Alarm {
     /// Stable name for metrics and status.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Amnesia(_) => AMNESIA,
+            Self::Removed(_) => "REMOVED",
             Self::Fork(_) => "FORK",
             Self::Corrupt(_) => "CORRUPT",
             Self::Clock(_) => "CLOCK",
+            Self::Keys => KEYS,
         }
     }
 }
@@ -131,6 +163,15 @@ pub enum Probation {
     Passed,
 }
 
+/// Whether the node has the keys of the ledger, which whoever leads signs with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyState {
+    /// They are here.
+    Held,
+    /// A voter has yet to hand them over.
+    Awaited,
+}
+
 /// All that is wrong with a node right now, and what follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
@@ -138,12 +179,16 @@ pub struct Standing {
     pub probation: Probation,
     /// The first amnesia found.
     pub amnesia: Option<Amnesia>,
+    /// Whether the operators have removed it.
+    pub removed: Option<Removed>,
     /// The newest fork seen.
     pub fork: Option<Fork>,
     /// The first corruption found.
     pub corrupt: Option<Corrupt>,
     /// The clock, if it is off.
     pub clock: Option<ClockOff>,
+    /// Whether it could sign what a leader signs.
+    pub keys: KeyState,
 }
 
 impl Standing {
@@ -152,9 +197,11 @@ impl Standing {
         Self {
             probation,
             amnesia: None,
+            removed: None,
             fork: None,
             corrupt: None,
             clock: None,
+            keys: KeyState::Held,
         }
     }
 
@@ -164,20 +211,27 @@ impl Standing {
         let corrupt = self.corrupt.clone().map(Alarm::Corrupt);
         let fork = self.fork.clone().map(Alarm::Fork);
         let clock = self.clock.map(Alarm::Clock);
-        [amnesia, corrupt, fork, clock]
+        let removed = self.removed.map(Alarm::Removed);
+        let keys = (self.keys == KeyState::Awaited).then_some(Alarm::Keys);
+        [amnesia, removed, corrupt, fork, clock, keys]
             .into_iter()
             .flatten()
             .collect()
     }
 
+    /// Whether the node is one that others may count on at all.
+    pub fn is_member(&self) -> bool {
+        self.amnesia.is_none() && self.removed.is_none()
+    }
+
     /// Whether the node may grant votes and acknowledge raft entries.
     pub fn may_vote(&self) -> bool {
-        self.amnesia.is_none() && self.probation == Probation::Passed
+        self.is_member() && self.probation == Probation::Passed
     }
 
     /// Whether it may stand for election or stay leader.
     pub fn may_lead(&self) -> bool {
-        self.may_vote() && self.corrupt.is_none()
+        self.may_vote() && self.corrupt.is_none() && self.keys == KeyState::Held
     }
 
     /// Whether it may start an election.
@@ -204,7 +258,7 @@ impl Standing {
 
     /// Whether it may answer clients.
     pub fn may_serve(&self) -> bool {
-        self.amnesia.is_none() && self.corrupt.is_none()
+        self.is_member() && self.corrupt.is_none()
     }
 }
 
@@ -246,11 +300,17 @@ impl Alarms {
             Alarm::Corrupt(found) => keep_first(&mut standing.corrupt, found),
             Alarm::Fork(found) => keep_newest(&mut standing.fork, found),
             Alarm::Clock(found) => keep_newest(&mut standing.clock, found),
+            Alarm::Removed(found) => keep_first(&mut standing.removed, found),
+            Alarm::Keys => {
+                std::mem::replace(&mut standing.keys, KeyState::Awaited) == KeyState::Held
+            }
         });
         if changed {
             match alarm {
-                Alarm::Clock(_) => tracing::warn!(alarm = alarm.name(), "{alarm}"),
-                Alarm::Amnesia(_) | Alarm::Corrupt(_) | Alarm::Fork(_) => {
+                Alarm::Clock(_) | Alarm::Keys => {
+                    tracing::warn!(alarm = alarm.name(), "{alarm}");
+                }
+                Alarm::Amnesia(_) | Alarm::Removed(_) | Alarm::Corrupt(_) | Alarm::Fork(_) => {
                     tracing::error!(alarm = alarm.name(), "{alarm}");
                 }
             }
@@ -265,6 +325,13 @@ impl Alarms {
         {
             tracing::info!("clock agrees with the voters again");
         }
+    }
+
+    /// The keys of the ledger are here.
+    pub fn keys_are_here(&self) {
+        self.standing.send_if_modified(|standing| {
+            std::mem::replace(&mut standing.keys, KeyState::Held) == KeyState::Awaited
+        });
     }
 
     /// The peers have been asked.

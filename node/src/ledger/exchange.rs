@@ -1,9 +1,10 @@
 //! The direct exchange between nodes, beside Raft: how they are, their signed roots, cosignatures
-//! and submissions for the leader.
+//! and calls for the leader.
 //!
 //! This module has the words of it and the ports that the tasks need; `exchange_client` speaks,
 //! `exchange_server` answers, `exchange_hello` keeps the second's rhythm.
 
+use aimslog_proto::pb::raft::v1::ForwardedCall;
 use aimslog_proto::tlog::{NoteSignature, RootHash, TreeHead, TreeSize};
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
@@ -19,8 +20,8 @@ use super::publisher_state::CosignatureRefusal;
 /// How long a peer has to answer.
 pub const EXCHANGE_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// Largest forwarded call, bytes: a client batch and its frame.
-pub const FORWARD_BYTES_MAX: usize = 4 << 20;
+/// Largest forwarded call, bytes: a client batch or an attachment of 4 MiB, and its frame.
+pub const FORWARD_BYTES_MAX: usize = (4 << 20) + (16 << 10);
 
 /// Why a peer gave no usable answer.
 #[derive(Debug, Error)]
@@ -81,6 +82,8 @@ pub struct HelloAnswer {
     pub remembered: Option<Memory>,
     /// If it leads: the committed raft index up to which this node has acknowledged the log.
     pub acknowledged: Option<u64>,
+    /// The record that removed this node, as the peer shows it; empty if there is none.
+    pub removal: Bytes,
 }
 
 /// Asks a peer for its root.
@@ -118,6 +121,10 @@ pub trait NodeDirectory: Send + Sync + 'static {
 
 /// Takes forwarded calls on the leader.
 pub trait ForwardTarget: Send + Sync + 'static {
-    /// Answers the serialized request of `aimslog.v1.EvidenceService/Submit`.
-    fn submit(&self, request: Bytes) -> BoxFuture<'_, Result<Bytes, tonic::Status>>;
+    /// Answers the serialized request of a call with its serialized response.
+    fn answer(
+        &self,
+        call: ForwardedCall,
+        request: Bytes,
+    ) -> BoxFuture<'_, Result<Vec<u8>, tonic::Status>>;
 }

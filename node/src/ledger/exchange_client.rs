@@ -14,15 +14,21 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status as GrpcStatus};
 
 use super::exchange::{
-    CosignatureSink, EXCHANGE_TIMEOUT, ExchangeError, FORWARD_BYTES_MAX, HelloAnswer,
-    NodeDirectory, RootSource,
+    CosignatureSink, EXCHANGE_TIMEOUT, ExchangeError, HelloAnswer, NodeDirectory, RootSource,
 };
 use super::exchange_memory::Report;
 use super::exchange_root::{RootClaim, SignedRoot};
-use super::exchange_wire::{envelope, memory_from_pb, report_from_pb, report_to_pb, root_from_pb};
+use super::exchange_wire::{
+    envelope, keys_from_pb, memory_from_pb, report_from_pb, report_to_pb, root_from_pb,
+};
 use super::guard_record::Identity;
 use super::publisher::Publisher;
+use crate::identity::LedgerKeys;
 use crate::raft::{Member, PeerDialer, Status};
+use aimslog_proto::limits::PEER_MESSAGE_BYTES_MAX;
+
+/// How long a voter has to hand over the keys: it waits for word of a quorum first.
+const KEYS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The other nodes, by id.
 pub struct PeerClients {
@@ -151,27 +157,37 @@ impl PeerClients {
             .map(drop)
     }
 
-    /// Hands the serialized request of `EvidenceService/Submit` to the leader and returns its
-    /// serialized response, or the status that the client is to see.
+    /// Hands a client's call with its serialized request to the leader and returns the serialized
+    /// response, or the status that the client is to see.
     ///
     /// A call that broke off may have been carried out: its code is `UNAVAILABLE`,
     /// `DEADLINE_EXCEEDED` or `CANCELLED` without an Aimslog reason, and means an unknown outcome.
-    pub async fn forward_submit(
+    pub async fn forward(
         &self,
         leader: u64,
-        request: Bytes,
+        (call, request): (pb::ForwardedCall, Vec<u8>),
         deadline: Duration,
     ) -> Result<Bytes, ExchangeError> {
         let message = pb::ForwardRequest {
             envelope: Some(envelope(self.own, leader)),
-            call: pb::ForwardedCall::Submit.into(),
-            request: request.to_vec(),
+            call: call.into(),
+            request,
         };
         let mut client = self.client(leader)?;
         let mut call = Request::new(message);
         call.set_timeout(deadline);
         let answer = within(leader, deadline, client.forward(call)).await?;
         Ok(answer.response.into())
+    }
+
+    /// Asks a voter for the keys of the ledger. They are not checked against anything yet.
+    pub async fn ledger_keys(&self, peer: u64) -> Result<LedgerKeys, ExchangeError> {
+        let request = pb::GetLedgerKeysRequest {
+            envelope: Some(envelope(self.own, peer)),
+        };
+        let mut client = self.client(peer)?;
+        let answer = within(peer, KEYS_TIMEOUT, client.get_ledger_keys(request)).await?;
+        keys_from_pb(&answer).ok_or(ExchangeError::Malformed { peer, what: "key" })
     }
 
     fn client(&self, peer: u64) -> Result<LedgerPeerServiceClient<Channel>, ExchangeError> {
@@ -192,8 +208,8 @@ impl PeerClients {
             }
         };
         Ok(LedgerPeerServiceClient::new(channel)
-            .max_decoding_message_size(FORWARD_BYTES_MAX * 2)
-            .max_encoding_message_size(FORWARD_BYTES_MAX * 2))
+            .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, (Member, Channel)>> {
@@ -232,6 +248,7 @@ fn hello_answer(peer: u64, answer: pb::HelloResponse) -> Result<HelloAnswer, Exc
         report,
         remembered: answer.remembered.as_ref().map(memory_from_pb),
         acknowledged: answer.acknowledged_index,
+        removal: answer.removal.into(),
     })
 }
 

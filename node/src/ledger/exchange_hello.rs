@@ -1,5 +1,5 @@
 //! The second's rhythm: every node tells every other how it is, hears what they remember of it, and
-//! draws the conclusions: amnesia, a clock that is off, the end of its probation.
+//! draws the conclusions: amnesia, its removal, a clock that is off, the end of its probation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,13 +11,14 @@ use tokio::sync::watch;
 use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::alarms::{AMNESIA, Alarm, Alarms, Probation, answers_needed, clock_off};
+use super::alarms::{AMNESIA, Alarm, Alarms, Probation, Removed, answers_needed, clock_off};
 use super::exchange::{EXCHANGE_TIMEOUT, HelloAnswer};
 use super::exchange_client::PeerClients;
 use super::exchange_memory::{Heard, PeerMemories, PeerView, Report};
 use super::guard::{Memory, examine_peer};
 use super::guard_record::GuardRecord;
 use super::progress::LedgerProgress;
+use super::roster::{Roster, Seat};
 use crate::clock::Clock;
 use crate::raft::Status;
 
@@ -144,7 +145,6 @@ impl OwnReport {
 }
 
 /// What the rounds work with.
-#[derive(Debug)]
 pub struct HelloParts {
     /// How this node is.
     pub report: Arc<OwnReport>,
@@ -152,10 +152,18 @@ pub struct HelloParts {
     pub clients: Arc<PeerClients>,
     /// What is known of them.
     pub memories: Arc<PeerMemories>,
+    /// Who belongs to the cluster, by the log.
+    pub roster: Arc<dyn Roster>,
     /// Where the conclusions go.
     pub alarms: Alarms,
     /// Ends the rounds.
     pub shutdown: CancellationToken,
+}
+
+impl std::fmt::Debug for HelloParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HelloParts").finish_non_exhaustive()
+    }
 }
 
 /// Asks all others every second until the shutdown, and more often while the node is on probation.
@@ -175,6 +183,7 @@ pub async fn run(parts: HelloParts) {
             answers = round(&parts, probation) => cleared.extend(answers),
         }
         judge_clock(&parts);
+        judge_seat(&parts);
         if probation == Probation::Waiting {
             if has_majority(&parts, &cleared) && parts.alarms.standing().amnesia.is_none() {
                 parts.alarms.pass_probation();
@@ -240,6 +249,12 @@ async fn ask(parts: &HelloParts, peer: u64, probation: Probation) -> Option<u64>
     if let Some(amnesia) = remembered.and_then(|memory| examine_peer(peer, &memory, &own)) {
         parts.alarms.raise(&Alarm::Amnesia(amnesia));
     }
+    let node = parts.report.node;
+    let removal = answer.removal;
+    if !removal.is_empty() && parts.roster.proves_removal(node, &removal) {
+        let removed = Removed { node, index: None };
+        parts.alarms.raise(&Alarm::Removed(removed));
+    }
     remembers.then_some(peer)
 }
 
@@ -257,6 +272,15 @@ fn held_against(answer: &HelloAnswer, probation: Probation) -> Option<Memory> {
         (Probation::Passed, _) | (Probation::Waiting, None) => return answer.remembered,
     };
     Some(answer.remembered.unwrap_or_default().merged(acknowledged))
+}
+
+/// A node that still got the record of its own removal needs nobody to tell it.
+fn judge_seat(parts: &HelloParts) {
+    let node = parts.report.node;
+    if let Seat::Removed(index) = parts.roster.seat(node) {
+        let index = Some(index.0);
+        parts.alarms.raise(&Alarm::Removed(Removed { node, index }));
+    }
 }
 
 fn judge_clock(parts: &HelloParts) {

@@ -8,6 +8,7 @@ use aimslog_proto::pb::raft::v1::ledger_peer_service_server::{
 };
 use aimslog_proto::reason::Reason;
 use aimslog_proto::tlog::{NoteSignature, RootHash, TreeSize};
+use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, timeout};
 use tonic::{Code, Request, Response, Status};
@@ -18,13 +19,16 @@ use super::exchange::{FORWARD_BYTES_MAX, ForwardTarget, OwnTree};
 use super::exchange_hello::OwnReport;
 use super::exchange_memory::{Heard, PeerMemories};
 use super::exchange_wire::{
-    head_from_pb, malformed, memory_to_pb, not_permitted, refusal_status, refuse, report_from_pb,
-    report_to_pb, sender,
+    head_from_pb, keys_to_pb, malformed, memory_to_pb, not_permitted, refusal_status, refuse,
+    report_from_pb, report_to_pb, sender,
 };
 use super::guard_record::Identity;
+use super::key_handover::{KeyKeeper, KeysRefused};
 use super::progress::LedgerProgress;
 use super::publisher::Publisher;
+use super::roster::{Roster, Seat};
 use crate::raft::PeerGate;
+use aimslog_proto::limits::PEER_MESSAGE_BYTES_MAX;
 
 /// How long a question about a size that is not applied yet waits.
 const ROOT_WAIT: Duration = Duration::from_millis(250);
@@ -51,6 +55,10 @@ pub struct ExchangeParts {
     pub forward: Arc<dyn ForwardTarget>,
     /// Whether it may answer at all.
     pub alarms: Alarms,
+    /// Who belongs to the cluster.
+    pub roster: Arc<dyn Roster>,
+    /// Where keys are handed out.
+    pub keys: Arc<dyn KeyKeeper>,
 }
 
 impl std::fmt::Debug for ExchangeParts {
@@ -64,8 +72,8 @@ impl std::fmt::Debug for ExchangeParts {
 /// The service for the peer listener, with its message limits.
 pub fn service(parts: ExchangeParts) -> LedgerPeerServiceServer<ExchangeServer> {
     LedgerPeerServiceServer::new(ExchangeServer { parts })
-        .max_decoding_message_size(FORWARD_BYTES_MAX * 2)
-        .max_encoding_message_size(FORWARD_BYTES_MAX * 2)
+        .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX)
 }
 
 /// The peer service of the ledger.
@@ -93,9 +101,31 @@ impl ExchangeServer {
         }
     }
 
-    /// A node in amnesia answers nobody, and a corrupt one gives away nothing of its tree.
+    /// The sender, if it was not removed and this node may answer it. A node in amnesia, or removed,
+    /// answers nobody, and a corrupt one gives away nothing of its tree.
+    fn partner(
+        &self,
+        extensions: &tonic::Extensions,
+        envelope: Option<pb::Envelope>,
+    ) -> Result<u64, Status> {
+        let from = self.sender(extensions, envelope)?;
+        if let Seat::Removed(_) = self.parts.roster.seat(from) {
+            let words = "the operators removed the sender for ever";
+            return Err(refuse(Code::PermissionDenied, Reason::NodeRemoved, words));
+        }
+        self.takes_part()?;
+        Ok(from)
+    }
+
     fn takes_part(&self) -> Result<(), Status> {
         let standing = self.parts.alarms.standing();
+        if standing.removed.is_some() {
+            return Err(refuse(
+                Code::Unavailable,
+                Reason::NodeRemoved,
+                "the node was removed",
+            ));
+        }
         if standing.amnesia.is_some() {
             return Err(refuse(
                 Code::Unavailable,
@@ -111,6 +141,25 @@ impl ExchangeServer {
             ));
         }
         Ok(())
+    }
+
+    /// The record that removed a node; empty if none did, or if it cannot be read now.
+    async fn removal(&self, node: u64) -> Bytes {
+        if !matches!(self.parts.roster.seat(node), Seat::Removed(_)) {
+            return Bytes::new();
+        }
+        let roster = Arc::clone(&self.parts.roster);
+        match tokio::task::spawn_blocking(move || roster.removal(node)).await {
+            Ok(Ok(statement)) => statement.unwrap_or_default(),
+            Ok(Err(error)) => {
+                tracing::error!(%error, node, "the record of a removal cannot be read");
+                Bytes::new()
+            }
+            Err(error) => {
+                tracing::error!(%error, node, "the record of a removal cannot be read");
+                Bytes::new()
+            }
+        }
     }
 
     async fn applied_up_to(&self, size: TreeSize) -> bool {
@@ -173,6 +222,7 @@ impl LedgerPeerService for ExchangeServer {
             report: Some(report_to_pb(&own)),
             remembered: remembered.as_ref().map(memory_to_pb),
             acknowledged_index: self.parts.report.acknowledged_by(from),
+            removal: self.removal(from).await.into(),
         }))
     }
 
@@ -181,8 +231,7 @@ impl LedgerPeerService for ExchangeServer {
         request: Request<pb::GetRootRequest>,
     ) -> Result<Response<pb::GetRootResponse>, Status> {
         let (_, extensions, message) = request.into_parts();
-        self.sender(&extensions, message.envelope)?;
-        self.takes_part()?;
+        self.partner(&extensions, message.envelope)?;
         let size = TreeSize(message.size);
         if !self.applied_up_to(size).await {
             return Err(beyond());
@@ -200,8 +249,7 @@ impl LedgerPeerService for ExchangeServer {
         request: Request<pb::SubmitCosignatureRequest>,
     ) -> Result<Response<pb::SubmitCosignatureResponse>, Status> {
         let (_, extensions, message) = request.into_parts();
-        let from = self.sender(&extensions, message.envelope)?;
-        self.takes_part()?;
+        let from = self.partner(&extensions, message.envelope)?;
         let head = head_from_pb(message.size, &message.root)?;
         let signature = NoteSignature::parse(&message.cosignature)
             .ok_or_else(|| malformed("cosignature is not a signature line"))?;
@@ -221,19 +269,43 @@ impl LedgerPeerService for ExchangeServer {
         request: Request<pb::ForwardRequest>,
     ) -> Result<Response<pb::ForwardResponse>, Status> {
         let (_, extensions, message) = request.into_parts();
-        self.sender(&extensions, message.envelope)?;
-        self.takes_part()?;
+        self.partner(&extensions, message.envelope)?;
         if message.request.len() > FORWARD_BYTES_MAX {
             return Err(malformed("request is larger than the limit"));
         }
-        match pb::ForwardedCall::try_from(message.call) {
-            Ok(pb::ForwardedCall::Submit) => {
-                let response = self.parts.forward.submit(message.request.into()).await?;
-                Ok(Response::new(pb::ForwardResponse {
-                    response: response.to_vec(),
-                }))
+        let call = pb::ForwardedCall::try_from(message.call)
+            .map_err(|_unknown| malformed("call is not known"))?;
+        let response = self
+            .parts
+            .forward
+            .answer(call, message.request.into())
+            .await?;
+        Ok(Response::new(pb::ForwardResponse { response }))
+    }
+
+    async fn get_ledger_keys(
+        &self,
+        request: Request<pb::GetLedgerKeysRequest>,
+    ) -> Result<Response<pb::GetLedgerKeysResponse>, Status> {
+        let (_, extensions, message) = request.into_parts();
+        let from = self.partner(&extensions, message.envelope)?;
+        match self.parts.keys.hand_out(from).await {
+            Ok(keys) => Ok(Response::new(keys_to_pb(&keys))),
+            Err(refusal) => {
+                tracing::warn!(to = from, %refusal, "the keys of the ledger were not handed out");
+                Err(keys_refused(&refusal))
             }
-            Ok(pb::ForwardedCall::Unspecified) | Err(_) => Err(malformed("call is not known")),
         }
     }
+}
+
+fn keys_refused(refusal: &KeysRefused) -> Status {
+    let (code, reason) = match refusal {
+        KeysRefused::NotAMember { .. } => (Code::PermissionDenied, Reason::NotPermitted),
+        KeysRefused::MembersUnknown(_) => (Code::Unavailable, Reason::NoQuorum),
+        KeysRefused::NoVoter | KeysRefused::NotHere => {
+            (Code::FailedPrecondition, Reason::FailedPrecondition)
+        }
+    };
+    refuse(code, reason, &refusal.to_string())
 }

@@ -3,13 +3,16 @@
 use aimslog_proto::pb::raft::v1 as pb;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::tlog::{Hash, RootHash, TreeHead, TreeSize};
+use ed25519_dalek::SigningKey;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
+use zeroize::Zeroizing;
 
 use super::exchange_memory::Report;
 use super::guard::Memory;
 use super::guard_record::Identity;
 use super::publisher_state::CosignatureRefusal;
+use crate::identity::LedgerKeys;
 
 /// Longest name of an alarm, and how many are read.
 const ALARM_NAMES_MAX: usize = 8;
@@ -105,6 +108,30 @@ pub(super) fn memory_from_pb(memory: &pb::NodeMemory) -> Memory {
         cut_index: memory.cut_index,
         log_index: memory.settled_index,
     }
+}
+
+/// The keys of the ledger as they travel.
+pub(super) fn keys_to_pb(keys: &LedgerKeys) -> pb::GetLedgerKeysResponse {
+    // `to_bytes` makes a copy on the stack, which is wiped too.
+    let seed = |key: &SigningKey| Zeroizing::new(key.to_bytes()).to_vec();
+    pb::GetLedgerKeysResponse {
+        log_seed: seed(&keys.log),
+        receipt_seed: seed(&keys.receipt),
+        service_seed: seed(&keys.service),
+    }
+}
+
+/// Keys that travelled; `None` where one is no seed of 32 bytes.
+pub(super) fn keys_from_pb(message: &pb::GetLedgerKeysResponse) -> Option<LedgerKeys> {
+    let key = |seed: &[u8]| {
+        let seed = Zeroizing::new(<[u8; 32]>::try_from(seed).ok()?);
+        Some(SigningKey::from_bytes(&seed))
+    };
+    Some(LedgerKeys {
+        log: key(&message.log_seed)?,
+        receipt: key(&message.receipt_seed)?,
+        service: key(&message.service_seed)?,
+    })
 }
 
 /// A root of 32 bytes.
@@ -259,6 +286,23 @@ mod tests {
         assert_eq!(report_from_pb(3, Some(wire)), None);
         assert_eq!(report_from_pb(3, None), None);
         assert_eq!(memory_from_pb(&memory_to_pb(&memory)), memory);
+    }
+
+    #[test]
+    fn keys_come_back_and_a_short_seed_is_none() {
+        let key = |byte| SigningKey::from_bytes(&[byte; 32]);
+        let keys = LedgerKeys {
+            log: key(1),
+            receipt: key(2),
+            service: key(3),
+        };
+        let mut wire = keys_to_pb(&keys);
+        let back = keys_from_pb(&wire).unwrap();
+        assert_eq!(back.log.to_bytes(), [1; 32]);
+        assert_eq!(back.receipt.to_bytes(), [2; 32]);
+        assert_eq!(back.service.to_bytes(), [3; 32]);
+        wire.receipt_seed.pop();
+        assert!(keys_from_pb(&wire).is_none());
     }
 
     #[test]

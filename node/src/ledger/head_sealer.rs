@@ -1,50 +1,48 @@
 //! The log key and the receipt key, which sign what a quorum has cosigned and nothing else.
 
-use aimslog_proto::statement::key::Signer;
+use std::sync::Arc;
+
 use aimslog_proto::statement::receipt::HeadReceipt;
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::{Checkpoint, Origin};
-use ed25519_dalek::SigningKey;
 
 use super::command::Publish;
 use super::progress::CutNote;
 use super::publisher::{HeadSealer, SealError};
 use super::publisher_state::Cosignatures;
+use crate::identity::KeyRing;
+use crate::init::statement_key;
 
 /// The log key and the receipt key.
-pub struct LogSealer<K> {
+#[derive(Debug)]
+pub struct LogSealer {
     origin: Origin,
-    log: SigningKey,
-    receipt: K,
+    ring: Arc<KeyRing>,
 }
 
-impl<K> std::fmt::Debug for LogSealer<K> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LogSealer")
-            .field("origin", &self.origin)
-            .finish_non_exhaustive()
-    }
-}
+/// A node to which no voter has handed the keys yet does not lead, so this is never seen where the
+/// alarms are obeyed.
+#[derive(Debug, thiserror::Error)]
+#[error("the keys of the ledger are not here yet")]
+struct KeysAwaited;
 
-impl<K: Signer> LogSealer<K> {
+impl LogSealer {
     /// Seals heads of the log `origin`.
-    pub fn new(origin: Origin, log: SigningKey, receipt: K) -> Self {
-        Self {
-            origin,
-            log,
-            receipt,
-        }
+    pub fn new(origin: Origin, ring: Arc<KeyRing>) -> Self {
+        Self { origin, ring }
     }
 }
 
-impl<K: Signer + Send + Sync + 'static> HeadSealer for LogSealer<K> {
+impl HeadSealer for LogSealer {
     fn seal(&self, cut: &CutNote, cosignatures: &Cosignatures) -> Result<Publish, SealError> {
-        let mut note = Checkpoint::new(self.origin.clone(), cut.tree).sign(&self.log)?;
+        let keys = self.ring.keys().ok_or(KeysAwaited)?;
+        let mut note = Checkpoint::new(self.origin.clone(), cut.tree).sign(&keys.log)?;
         for signature in cosignatures.values() {
             note.add(signature.clone())?;
         }
         let time = UnixSeconds(cut.time.0 / 1_000);
-        let receipt = HeadReceipt::sign(&self.receipt, &self.origin, &cut.tree.root, time)?;
+        let receipt_key = statement_key(&keys.receipt);
+        let receipt = HeadReceipt::sign(&receipt_key, &self.origin, &cut.tree.root, time)?;
         Ok(Publish {
             note: note.to_string().into_bytes().into(),
             receipt_iat: time.0,

@@ -139,14 +139,14 @@ impl Consensus {
         asked.map_err(|_stopped| ChangeError::Stopped)
     }
 
-    /// Starts making a snapshot; it shows in the status when it is done.
-    pub async fn trigger_snapshot(&self) -> Result<(), ChangeError> {
-        self.inner
-            .raft
-            .trigger()
-            .snapshot()
-            .await
-            .map_err(|_stopped| ChangeError::Stopped)
+    /// Starts making a snapshot, and removes from the log what it holds; both show in the status when
+    /// they are done.
+    pub fn shorten_log(&self) -> Result<(), ChangeError> {
+        if self.status().borrow().role == Role::Stopped {
+            return Err(ChangeError::Stopped);
+        }
+        self.inner.shorten.notify_one();
+        Ok(())
     }
 
     /// Makes the change if nobody else has changed the members since this node last looked.

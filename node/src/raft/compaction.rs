@@ -1,6 +1,6 @@
 //! Keeps the Raft log bounded by bytes and by age.
 //!
-//! When the bounds are reached a snapshot is made, the machine is synced, and only then the entries
+//! When the bounds are reached, or an operator asks, a snapshot is made, the machine is synced, and only then the entries
 //! that both hold are removed.
 
 mod ages;
@@ -8,7 +8,10 @@ mod ages;
 use std::{sync::Arc, time::Duration};
 
 use openraft::Raft;
-use tokio::{sync::watch, time::MissedTickBehavior};
+use tokio::{
+    sync::{Notify, watch},
+    time::MissedTickBehavior,
+};
 use tokio_util::sync::CancellationToken;
 
 use self::ages::Ages;
@@ -34,7 +37,13 @@ pub(super) struct Compactor {
     pub(super) db: RaftDb,
     pub(super) retention: Retention,
     pub(super) fatal: FatalHook,
+    /// An operator asks for a snapshot and a short log, whatever the bounds say.
+    pub(super) wanted: Arc<Notify>,
 }
+
+/// A member that lacks no more than this is following and will have the rest in a moment: what it
+/// lacks is kept, or it would need a whole snapshot.
+const FOLLOWING_WITHIN: u64 = 1_000;
 
 /// How far the log must be removed, if at all, and how urgent it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +51,18 @@ struct Plan {
     upto: u64,
     /// The present snapshot does not reach so far.
     needs_snapshot: bool,
+}
+
+/// As short as the log can be: all that is applied goes, but for what a following member lacks.
+fn shortest(status: &Status) -> Option<Plan> {
+    let upto = status.applied?.index;
+    let lack = |index: &u64| upto.saturating_sub(*index) <= FOLLOWING_WITHIN;
+    let matched = status.matched.values().flatten();
+    let slowest = matched.map(|at| at.index).filter(lack).min();
+    Some(Plan {
+        upto: slowest.map_or(upto, |slowest| slowest.min(upto)),
+        needs_snapshot: true,
+    })
 }
 
 impl Compactor {
@@ -52,6 +73,13 @@ impl Compactor {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
+                () = self.wanted.notified() => {
+                    let plan = shortest(&self.status.borrow());
+                    if let Some(plan) = plan {
+                        self.compact(plan).await;
+                    }
+                    continue;
+                }
                 _instant = tick.tick() => {}
             }
             let status = self.status.borrow().clone();

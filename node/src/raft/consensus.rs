@@ -15,7 +15,7 @@ use openraft::{
     impls::ProgressResponder,
     raft::ClientWriteResult,
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -45,6 +45,8 @@ pub(super) struct Inner {
     /// Gone after a shutdown, so that the database closes.
     pub(super) db: Mutex<Option<RaftDb>>,
     pub(super) stop: CancellationToken,
+    /// Asks for a snapshot and a short log.
+    pub(super) shorten: Arc<Notify>,
 }
 
 /// An accepted command on its way. Dropping it does not take the command back.

@@ -172,6 +172,7 @@ impl Consensus {
             server,
             db: Mutex::new(Some(db.clone())),
             stop: stop.clone(),
+            shorten: Arc::default(),
         };
         let this = Self {
             inner: Arc::new(inner),
@@ -204,6 +205,7 @@ impl Consensus {
             db,
             retention: config.retention,
             fatal: hooks.fatal.clone(),
+            wanted: Arc::clone(&self.inner.shorten),
         };
         tokio::spawn(compactor.run(stop.clone()));
     }

@@ -15,7 +15,7 @@ pub trait PeerDialer: Send + Sync + 'static {
 /// Checks the identity that the connection proved against the one that a message claims.
 pub trait PeerGate: Send + Sync + 'static {
     /// Refuses when the connection behind `extensions` (of a gRPC request) does not belong to the
-    /// node `claimed`.
+    /// node `claimed`, or when that node may not speak.
     fn check(&self, extensions: &tonic::Extensions, claimed: u64) -> Result<(), GateError>;
 }
 
@@ -38,4 +38,6 @@ pub enum GateError {
     NoCertificate,
     #[error("the peer certificate belongs to node {proven:?}, the message claims {claimed}")]
     OtherNode { proven: Option<u64>, claimed: u64 },
+    #[error("node {id} was removed for ever")]
+    Removed { id: u64 },
 }

@@ -14,6 +14,7 @@ use aimslog_proto::pb::raft::v1::{self as pb, peer_service_server::PeerService};
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
 use openraft::{
     Raft,
+    async_runtime::watch::WatchReceiver,
     errors::{LinearizableReadError, RaftError},
     raft::AppendEntriesRequest,
 };
@@ -206,6 +207,12 @@ impl PeerService for PeerServer {
     ) -> Result<Response<pb::ReadIndexResponse>, Status> {
         let (_metadata, extensions, request) = request.into_parts();
         self.door.check(&extensions, request.envelope.as_ref())?;
+        let sender = request.envelope.map_or(0, |envelope| envelope.sender_id);
+        if !self.has_member(sender) {
+            return Err(Status::permission_denied(format!(
+                "node {sender} is no member, so nothing it serves would be current"
+            )));
+        }
         match self
             .raft
             .get_read_linearizer(openraft::ReadPolicy::ReadIndex)
@@ -235,6 +242,18 @@ impl std::fmt::Debug for PeerServer {
 }
 
 impl PeerServer {
+    /// Whether a node is a member by the newest membership in this node's log. What a leader's log
+    /// does not hold is no membership of the group.
+    fn has_member(&self, id: u64) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics
+            .membership_config
+            .membership()
+            .get_node(&id)
+            .is_some()
+    }
+
     /// The readable messages of the stream. Ends at the first that is refused.
     fn requests(
         &self,

@@ -113,14 +113,9 @@ impl Seat {
 
     /// Leaves nothing in the log that a new node could be brought up with.
     async fn snapshot_and_purge(&self) {
-        self.consensus().trigger_snapshot().await.unwrap();
-        let made = self
-            .until("made a snapshot", |s| s.snapshot.is_some())
-            .await;
-        let upto = made.snapshot.unwrap();
-        let raft = &self.consensus().inner.raft;
-        raft.trigger().purge_log(upto.index).await.unwrap();
-        self.until("purged", |s| s.purged == Some(upto)).await;
+        self.consensus().shorten_log().unwrap();
+        let shortened = |s: &Status| s.snapshot.is_some() && s.purged.is_some();
+        self.until("made a snapshot and purged", shortened).await;
     }
 
     async fn until(&self, what: &str, condition: impl FnMut(&Status) -> bool) -> Status {

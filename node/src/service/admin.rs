@@ -1,23 +1,30 @@
 //! `ClusterService`, for operators.
 
-use crate::ledger::alarms::Alarms;
+mod amnesiac;
+
+pub use amnesiac::AmnesiacApi;
+
+use crate::ledger::alarms::{Alarms, KEYS};
 use crate::ledger::command;
-use crate::ledger::outcome::{ItemOutcome, Outcome};
+use crate::ledger::outcome::Outcome;
 use crate::ledger::sequencer::Control;
 use crate::raft::{ChangeError, Member, Role};
-use crate::service::backend::{Backend, Disk, Facts};
+use crate::service::backend::{Backend, Disk};
 use crate::service::status::Failure;
 use crate::service::submit;
 use aimslog_proto::pb::admin::v1 as pb;
 use aimslog_proto::pb::admin::v1::cluster_service_server::ClusterService;
 use aimslog_proto::reason::Reason;
-use aimslog_proto::statement::id::EntryId;
+use aimslog_proto::system::NodeId;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tonic::{Request, Response, Status};
 
 /// How long `Init` waits for the new cluster to elect its first leader.
 const FIRST_ELECTION: Duration = Duration::from_secs(20);
+
+/// How long a change of the members waits for word of a quorum.
+const BARRIER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Runs the cluster.
 #[derive(Debug, Clone)]
@@ -77,10 +84,47 @@ impl ClusterApi {
             .control(Control::Genesis(genesis))
             .await
         {
-            Ok(Outcome::Refused(violations)) => Err(Failure::violations(violations)),
+            Ok(Outcome::Refused(violations)) => Err(Failure::violations(&violations)),
             Ok(_) => Ok(()),
             Err(error) => Err(submit::failure(&error)),
         }
+    }
+
+    /// Refuses a node that the operators have not let in by a record, or have removed: a member gets
+    /// a copy of everything, and the keys of the ledger.
+    async fn admitted(&self, id: u64) -> Result<(), Failure> {
+        if !self.backend.leads() {
+            return Err(self.not_leader("this node does not lead; ask the leader"));
+        }
+        if let Err(error) = self.backend.consensus.read_barrier(BARRIER_TIMEOUT).await {
+            return Err(Failure::new(Reason::NoQuorum, error.to_string()));
+        }
+        let registry = self.backend.ledger.registry();
+        if NodeId::new(id).is_some_and(|id| registry.has_node(id)) {
+            return Ok(());
+        }
+        let words =
+            format!("node {id} is not admitted: the operators log a ledger.node record first");
+        Err(Failure::new(Reason::NotPermitted, words))
+    }
+
+    /// Refuses here, on the leader, a node that could not lead for lack of the keys of the ledger, or
+    /// that was not heard yet: the cluster must not come to depend on it.
+    fn leading_with(&self, id: u64) -> Result<(), Failure> {
+        if !self.backend.leads() {
+            return Err(self.not_leader("this node does not lead; ask the leader"));
+        }
+        if self.backend.facts.node_id == id {
+            return Ok(());
+        }
+        let views = self.backend.memories.views();
+        let report = views.get(&id).map(|view| &view.report);
+        let words = match report {
+            Some(report) if !report.alarms.iter().any(|alarm| alarm == KEYS) => return Ok(()),
+            Some(_) => format!("node {id} has not got the keys of the ledger yet"),
+            None => format!("node {id} was not heard yet"),
+        };
+        Err(Failure::new(Reason::FailedPrecondition, words))
     }
 
     fn not_leader(&self, words: &str) -> Failure {
@@ -208,18 +252,8 @@ impl ClusterService for ClusterApi {
         request: Request<pb::SubmitSystemRequest>,
     ) -> Result<Response<pb::SubmitSystemResponse>, Status> {
         let until = crate::service::deadline::of(request.metadata());
-        let statement = request.into_inner().statement;
-        let entry_id = EntryId::of(&statement).as_bytes().to_vec();
-        let outcome = submit::system(&self.backend, statement, until).await?;
-        match outcome {
-            ItemOutcome::Logged(logged) | ItemOutcome::AlreadyLogged(logged) => {
-                Ok(Response::new(pb::SubmitSystemResponse {
-                    index: logged.index,
-                    entry_id,
-                }))
-            }
-            ItemOutcome::Refused(violations) => Err(Failure::violations(violations).into()),
-        }
+        let answer = submit::system(&self.backend, request.into_inner(), until).await?;
+        Ok(Response::new(answer))
     }
 
     async fn add_learner(
@@ -227,6 +261,7 @@ impl ClusterService for ClusterApi {
         request: Request<pb::AddLearnerRequest>,
     ) -> Result<Response<pb::AddLearnerResponse>, Status> {
         let request = request.into_inner();
+        self.admitted(request.node_id).await?;
         let member = Member {
             addr: request.address,
             name: format!("{}/node/{}", self.backend.facts.service_id, request.node_id),
@@ -243,12 +278,27 @@ impl ClusterService for ClusterApi {
         &self,
         request: Request<pb::PromoteRequest>,
     ) -> Result<Response<pb::PromoteResponse>, Status> {
+        self.leading_with(request.get_ref().node_id)?;
         self.backend
             .consensus
             .promote(request.get_ref().node_id)
             .await
             .map_err(|error| change(&error))?;
         Ok(Response::new(pb::PromoteResponse {}))
+    }
+
+    async fn replace(
+        &self,
+        request: Request<pb::ReplaceRequest>,
+    ) -> Result<Response<pb::ReplaceResponse>, Status> {
+        let pb::ReplaceRequest { old_id, new_id } = request.into_inner();
+        self.leading_with(new_id)?;
+        self.backend
+            .consensus
+            .replace(old_id, new_id)
+            .await
+            .map_err(|error| change(&error))?;
+        Ok(Response::new(pb::ReplaceResponse {}))
     }
 
     async fn remove(
@@ -267,6 +317,7 @@ impl ClusterService for ClusterApi {
         &self,
         request: Request<pb::MoveLeaderRequest>,
     ) -> Result<Response<pb::MoveLeaderResponse>, Status> {
+        self.leading_with(request.get_ref().node_id)?;
         self.backend
             .consensus
             .transfer_leader(request.get_ref().node_id)
@@ -281,32 +332,11 @@ impl ClusterService for ClusterApi {
     ) -> Result<Response<pb::SnapshotResponse>, Status> {
         self.backend
             .consensus
-            .trigger_snapshot()
-            .await
+            .shorten_log()
             .map_err(|error| change(&error))?;
         let applied = self.backend.consensus.status().borrow().applied;
         let applied_index = applied.map_or(0, |position| position.index);
         Ok(Response::new(pb::SnapshotResponse { applied_index }))
-    }
-}
-
-/// `ClusterService` of a node in amnesia: its status says why, everything else is refused.
-#[derive(Debug)]
-pub struct AmnesiacApi {
-    alarms: Alarms,
-    facts: Facts,
-}
-
-impl AmnesiacApi {
-    /// Answers with these alarms alone.
-    pub fn new(alarms: Alarms, facts: Facts) -> Self {
-        Self { alarms, facts }
-    }
-
-    fn refuse<T>(&self) -> Result<Response<T>, Status> {
-        let alarm = self.alarms.standing().alarms().into_iter().next();
-        let words = alarm.map(|alarm| alarm.to_string()).unwrap_or_default();
-        Err(Failure::new(Reason::Amnesia, words).into())
     }
 }
 
@@ -317,71 +347,4 @@ fn wire_alarms(alarms: &Alarms) -> Vec<pb::Alarm> {
         detail: alarm.to_string(),
     };
     standing.alarms().iter().map(wire).collect()
-}
-
-#[tonic::async_trait]
-impl ClusterService for AmnesiacApi {
-    async fn init(
-        &self,
-        _request: Request<pb::InitRequest>,
-    ) -> Result<Response<pb::InitResponse>, Status> {
-        self.refuse()
-    }
-
-    async fn status(
-        &self,
-        _request: Request<pb::StatusRequest>,
-    ) -> Result<Response<pb::StatusResponse>, Status> {
-        Ok(Response::new(pb::StatusResponse {
-            cluster_id: self.facts.cluster_id.to_vec(),
-            service_id: self.facts.service_id.clone(),
-            node_id: self.facts.node_id,
-            role: role(Role::Stopped).to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            alarms: wire_alarms(&self.alarms),
-            ..pb::StatusResponse::default()
-        }))
-    }
-
-    async fn submit_system(
-        &self,
-        _request: Request<pb::SubmitSystemRequest>,
-    ) -> Result<Response<pb::SubmitSystemResponse>, Status> {
-        self.refuse()
-    }
-
-    async fn add_learner(
-        &self,
-        _request: Request<pb::AddLearnerRequest>,
-    ) -> Result<Response<pb::AddLearnerResponse>, Status> {
-        self.refuse()
-    }
-
-    async fn promote(
-        &self,
-        _request: Request<pb::PromoteRequest>,
-    ) -> Result<Response<pb::PromoteResponse>, Status> {
-        self.refuse()
-    }
-
-    async fn remove(
-        &self,
-        _request: Request<pb::RemoveRequest>,
-    ) -> Result<Response<pb::RemoveResponse>, Status> {
-        self.refuse()
-    }
-
-    async fn move_leader(
-        &self,
-        _request: Request<pb::MoveLeaderRequest>,
-    ) -> Result<Response<pb::MoveLeaderResponse>, Status> {
-        self.refuse()
-    }
-
-    async fn snapshot(
-        &self,
-        _request: Request<pb::SnapshotRequest>,
-    ) -> Result<Response<pb::SnapshotResponse>, Status> {
-        self.refuse()
-    }
 }

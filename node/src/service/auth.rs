@@ -61,17 +61,21 @@ pub struct Expected<'a> {
     pub now: u64,
 }
 
-/// The reader that the metadata of a call prove.
+/// What the metadata of a call carry as `authorization`.
+pub fn authorization(metadata: &MetadataMap) -> Result<&str, AuthError> {
+    let value = metadata.get("authorization").ok_or(AuthError::Missing)?;
+    value.to_str().map_err(|_not_ascii| AuthError::Missing)
+}
+
+/// The reader that the `authorization` of a call proves.
 ///
 /// `holder` is given the thumbprint and answers for active principals only.
 pub fn reader(
-    metadata: &MetadataMap,
+    authorization: &str,
     expected: Expected<'_>,
     holder: impl FnOnce(&Thumbprint) -> Option<KeyHolder>,
 ) -> Result<Reader, AuthError> {
-    let value = metadata.get("authorization").ok_or(AuthError::Missing)?;
-    let text = value.to_str().map_err(|_not_ascii| AuthError::Missing)?;
-    let (scheme, token) = text.split_once(' ').ok_or(AuthError::Missing)?;
+    let (scheme, token) = authorization.split_once(' ').ok_or(AuthError::Missing)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(AuthError::Missing);
     }
@@ -106,7 +110,7 @@ mod tests {
         }
         let known = key(3).public_key();
         reader(
-            &metadata,
+            super::authorization(&metadata)?,
             Expected {
                 audience: AUDIENCE,
                 now: NOW,

@@ -2,7 +2,7 @@
 
 use crate::clock::Clock;
 use crate::config::EntryVisibility;
-use crate::ledger::alarms::Alarms;
+use crate::ledger::alarms::{Alarms, Standing};
 use crate::ledger::door_memory::DoorMemory;
 use crate::ledger::exchange_client::PeerClients;
 use crate::ledger::exchange_memory::PeerMemories;
@@ -98,14 +98,7 @@ impl Backend {
         if standing.may_serve() {
             return Ok(());
         }
-        let alarm = standing.alarms().into_iter().next();
-        let words = alarm.map(|alarm| alarm.to_string()).unwrap_or_default();
-        let reason = if standing.amnesia.is_some() {
-            Reason::Amnesia
-        } else {
-            Reason::Corrupt
-        };
-        Err(Failure::new(reason, words))
+        Err(barred(&standing))
     }
 
     /// Whether this node leads.
@@ -120,6 +113,11 @@ impl Backend {
 
     /// Who calls, by the registry of this node, which must be fresh.
     pub fn reader(&self, metadata: &MetadataMap) -> Result<Reader, Failure> {
+        self.reader_by(auth::authorization(metadata)?)
+    }
+
+    /// The same for an `authorization` that another node forwarded.
+    pub fn reader_by(&self, authorization: &str) -> Result<Reader, Failure> {
         self.serving()?;
         self.fresh()?;
         let registry = self.ledger.registry();
@@ -127,7 +125,7 @@ impl Backend {
             audience: &self.facts.service_id,
             now: self.clock.unix_seconds(),
         };
-        Ok(auth::reader(metadata, expected, |thumbprint| {
+        Ok(auth::reader(authorization, expected, |thumbprint| {
             let row = registry.key_at(thumbprint, next_index(&registry))?;
             match &row.owner {
                 KeyOwner::Principal(principal) => Some(KeyHolder {
@@ -165,6 +163,20 @@ impl Backend {
             Err(error) => Err(Failure::internal("a read did not end", &error)),
         }
     }
+}
+
+/// The refusal of a node that may answer nobody: its worst alarm, and that one's reason.
+pub fn barred(standing: &Standing) -> Failure {
+    let alarm = standing.alarms().into_iter().next();
+    let words = alarm.map(|alarm| alarm.to_string()).unwrap_or_default();
+    let reason = if standing.amnesia.is_some() {
+        Reason::Amnesia
+    } else if standing.removed.is_some() {
+        Reason::NodeRemoved
+    } else {
+        Reason::Corrupt
+    };
+    Failure::new(reason, words)
 }
 
 /// The index that a statement would get that is logged after everything the registry knows.

@@ -9,9 +9,10 @@ use crate::service::backend::{Backend, ReadFailure};
 use crate::service::evidence::carried_out;
 use crate::service::files::{ChunkStream, not_visible};
 use crate::service::status::Failure;
-use crate::service::{convert, records, submit};
+use crate::service::{convert, forward, records, submit};
 use crate::store::state_db::Rows;
 use aimslog_proto::limits::{BLOB_BYTES_MAX, BLOB_CHUNK_BYTES_MAX};
+use aimslog_proto::pb::raft::v1::{ForwardedBlob, ForwardedCall};
 use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::reason::Reason;
 use bytes::Bytes;
@@ -19,12 +20,41 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout_at};
 use tonic::Streaming;
 
-/// A whole attachment whose digest fits.
+/// A whole attachment of an organisation, whose digest fits.
 #[derive(Debug)]
 pub(super) struct Upload {
     organization: String,
     digest: [u8; 32],
     bytes: Bytes,
+}
+
+impl Upload {
+    /// An attachment whose size and digest are the announced ones, of the reader's organisation.
+    fn checked(reader: &Reader, header: &pb::BlobHeader, bytes: Bytes) -> Result<Self, Failure> {
+        let size = announced(reader, header)?;
+        let digest = convert::digest("header.digest", &header.digest)?;
+        let found: [u8; 32] = Sha256::digest(&bytes).into();
+        if bytes.len() != size || found != digest || bytes.is_empty() {
+            let rule = "size and SHA-256 of the bytes are the announced ones, and there are bytes";
+            return Err(Failure::field(Reason::BlobMismatch, "header.digest", rule));
+        }
+        Ok(Self {
+            organization: reader.organization.clone(),
+            digest,
+            bytes,
+        })
+    }
+}
+
+/// How many bytes are to come, if the reader may store so many there.
+fn announced(reader: &Reader, header: &pb::BlobHeader) -> Result<usize, Failure> {
+    records::own(reader, &header.organization)?;
+    convert::digest("header.digest", &header.digest)?;
+    if header.size > BLOB_BYTES_MAX {
+        let rule = format!("at most {BLOB_BYTES_MAX} bytes");
+        return Err(Failure::field(Reason::BlobTooLarge, "header.size", &rule));
+    }
+    Ok(usize::try_from(header.size).unwrap_or(usize::MAX))
 }
 
 /// Receives an attachment of the reader's organisation.
@@ -40,13 +70,7 @@ pub(super) async fn receive(
             return Err(Failure::field(Reason::InvalidRequest, "header", rule));
         }
     };
-    records::own(reader, &header.organization)?;
-    let digest = convert::digest("header.digest", &header.digest)?;
-    let size = usize::try_from(header.size).unwrap_or(usize::MAX);
-    if header.size > BLOB_BYTES_MAX {
-        let rule = format!("at most {BLOB_BYTES_MAX} bytes");
-        return Err(Failure::field(Reason::BlobTooLarge, "header.size", &rule));
-    }
+    let size = announced(reader, &header)?;
     let mut bytes = Vec::with_capacity(size);
     while let Some(part) = next(&mut parts, until).await? {
         let pb::put_blob_request::Part::Chunk(chunk) = part else {
@@ -63,16 +87,7 @@ pub(super) async fn receive(
         }
         bytes.extend_from_slice(&chunk);
     }
-    let found: [u8; 32] = Sha256::digest(&bytes).into();
-    if bytes.len() != size || found != digest || bytes.is_empty() {
-        let rule = "size and SHA-256 of the bytes are the announced ones, and there are bytes";
-        return Err(Failure::field(Reason::BlobMismatch, "header.digest", rule));
-    }
-    Ok(Upload {
-        organization: reader.organization.clone(),
-        digest,
-        bytes: bytes.into(),
-    })
+    Upload::checked(reader, &header, bytes.into())
 }
 
 async fn next(
@@ -100,12 +115,55 @@ async fn next(
     }
 }
 
-/// Stores an attachment through raft; true where it was stored before.
+/// Stores an attachment on whichever node leads.
+///
+/// The caller's token travels along: the leader judges it itself and takes no node's word for whose
+/// file it is.
 pub(super) async fn store(
     backend: &Backend,
     upload: Upload,
+    token: String,
     until: Instant,
-) -> Result<bool, Failure> {
+) -> Result<pb::PutBlobResponse, Failure> {
+    if backend.leads() {
+        return here(backend, upload, until).await;
+    }
+    let request = ForwardedBlob {
+        authorization: token,
+        organization: upload.organization,
+        digest: upload.digest.to_vec(),
+        content: upload.bytes.into(),
+    };
+    forward::to_leader(backend, ForwardedCall::PutBlob, &request, until).await
+}
+
+/// Stores an attachment that another node received, here, on the leader.
+pub(super) async fn forwarded(
+    backend: &Backend,
+    request: ForwardedBlob,
+    until: Instant,
+) -> Result<pb::PutBlobResponse, Failure> {
+    let reader = backend.reader_by(&request.authorization)?;
+    let header = pb::BlobHeader {
+        organization: request.organization,
+        digest: request.digest,
+        size: request.content.len() as u64,
+    };
+    let upload = Upload::checked(&reader, &header, request.content.into())?;
+    here(backend, upload, until).await
+}
+
+async fn here(
+    backend: &Backend,
+    upload: Upload,
+    until: Instant,
+) -> Result<pb::PutBlobResponse, Failure> {
+    let already_stored = propose(backend, upload, until).await?;
+    Ok(pb::PutBlobResponse { already_stored })
+}
+
+/// Stores an attachment through raft; true where it was stored before.
+async fn propose(backend: &Backend, upload: Upload, until: Instant) -> Result<bool, Failure> {
     let (organization, digest) = (upload.organization.clone(), upload.digest);
     let known = backend
         .read(move |view| {

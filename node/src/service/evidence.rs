@@ -6,7 +6,7 @@ use crate::service::files::{ChunkStream, Fields};
 use crate::service::heads::HeadChoice;
 use crate::service::status::Failure;
 use crate::service::submit::{self, Depth};
-use crate::service::{blobs, convert, deadline, files, records};
+use crate::service::{auth, blobs, convert, deadline, files, records};
 use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::pb::v1::evidence_service_server::EvidenceService;
 use aimslog_proto::reason::Reason;
@@ -137,6 +137,8 @@ impl EvidenceService for EvidenceApi {
         request: Request<pb::ValidateRequest>,
     ) -> Result<Response<pb::ValidateResponse>, Status> {
         self.backend.serving()?;
+        // A node that was cut off would judge by an old registry and old versions.
+        self.backend.fresh()?;
         let submissions = request.into_inner().submissions;
         submit::check_batch(&submissions)?;
         let admitted = submit::admit(&self.backend, submissions, Depth::Foresee).await?;
@@ -205,6 +207,8 @@ impl EvidenceService for EvidenceApi {
         request: Request<Streaming<pb::PutBlobRequest>>,
     ) -> Result<Response<pb::PutBlobResponse>, Status> {
         let reader = self.backend.reader(request.metadata())?;
+        let token = auth::authorization(request.metadata()).map_err(Failure::from)?;
+        let token = token.to_owned();
         let until = deadline::of(request.metadata());
         let _slot = Arc::clone(&self.uploads)
             .try_acquire_owned()
@@ -215,8 +219,8 @@ impl EvidenceService for EvidenceApi {
                 )
             })?;
         let upload = blobs::receive(&reader, request.into_inner(), until).await?;
-        let already_stored = blobs::store(&self.backend, upload, until).await?;
-        Ok(Response::new(pb::PutBlobResponse { already_stored }))
+        let stored = blobs::store(&self.backend, upload, token, until).await?;
+        Ok(Response::new(stored))
     }
 
     async fn get_blob(
@@ -238,7 +242,7 @@ impl EvidenceService for EvidenceApi {
 /// Whether a control command was carried out.
 pub(super) fn carried_out(outcome: Outcome) -> Result<Outcome, Failure> {
     match outcome {
-        Outcome::Refused(violations) => Err(Failure::violations(violations)),
+        Outcome::Refused(violations) => Err(Failure::violations(&violations)),
         other => Ok(other),
     }
 }

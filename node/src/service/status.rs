@@ -21,7 +21,8 @@ const VIOLATIONS_MAX: usize = 32;
 pub struct Failure {
     reason: Reason,
     message: String,
-    violations: Vec<Violation>,
+    /// Field and broken rule, of each violation.
+    fields: Vec<(String, String)>,
     metadata: Vec<(&'static str, String)>,
 }
 
@@ -31,18 +32,22 @@ impl Failure {
         Self {
             reason,
             message: message.into(),
-            violations: Vec::new(),
+            fields: Vec::new(),
             metadata: Vec::new(),
         }
     }
 
     /// A malformed request: one field that breaks a rule.
     pub fn field(reason: Reason, field: &str, rule: &str) -> Self {
-        Self::violations(vec![Violation::new(reason, field, rule)])
+        Self::violations(&[Violation::new(reason, field, rule)])
     }
 
     /// A request that breaks rules; the first one gives the reason.
-    pub fn violations(violations: Vec<Violation>) -> Self {
+    pub fn violations(violations: &[Violation]) -> Self {
+        let fields = violations
+            .iter()
+            .map(|violation| (violation.field.clone(), violation.to_string()))
+            .collect();
         let (reason, message) = match violations.first() {
             Some(first) => (first.reason, first.to_string()),
             None => (Reason::InvalidRequest, "the request was refused".to_owned()),
@@ -50,7 +55,7 @@ impl Failure {
         Self {
             reason,
             message,
-            violations,
+            fields,
             metadata: Vec::new(),
         }
     }
@@ -72,7 +77,16 @@ impl Failure {
             .filter(|info| info.domain == DOMAIN)
             .and_then(|info| Reason::from_text(&info.reason));
         match reason {
-            Some(reason) => Self::new(reason, status.message()),
+            Some(reason) => {
+                let fields = details.bad_request().map(|bad| &bad.field_violations);
+                let fields = fields.into_iter().flatten();
+                Self {
+                    fields: fields
+                        .map(|broken| (broken.field.clone(), broken.description.clone()))
+                        .collect(),
+                    ..Self::new(reason, status.message())
+                }
+            }
             // It may have been done before the answer was lost.
             None => Self::new(
                 Reason::OutcomeUnknown,
@@ -120,10 +134,10 @@ impl From<Failure> for Status {
             .collect();
         details.set_error_info(failure.reason.as_str(), DOMAIN, metadata);
         let fields: Vec<FieldViolation> = failure
-            .violations
-            .iter()
+            .fields
+            .into_iter()
             .take(VIOLATIONS_MAX)
-            .map(|violation| FieldViolation::new(violation.field.clone(), violation.to_string()))
+            .map(|(field, broken)| FieldViolation::new(field, broken))
             .collect();
         if !fields.is_empty() {
             details.set_bad_request(fields);
@@ -204,6 +218,7 @@ pub fn code(reason: Reason) -> Code {
         | R::NotInitialized
         | R::StaleRegistry
         | R::Amnesia
+        | R::NodeRemoved
         | R::ShuttingDown => Code::Unavailable,
         R::OutcomeUnknown => Code::DeadlineExceeded,
         R::Overloaded | R::DiskFull => Code::ResourceExhausted,
@@ -237,12 +252,32 @@ mod tests {
         let violations: Vec<Violation> = (0..100)
             .map(|n| Violation::new(Reason::InvalidField, format!("record.f{n}"), "rule"))
             .collect();
-        let status = Status::from(Failure::violations(violations));
+        let status = Status::from(Failure::violations(&violations));
         assert_eq!(status.code(), Code::InvalidArgument);
         let details = status.get_error_details();
         let fields = &details.bad_request().unwrap().field_violations;
         assert_eq!(fields.len(), VIOLATIONS_MAX);
         assert_eq!(fields[0].field, "record.f0");
+    }
+
+    #[test]
+    fn a_relayed_refusal_keeps_its_fields_and_a_lost_answer_is_an_unknown_outcome() {
+        let violation = Violation::new(Reason::UnknownKey, "header.kid", "a known key").found("x");
+        let told = Status::from(Failure::violations(&[violation]));
+        let relayed = Status::from(Failure::relayed(&told));
+        assert_eq!(relayed.code(), told.code());
+        assert_eq!(relayed.message(), told.message());
+        let fields = |status: &Status| {
+            let details = status.get_error_details();
+            let fields = details.bad_request().unwrap().field_violations.clone();
+            let words = fields
+                .into_iter()
+                .map(|broken| (broken.field, broken.description));
+            words.collect::<Vec<_>>()
+        };
+        assert_eq!(fields(&relayed), fields(&told));
+        let lost = Failure::relayed(&Status::unavailable("connection reset"));
+        assert_eq!(lost.reason(), Reason::OutcomeUnknown);
     }
 
     #[test]

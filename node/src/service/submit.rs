@@ -1,26 +1,24 @@
-//! From a submission to its outcome: door, sequencer, and the way to the leader.
+//! From a submission to its outcome: door and sequencer, here or on the node that leads.
 
 use crate::ledger::apply::ApplyError;
 use crate::ledger::command::Item;
 use crate::ledger::door::{self, DoorView, Submission};
 use crate::ledger::door_memory::DoorMemory;
-use crate::ledger::exchange::{ExchangeError, ForwardTarget};
 use crate::ledger::outcome::ItemOutcome;
 use crate::ledger::sequencer::SubmitError;
-use crate::raft::Status;
 use crate::service::backend::{Backend, Disk, ReadFailure};
-use crate::service::convert;
-use crate::service::status::{Chain, Failure};
+use crate::service::status::Failure;
+use crate::service::{convert, forward};
 use aimslog_proto::limits::{BATCH_BYTES_MAX, BATCH_STATEMENTS_MAX};
+use aimslog_proto::pb::admin::v1 as admin;
+use aimslog_proto::pb::raft::v1::ForwardedCall;
 use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::reason::{Reason, Violation};
+use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::time::UnixMillis;
 use aimslog_proto::tlog::{LeafIndex, TreeSize};
-use bytes::Bytes;
-use futures::future::{BoxFuture, join_all};
-use prost::Message as _;
+use futures::future::join_all;
 use std::sync::Arc;
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 /// What the door said of one submission.
@@ -42,7 +40,7 @@ pub(super) fn failure(error: &SubmitError) -> Failure {
     }
 }
 
-fn outcome_unknown() -> Failure {
+pub(super) fn outcome_unknown() -> Failure {
     failure(&SubmitError::OutcomeUnknown)
 }
 
@@ -73,40 +71,54 @@ pub(super) async fn batch(
     if backend.leads() {
         return here(backend, request, until).await;
     }
-    forward(backend, request, until).await
+    forward::to_leader(backend, ForwardedCall::Submit, &request, until).await
 }
 
-/// Submits one statement without disclosures: a system record.
+/// Submits a system record on whichever node leads.
 pub(super) async fn system(
     backend: &Backend,
-    statement: Vec<u8>,
+    request: admin::SubmitSystemRequest,
     until: Instant,
-) -> Result<ItemOutcome, Failure> {
+) -> Result<admin::SubmitSystemResponse, Failure> {
     backend.serving()?;
-    if !backend.leads() {
-        let leader = backend
-            .leader()
-            .map(|id| id.to_string())
-            .unwrap_or_default();
-        let words = "this node does not lead; ask the leader";
-        return Err(Failure::new(Reason::NotLeader, words).with("leader", leader));
+    if backend.leads() {
+        return system_here(backend, request, until).await;
     }
+    forward::to_leader(backend, ForwardedCall::SubmitSystem, &request, until).await
+}
+
+/// Submits one statement without disclosures here, on the leader.
+pub(super) async fn system_here(
+    backend: &Backend,
+    request: admin::SubmitSystemRequest,
+    until: Instant,
+) -> Result<admin::SubmitSystemResponse, Failure> {
     has_room(backend)?;
+    let entry_id = EntryId::of(&request.statement).as_bytes().to_vec();
     let submission = pb::Submission {
-        statement,
+        statement: request.statement,
         disclosures: Vec::new(),
         digest_only: Vec::new(),
     };
     let mut admitted = admit(backend, vec![submission], Depth::Door).await?;
-    match admitted.pop() {
-        Some(Ok(item)) => propose(backend, item, until).await,
-        Some(Err(violations)) => Ok(ItemOutcome::Refused(violations)),
-        None => Err(Failure::new(Reason::Internal, "the door gave no answer")),
+    let outcome = match admitted.pop() {
+        Some(Ok(item)) => propose(backend, item, until).await?,
+        Some(Err(violations)) => ItemOutcome::Refused(violations),
+        None => return Err(Failure::new(Reason::Internal, "the door gave no answer")),
+    };
+    match outcome {
+        ItemOutcome::Logged(logged) | ItemOutcome::AlreadyLogged(logged) => {
+            Ok(admin::SubmitSystemResponse {
+                index: logged.index,
+                entry_id,
+            })
+        }
+        ItemOutcome::Refused(violations) => Err(Failure::violations(&violations)),
     }
 }
 
 /// Submits a batch here, on the leader.
-async fn here(
+pub(super) async fn here(
     backend: &Backend,
     request: pb::SubmitRequest,
     until: Instant,
@@ -272,87 +284,5 @@ fn broken(error: ApplyError) -> ReadFailure {
     match error {
         ApplyError::State(error) => ReadFailure::State(error),
         other => Failure::internal("a submission cannot be judged", &other).into(),
-    }
-}
-
-/// Hands the batch to the leader; the one hop there is.
-async fn forward(
-    backend: &Backend,
-    request: pb::SubmitRequest,
-    until: Instant,
-) -> Result<pb::SubmitResponse, Failure> {
-    let leader = backend
-        .leader()
-        .ok_or_else(|| Failure::new(Reason::NoQuorum, "no leader is known; try again"))?;
-    let left = until.saturating_duration_since(Instant::now());
-    let bytes = Bytes::from(request.encode_to_vec());
-    let answer = tokio::select! {
-        answer = backend.peers.forward_submit(leader, bytes, left) => {
-            answer.map_err(|error| forwarded(leader, error))?
-        }
-        // A leader that stands still keeps its connections open: waiting for it would cost the
-        // caller the whole deadline. Whether it took the statements is not known.
-        () = deposed(backend.consensus.status(), leader) => return Err(outcome_unknown()),
-    };
-    pb::SubmitResponse::decode(answer)
-        .map_err(|error| Failure::internal("the leader's answer cannot be read", &error))
-}
-
-/// Resolves when another node leads.
-async fn deposed(mut status: watch::Receiver<Status>, leader: u64) {
-    let other = |status: &Status| status.leader.is_some_and(|known| known != leader);
-    if status.wait_for(other).await.is_err() {
-        // The consensus has stopped, and with it everything that could still answer.
-        tracing::debug!(leader, "nobody leads any more");
-    }
-}
-
-/// What a failed forward means: only a refusal says that nothing was done.
-fn forwarded(leader: u64, error: ExchangeError) -> Failure {
-    match error {
-        ExchangeError::Refused { status, .. } => Failure::relayed(&status),
-        ExchangeError::UnknownPeer { .. } | ExchangeError::Dial { .. } => {
-            Failure::new(Reason::NotLeader, "the leader cannot be reached; try again")
-                .with("leader", leader)
-        }
-        other => {
-            tracing::debug!(leader, error = %Chain(&other), "forwarding has no answer");
-            outcome_unknown()
-        }
-    }
-}
-
-/// Takes what other nodes forward.
-#[derive(Debug, Clone)]
-pub struct Forwarded {
-    backend: Backend,
-}
-
-impl Forwarded {
-    /// Takes submissions for this node.
-    pub fn new(backend: Backend) -> Arc<Self> {
-        Arc::new(Self { backend })
-    }
-}
-
-impl ForwardTarget for Forwarded {
-    fn submit(&self, request: Bytes) -> BoxFuture<'_, Result<Bytes, tonic::Status>> {
-        Box::pin(async move {
-            let request = pb::SubmitRequest::decode(request).map_err(|_malformed| {
-                Failure::field(Reason::InvalidRequest, "request", "a SubmitRequest")
-            })?;
-            check_batch(&request.submissions)?;
-            let until = Instant::now() + crate::limits_server::CALL_DEADLINE_DEFAULT;
-            if !self.backend.leads() {
-                // Never a second hop: the caller learns who leads and asks again.
-                return Err(failure(&SubmitError::NotLeader {
-                    leader: self.backend.leader(),
-                })
-                .into());
-            }
-            self.backend.serving()?;
-            let response = here(&self.backend, request, until).await?;
-            Ok(Bytes::from(response.encode_to_vec()))
-        })
     }
 }

@@ -1,6 +1,7 @@
 //! The records of a replacement: node admitted, node removed, policy changed. Signed once, kept, and
 //! sent again as they are: sending the same bytes twice logs them once.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use aimslog_client::admin::Cluster;
 use aimslog_client::trust::replace_file;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::statement::id::StatementId;
-use aimslog_proto::statement::key::SigningKey;
+use aimslog_proto::statement::key::{SigningKey, Thumbprint};
 use aimslog_proto::statement::statement::UnverifiedStatement;
 use aimslog_proto::system::{
     Making, Node, NodeChange, NodeEntry, NodeId, Payload, PolicyChange, PolicyTexts, add_approval,
@@ -149,7 +150,7 @@ impl<'a> Records<'a> {
     fn kept<P: Payload>(&self, file: &str, record: P, now: u64) -> Result<Vec<u8>> {
         let path = self.folder.join(file);
         match fs::read(&path) {
-            Ok(bytes) if still_good(&bytes, &record, now) => return Ok(bytes),
+            Ok(bytes) if self.is_still_good(&bytes, &record, now) => return Ok(bytes),
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| path.display().to_string());
             }
@@ -176,19 +177,24 @@ impl<'a> Records<'a> {
         replace_file(&path, statement.bytes()).with_context(|| path.display().to_string())?;
         Ok(statement.bytes().to_vec())
     }
-}
 
-fn still_good<P: Payload>(bytes: &[u8], record: &P, now: u64) -> bool {
-    let Ok(statement) = UnverifiedStatement::parse(bytes) else {
-        return false;
-    };
-    let lives = statement
-        .header()
-        .expires
-        .is_some_and(|expires| expires.0 > now);
-    let same = P::decode(statement.payload())
-        .is_ok_and(|kept| kept.encode_unapproved() == record.encode_unapproved());
-    lives && same
+    /// Whether a kept record lives, says the same, and has every operator behind it whose key was
+    /// given now: one that was refused for lack of a second operator must not be sent again.
+    fn is_still_good<P: Payload>(&self, bytes: &[u8], record: &P, now: u64) -> bool {
+        let Ok(statement) = UnverifiedStatement::parse(bytes) else {
+            return false;
+        };
+        let header = statement.header();
+        let Ok(kept) = P::decode(statement.payload()) else {
+            return false;
+        };
+        let approved = kept.approvals().iter().map(|approval| approval.operator);
+        let behind: BTreeSet<Thumbprint> = approved.chain([header.key]).collect();
+        let mut keys = self.keys.iter().map(|key| key.public_key().thumbprint());
+        header.expires.is_some_and(|expires| expires.0 > now)
+            && kept.encode_unapproved() == record.encode_unapproved()
+            && keys.all(|key| behind.contains(&key))
+    }
 }
 
 /// Sends a record; `done` is the refusal of one whose content is in force already, if that can be.

@@ -40,7 +40,6 @@ fn cluster(folder: &Path) -> PathBuf {
 fn addition(cluster: &Path, id: u64) -> Addition {
     Addition {
         from: cluster.to_owned(),
-        like: cluster.join("n1"),
         node: "n3=127.0.0.1:7420".parse().unwrap(),
         id,
         replaces: Some(2),
@@ -63,6 +62,13 @@ fn a_node_that_joins_accepts_its_folder_and_peers_its_certificate() {
     let peers: Vec<u64> = config.peers.iter().map(|peer| peer.id).collect();
     assert_eq!(peers, [1], "the node that is replaced is no peer");
     let keys = NodeKeys::load(&config.keys).unwrap();
+    assert!(
+        keys.ledger.is_none(),
+        "the keys of the ledger come from a voter"
+    );
+    let report = crate::check::check(&home.join("aimslogd.toml"), &clock()).unwrap();
+    assert!(report.good, "{}", report.text);
+    assert!(report.text.contains("asks the voters"), "{}", report.text);
     let genesis = std::fs::read(home.join("genesis.cose")).unwrap();
     let own = TlsIdentity {
         cluster: ClusterTag::of(EntryId::of(&genesis).as_bytes()),
@@ -109,6 +115,16 @@ fn a_number_is_never_used_twice_and_nothing_is_written_over() {
         matches!(again, Err(AddError::Write(InitError::Layout(_)))),
         "{again:?}"
     );
+}
+
+#[test]
+fn no_secret_of_another_node_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = cluster(folder.path());
+    for node in ["n1", "n2"] {
+        std::fs::remove_dir_all(cluster.join(node)).unwrap();
+    }
+    add_node(&addition(&cluster, 3), &clock()).unwrap();
 }
 
 #[test]

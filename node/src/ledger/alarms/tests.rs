@@ -27,6 +27,10 @@ fn corrupt() -> Corrupt {
     }
 }
 
+fn removed(index: Option<u64>) -> Removed {
+    Removed { node: 2, index }
+}
+
 #[test]
 fn rights_follow_from_alarms() {
     // (alarm, may vote, lead, campaign, sign, serve)
@@ -42,6 +46,8 @@ fn rights_follow_from_alarms() {
             Some(Alarm::Clock(ClockOff { offset_ms: 2_500 })),
             [true, true, false, true, true],
         ),
+        (Some(Alarm::Removed(removed(Some(31)))), [false; 5]),
+        (Some(Alarm::Keys), [true, false, false, true, true]),
     ];
     for (alarm, expected) in rows {
         let alarms = Alarms::new(Probation::Passed);
@@ -89,12 +95,24 @@ fn first_amnesia_is_kept_and_the_clock_recovers() {
 }
 
 #[test]
+fn a_node_without_keys_leads_once_they_are_here() {
+    let alarms = Alarms::new(Probation::Passed);
+    alarms.raise(&Alarm::Keys);
+    assert_eq!(alarms.standing().participation(), Participation::NoCampaign);
+    alarms.keys_are_here();
+    assert_eq!(alarms.standing(), Standing::good(Probation::Passed));
+}
+
+#[test]
 fn every_alarm_says_what_to_do() {
     let sentences = [
         (Alarm::Amnesia(Amnesia::GuardMissing), "cluster replace"),
         (Alarm::Corrupt(corrupt()), "keep the files"),
         (Alarm::Fork(fork()), "/guard/fork.txt"),
         (Alarm::Clock(ClockOff { offset_ms: -3_000 }), "-3000 ms"),
+        (Alarm::Removed(removed(None)), "stop it"),
+        (Alarm::Removed(removed(Some(31))), "index 31"),
+        (Alarm::Keys, "asks the voters"),
     ];
     for (alarm, hint) in sentences {
         let sentence = alarm.to_string();

@@ -8,6 +8,7 @@ use crate::ledger::guard_record::{GuardedVote, Identity};
 use crate::raft::{Position, Role, Vote};
 use aimslog_proto::time::UnixMillis;
 use aimslog_proto::tlog::{Frontier, TreeHead};
+use bytes::Bytes;
 
 fn at(index: u64) -> Position {
     Position {
@@ -117,6 +118,7 @@ fn answer(remembered: Option<u64>, acknowledged: Option<u64>) -> HelloAnswer {
             ..Memory::default()
         }),
         acknowledged,
+        removal: Bytes::new(),
     }
 }
 

@@ -27,7 +27,7 @@ const GOLDEN: &str = "61696d7370656572\
     0000000000000000\
     0000000000000000\
     0000000000000000\
-    CRC";
+    2e73d5a7";
 
 fn memories() -> Memories {
     let known = Memory {
@@ -47,7 +47,7 @@ fn memories() -> Memories {
 #[test]
 fn the_bytes_are_the_documented_ones() {
     let bytes = encode(OWNER, &memories());
-    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = crate::ledger::apply::hex(&bytes);
     assert_eq!(text, GOLDEN);
     assert_eq!(decode(OWNER, &bytes).unwrap(), memories());
     assert_eq!(

@@ -226,6 +226,11 @@ impl Registry {
         self.nodes.get(&id)
     }
 
+    /// Whether the node was admitted and not removed.
+    pub fn has_node(&self, id: NodeId) -> bool {
+        self.node(id).is_some_and(|row| row.removed_at.is_none())
+    }
+
     /// The policies in force for heads that cover the entry at `index`, and the record that put
     /// them in force.
     pub fn policy_at(&self, index: LeafIndex) -> Option<(LeafIndex, &PolicyTexts)> {
