@@ -34,11 +34,45 @@ pub fn program(name: &str) -> PathBuf {
     program
 }
 
+/// Where a node lives: the name by which the test reaches it, and the command, if any, that starts a
+/// program in its network.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// A name or address of the node.
+    pub host: String,
+    /// A program and its first arguments; the rest is what to start.
+    pub enter: Vec<String>,
+}
+
+impl Place {
+    /// This machine's own loopback.
+    pub fn loopback() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            enter: Vec::new(),
+        }
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut words = self.enter.iter();
+        match words.next() {
+            None => Command::new(program),
+            Some(first) => {
+                let mut command = Command::new(first);
+                command.args(words).arg(program);
+                command
+            }
+        }
+    }
+}
+
 /// One node: its folder, its ports, its process while it runs.
 #[derive(Debug)]
 pub struct Node {
     /// The number in the cluster, from 1.
     pub id: u64,
+    /// Where it lives.
+    pub place: Place,
     /// `<cluster>/n<id>`.
     pub folder: PathBuf,
     /// Port of its peer listener.
@@ -79,18 +113,25 @@ impl Cluster {
     /// Makes the folders of a cluster without starting anything. One operator, so that a test needs
     /// one key; the rule of two has its own test.
     pub fn prepare(count: u16) -> Self {
-        Self::prepare_with_operators(count, 1)
+        Self::prepare_at(vec![Place::loopback(); usize::from(count)], 1)
     }
 
     /// The same with so many operators.
     pub fn prepare_with_operators(count: u16, operators: u16) -> Self {
+        Self::prepare_at(vec![Place::loopback(); usize::from(count)], operators)
+    }
+
+    /// The same, with a node at each of these places.
+    pub fn prepare_at(places: Vec<Place>, operators: u16) -> Self {
         let folder = TempDir::with_prefix("aimslog-test-").unwrap();
-        let ports = free_ports(usize::from(count) * 3);
+        let ports = free_ports(places.len() * 3);
         let nodes: Vec<Node> = ports
             .chunks_exact(3)
             .zip(1_u64..)
-            .map(|(ports, id)| Node {
+            .zip(places)
+            .map(|((ports, id), place)| Node {
                 id,
+                place,
                 folder: folder.path().join(format!("cluster/n{id}")),
                 peer: ports[0],
                 client: ports[1],
@@ -104,8 +145,9 @@ impl Cluster {
         init.arg(folder.path().join("cluster"));
         for node in &nodes {
             let (id, peer, client, admin) = (node.id, node.peer, node.client, node.admin);
+            let host = &node.place.host;
             init.arg("--node")
-                .arg(format!("n{id}=127.0.0.1:{peer}:{client}:{admin}"));
+                .arg(format!("n{id}={host}:{peer}:{client}:{admin}"));
         }
         let made = init.stdout(Stdio::null()).status().unwrap();
         assert!(made.success(), "aimslogd init failed");
@@ -135,6 +177,7 @@ impl Cluster {
         assert!(made.status.success(), "aimslogd add-node failed: {made:?}");
         self.nodes.push(Node {
             id,
+            place: Place::loopback(),
             folder: self.folder().join(format!("n{id}")),
             peer,
             client,
@@ -195,7 +238,9 @@ impl Cluster {
             .append(true)
             .open(node.folder.join("log.txt"));
         let log = log.unwrap();
-        let child = Command::new(program("aimslogd"))
+        let child = node
+            .place
+            .command(&program("aimslogd"))
             .args(["run", "--config"])
             .arg(node.folder.join("aimslogd.toml"))
             .envs(environment.iter().copied())
@@ -332,18 +377,26 @@ impl Cluster {
     /// The client endpoints at these ports.
     pub fn endpoints(&self, ports: impl Iterator<Item = u16>) -> Endpoints {
         Endpoints {
-            addresses: ports.map(|port| format!("127.0.0.1:{port}")).collect(),
+            addresses: ports.map(|port| self.address(port)).collect(),
             ca_pem: fs::read(self.folder().join("public/client-ca.pem")).unwrap(),
             identity_pem: None,
             deadline: Duration::from_secs(20),
         }
     }
 
+    /// `host:port` of a listener; ports are different all over the cluster.
+    fn address(&self, port: u16) -> String {
+        let of_node = |node: &&Node| [node.client, node.admin].contains(&port);
+        let node = self.nodes.iter().find(of_node);
+        let host = node.map_or("127.0.0.1", |node| node.place.host.as_str());
+        format!("{host}:{port}")
+    }
+
     /// The admin service of one node.
     pub fn admin_of(&self, position: usize) -> admin::Cluster {
         let operator = self.folder().join("operator-1");
         let endpoints = Endpoints {
-            addresses: vec![format!("127.0.0.1:{}", self.nodes[position].admin)],
+            addresses: vec![self.address(self.nodes[position].admin)],
             ca_pem: fs::read(operator.join("client-ca.pem")).unwrap(),
             identity_pem: Some((
                 fs::read(operator.join("admin.pem")).unwrap(),

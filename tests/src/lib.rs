@@ -10,9 +10,14 @@
 
 pub mod check;
 pub mod cluster;
+pub mod evil;
+pub mod fake;
 pub mod files;
+pub mod forger;
 pub mod history;
 pub mod load;
+pub mod net;
+pub mod netns;
 pub mod operator;
 pub mod peer;
 pub mod people;

@@ -29,6 +29,14 @@ pub struct Hospital {
 }
 
 impl Hospital {
+    /// An organisation of this id, and the statement that registers it at the cluster.
+    pub fn unregistered(cluster: &Cluster, id: &str) -> (Self, Vec<u8>) {
+        let key = Arc::new(SigningKey::from_seed(&rand::random()));
+        let statement = organization_statement(cluster, id, &key);
+        let id = id.to_owned();
+        (Self { key, id }, statement)
+    }
+
     /// Registers an organisation of this id at the cluster.
     pub async fn register(cluster: &Cluster, id: &str) -> Self {
         let leader = cluster.leader().await;
@@ -37,15 +45,11 @@ impl Hospital {
 
     /// The same by asking one node, which need not lead.
     pub async fn register_at(cluster: &Cluster, id: &str, position: usize) -> Self {
-        let key = Arc::new(SigningKey::from_seed(&rand::random()));
-        let statement = organization_statement(cluster, id, &key);
+        let (hospital, statement) = Self::unregistered(cluster, id);
         if let Err(error) = cluster.admin_of(position).submit_system(&statement).await {
             panic!("the organisation is refused: {error}\n{}", cluster.logs());
         }
-        Self {
-            key,
-            id: id.to_owned(),
-        }
+        hospital
     }
 
     /// The key as readers need it.

@@ -96,6 +96,10 @@ fn dependencies_point_one_way() {
     );
     let node = built_from("aimslog-node", &[]);
     assert_none(&node, &["aimslog-client", "aimslog-cli"], "the node");
+    // The evil node is made of tests alone.
+    for (name, packages) in [("client", client), ("command line", cli), ("node", node)] {
+        assert_none(&packages, &["aimslog-tests"], name);
+    }
 }
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -1,0 +1,422 @@
+//! Goal: a client believes nobody who cannot prove it. Whoever holds some of the keys, or all of them
+//! after the client has seen a head, is refused, each with its own reason.
+//!
+//! Method: a log service that lies (`aimslog_tests::fake`) under the certificate of a node, to the real
+//! client; files that lie, to the built program. The keys are those that `aimslogd init` made.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of a test end it where something they need is missing"
+)]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use aimslog_client::trust::{HeadMemory, SignedHead};
+use aimslog_client::{
+    ClientError, EntryKey, EvidenceRequest, FinishedStatement, Ledger, ProvenInclusion,
+};
+use aimslog_proto::statement::evidence::{
+    EvidenceFile, FileEntry, FileHead, FileRecord, Held, Shown,
+};
+use aimslog_proto::statement::key::SigningKey as StatementKey;
+use aimslog_proto::statement::receipt::HeadReceipt;
+use aimslog_proto::time::UnixSeconds;
+use aimslog_proto::tlog::{
+    InclusionPlan, LeafHash, LeafIndex, NoteSignature, Origin, TreeHead, VerifierKey,
+};
+use aimslog_tests::cluster::{Cluster, ORIGIN, program};
+use aimslog_tests::fake::{FakeLedger, Sign, Story, head_of};
+use aimslog_tests::forger::{Forger, cosign, node_name};
+use aimslog_tests::people::Hospital;
+use ed25519_dalek::SigningKey;
+use tempfile::TempDir;
+
+/// A quorum of the policy.
+const QUORUM: [u64; 2] = [1, 2];
+
+/// A log that nobody runs: genesis, receipt key, an organisation and three records.
+struct World {
+    cluster: Cluster,
+    forger: Forger,
+    entries: Vec<Vec<u8>>,
+    /// The last entry, with its disclosures.
+    record: FinishedStatement,
+    /// A valid record that was never logged.
+    unlogged: FinishedStatement,
+    folder: TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let cluster = Cluster::prepare(3);
+        let first = &cluster.nodes[0].folder;
+        let read = |name: &str| fs::read(first.join(name)).unwrap();
+        let (hospital, organization) = Hospital::unregistered(&cluster, "hospital");
+        let mut entries = vec![read("genesis.cose"), read("keys.cose"), organization];
+        let mut records = hospital.decisions(0..4);
+        let unlogged = records.pop().unwrap();
+        entries.extend(records.iter().map(|record| record.statement.clone()));
+        Self {
+            forger: Forger::of(&cluster),
+            entries,
+            record: records.pop().unwrap(),
+            unlogged,
+            cluster,
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// The same log with another record at the end, or somewhere else.
+    fn with_other_entry(&self, index: usize) -> Vec<Vec<u8>> {
+        let mut entries = self.entries.clone();
+        entries[index].clone_from(&self.unlogged.statement);
+        entries
+    }
+
+    fn signed_by(&self, nodes: &'static [u64]) -> Sign {
+        let forger = self.forger.clone();
+        Arc::new(move |head| forger.note(head, nodes).to_string())
+    }
+
+    fn honest(&self) -> Story {
+        Story::of(&self.entries, self.signed_by(&QUORUM))
+    }
+
+    fn memory(&self) -> PathBuf {
+        self.folder.path().join("head")
+    }
+
+    /// A client that has seen the honest head.
+    async fn client(&self, fake: &FakeLedger) -> Ledger {
+        fake.tell(self.honest());
+        let ledger = self.ledger(fake);
+        let head = ledger.checkpoint().await.unwrap();
+        assert_eq!(*head.head(), head_of(&self.entries));
+        ledger
+    }
+
+    fn ledger(&self, fake: &FakeLedger) -> Ledger {
+        let endpoints = self.cluster.endpoints([fake.port].into_iter());
+        let policy = self.cluster.policy();
+        let memory = HeadMemory::open(&self.memory(), &policy).unwrap();
+        Ledger::new(&endpoints, policy, memory).unwrap()
+    }
+
+    /// The evidence file of the last entry, whose head has this receipt.
+    fn evidence(&self, receipt: HeadReceipt, shown: &FinishedStatement) -> Vec<u8> {
+        let head = head_of(&self.entries);
+        let last = self.entries.len() - 1;
+        let held = Held {
+            index: LeafIndex(last as u64),
+            statement: &shown.statement,
+            disclosures: &shown.disclosures,
+            registered_at: None,
+            register_number: None,
+        };
+        let others = (0..)
+            .map(LeafIndex)
+            .zip(self.entries[..last].iter().cloned());
+        // System records lead to the signer; the other records show no field.
+        let (chain, rest): (Vec<_>, Vec<_>) = others.partition(|(index, _)| index.0 < 3);
+        let unshown = rest.iter().map(|(index, statement)| Held::<Vec<u8>> {
+            index: *index,
+            statement,
+            disclosures: &[],
+            registered_at: None,
+            register_number: None,
+        });
+        let mut records: Vec<_> = unshown
+            .map(|held| FileRecord::show(&held, Shown::All).unwrap())
+            .collect();
+        records.push(FileRecord::show(&held, Shown::All).unwrap());
+        let file = EvidenceFile {
+            origin: Origin::new(ORIGIN).unwrap(),
+            head: FileHead {
+                checkpoint: self.forger.note(head, &QUORUM).to_string(),
+                receipt,
+            },
+            records,
+            chain: chain
+                .into_iter()
+                .map(|(index, statement)| FileEntry { index, statement })
+                .collect(),
+            // All leaves are in the file.
+            proof: Vec::new(),
+            heads: Vec::new(),
+            policy_steps: Vec::new(),
+        };
+        file.print().unwrap().into_bytes()
+    }
+}
+
+/// A head's receipt by this key.
+fn receipt(key: &SigningKey, head: &TreeHead) -> HeadReceipt {
+    let key = StatementKey::from_seed(&key.to_bytes());
+    let origin = Origin::new(ORIGIN).unwrap();
+    let now = UnixSeconds(aimslog_client::clock::unix_seconds());
+    HeadReceipt::sign(&key, &origin, &head.root, now).unwrap()
+}
+
+fn unverified<T: std::fmt::Debug>(answer: Result<T, ClientError>, name: &str) -> String {
+    match answer {
+        Err(ClientError::Unverified { why, .. }) => why,
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_head_without_a_quorum_of_the_policy_is_refused() {
+    let world = World::new();
+    let fake = FakeLedger::start(&world.cluster, world.honest()).await;
+    let foreign = SigningKey::from_bytes(&rand::random());
+    let (forger, key) = (world.forger.clone(), foreign.clone());
+    let foreign_cosigner: Sign = Arc::new(move |head| {
+        let mut note = forger.note(head, &[1]);
+        note.add(cosign(note.text(), 2, &key)).unwrap();
+        note.to_string()
+    });
+    let forger = world.forger.clone();
+    // Under the name and the key id of a node of the policy, with a signature that is not its own.
+    let wrong_cosignature: Sign = Arc::new(move |head| {
+        let mut note = forger.note(head, &[1]);
+        let own = VerifierKey::cosignature_v1(node_name(2), &forger.cosigners[&2].verifying_key());
+        let false_blob = cosign(note.text(), 2, &foreign).signature().to_vec();
+        note.add(NoteSignature::new(node_name(2), own.id(), false_blob).unwrap())
+            .unwrap();
+        note.to_string()
+    });
+    let mut forger = world.forger.clone();
+    forger.log = SigningKey::from_bytes(&rand::random());
+    let without_log: Sign = Arc::new(move |head| forger.note(head, &QUORUM).to_string());
+    let table: [(&str, Sign, &str); 5] = [
+        ("the log key alone", world.signed_by(&[]), "no quorum: []"),
+        ("log key and a node", world.signed_by(&[3]), "/node/3"),
+        ("a foreign cosigner", foreign_cosigner, "/node/1"),
+        (
+            "a cosignature by another key",
+            wrong_cosignature,
+            "a cosignature is wrong",
+        ),
+        (
+            "nodes without the log",
+            without_log,
+            "the log has not signed",
+        ),
+    ];
+    for (name, sign, expected) in table {
+        fake.tell(Story::of(&world.entries, sign));
+        let why = unverified(world.ledger(&fake).checkpoint().await, name);
+        assert!(why.contains(expected), "{name}: {why}");
+        assert!(!world.memory().exists(), "{name}: the client remembers it");
+    }
+    fake.tell(world.honest());
+    world.ledger(&fake).checkpoint().await.unwrap();
+}
+
+/// A quorum that colludes is not prevented; whoever kept a head has the proof.
+#[tokio::test]
+async fn a_forked_tree_is_an_alarm_with_both_heads_as_proof() {
+    let world = World::new();
+    let fake = FakeLedger::start(&world.cluster, world.honest()).await;
+    let last = world.entries.len() - 1;
+    let sign = world.signed_by(&[2, 3]);
+    let same_size = Story::of(&world.with_other_entry(last), Arc::clone(&sign));
+    let mut larger = world.with_other_entry(last - 1);
+    larger.push(b"one more".to_vec());
+    let larger = Story::of(&larger, Arc::clone(&sign));
+    let smaller = Story {
+        size: last as u64,
+        ..Story::of(&world.with_other_entry(last - 1), sign)
+    };
+    for (name, story) in [
+        ("same size", same_size),
+        ("larger", larger),
+        ("smaller", smaller),
+    ] {
+        let ledger = world.client(&fake).await;
+        let remembered = fs::read_to_string(world.memory()).unwrap();
+        let shown = story.head(story.size);
+        fake.tell(story);
+        let Err(ClientError::Fork(fork)) = ledger.checkpoint().await else {
+            panic!("{name}: no alarm");
+        };
+        assert_eq!(
+            (fork.remembered, fork.shown),
+            (head_of(&world.entries), shown),
+            "{name}"
+        );
+        let proof = fs::read_to_string(fork.kept.clone().unwrap()).unwrap();
+        let second = proof.strip_prefix(&format!("{remembered}\n")).unwrap();
+        let policy = world.cluster.policy();
+        assert_eq!(
+            *SignedHead::check(second, &policy).unwrap().head(),
+            shown,
+            "{name}"
+        );
+        let now = fs::read_to_string(world.memory()).unwrap();
+        assert_eq!(now, remembered, "{name}: the memory was changed");
+    }
+}
+
+#[tokio::test]
+async fn a_truncated_tree_never_takes_the_place_of_a_larger_head() {
+    let world = World::new();
+    let fake = FakeLedger::start(&world.cluster, world.honest()).await;
+    let ledger = world.client(&fake).await;
+    let remembered = fs::read_to_string(world.memory()).unwrap();
+    fake.tell(Story {
+        size: world.entries.len() as u64 - 1,
+        ..world.honest()
+    });
+    // A prefix of what is known: this node is behind, and nothing is forgotten.
+    let head = ledger.checkpoint().await.unwrap();
+    assert_eq!(*head.head(), head_of(&world.entries));
+    assert_eq!(fs::read_to_string(world.memory()).unwrap(), remembered);
+}
+
+#[tokio::test]
+async fn what_is_not_logged_is_not_proven() {
+    let world = World::new();
+    let fake = FakeLedger::start(&world.cluster, world.honest()).await;
+    let ledger = world.client(&fake).await;
+    let head = head_of(&world.entries);
+    let good = receipt(&world.forger.receipt, &head);
+    let older = head_of(&world.entries[..4]);
+    let foreign = SigningKey::from_bytes(&rand::random());
+    let request = EvidenceRequest {
+        entries: vec![world.unlogged.entry_id()],
+        ..EvidenceRequest::default()
+    };
+    let table = [
+        (
+            "not logged",
+            world.evidence(good.clone(), &world.unlogged),
+            "do not lead to the root",
+        ),
+        (
+            "receipt of another head",
+            world.evidence(receipt(&world.forger.receipt, &older), &world.record),
+            "signature",
+        ),
+        (
+            "foreign receipt key",
+            world.evidence(receipt(&foreign, &head), &world.record),
+            "the chain does not name the receipt key",
+        ),
+    ];
+    for (name, evidence, expected) in table {
+        let story = Story {
+            evidence,
+            ..world.honest()
+        };
+        fake.tell(story);
+        let why = unverified(ledger.evidence(&request).await, name);
+        assert!(why.contains(expected), "{name}: {why}");
+    }
+    let evidence = world.evidence(good, &world.record);
+    fake.tell(Story {
+        evidence,
+        ..world.honest()
+    });
+    ledger.evidence(&request).await.unwrap();
+    let instead: Result<ProvenInclusion, _> = ledger
+        .inclusion(EntryKey::Id(world.unlogged.entry_id()))
+        .await;
+    let why = unverified(instead, "another entry");
+    assert!(why.contains("does not hash to the id"), "{why}");
+}
+
+/// Writes what a forger could hand to an auditor, and some that is true, into the folder of `world`.
+fn write_files(world: &World) {
+    let head = head_of(&world.entries);
+    let older = head_of(&world.entries[..5]);
+    let assembled = |entries: &[Vec<u8>], index: u64| {
+        let head = head_of(entries);
+        let plan = InclusionPlan::new(LeafIndex(index), head.size).unwrap();
+        let story = Story::of(entries, world.signed_by(&[]));
+        let proof = plan.build(&story.read(plan.nodes())).unwrap();
+        let leaf = LeafHash::of(&entries[usize::try_from(index).unwrap()]);
+        proof.verify(leaf, &head).unwrap();
+        receipt(&world.forger.receipt, &head).assemble(&proof)
+    };
+    let forked = world.with_other_entry(5);
+    let note = |head, nodes: &[u64]| world.forger.note(head, nodes).to_string().into_bytes();
+    let good = receipt(&world.forger.receipt, &head);
+    let files = [
+        ("logged.cose", world.record.statement.clone()),
+        ("unlogged.cose", world.unlogged.statement.clone()),
+        ("receipt", assembled(&world.entries, 5)),
+        ("forged.receipt", assembled(&forked, 5)),
+        ("head", note(head, &QUORUM)),
+        ("older.head", note(older, &QUORUM)),
+        ("log-key.head", note(head, &[])),
+        ("one-node.head", note(head, &[2])),
+        ("forked.head", note(head_of(&forked), &[2, 3])),
+        (
+            "good.evidence.json",
+            world.evidence(good.clone(), &world.record),
+        ),
+        (
+            "unlogged.evidence.json",
+            world.evidence(good, &world.unlogged),
+        ),
+    ];
+    for (name, bytes) in files {
+        fs::write(world.folder.path().join(name), bytes).unwrap();
+    }
+}
+
+/// On files, with the program that an auditor has.
+#[test]
+fn the_program_refuses_forged_files() {
+    let world = World::new();
+    let folder = world.folder.path();
+    write_files(&world);
+    let under = |receipt, entry, head| vec![receipt, "--entry", entry, "--checkpoint", head];
+    let table = [
+        (vec!["good.evidence.json"], 0, "VERIFIED"),
+        (under("receipt", "logged.cose", "head"), 0, "VERIFIED"),
+        (
+            under("receipt", "unlogged.cose", "head"),
+            1,
+            "the receipt leads to",
+        ),
+        (
+            under("receipt", "logged.cose", "older.head"),
+            1,
+            "the receipt leads to",
+        ),
+        (
+            under("forged.receipt", "unlogged.cose", "head"),
+            1,
+            "the receipt leads to",
+        ),
+        (vec!["unlogged.evidence.json"], 1, "do not lead to the root"),
+        (vec!["log-key.head"], 1, "no quorum: []"),
+        (vec!["one-node.head"], 1, "/node/2"),
+        (
+            vec!["forked.head", "--since", "head"],
+            1,
+            "the log has shown two histories",
+        ),
+        (vec!["head", "--since", "head"], 0, "VERIFIED"),
+    ];
+    for (words, code, expected) in table {
+        let mut command = Command::new(program("aimslog"));
+        command
+            .current_dir(folder)
+            .env_clear()
+            .arg("verify")
+            .args(&words);
+        command
+            .arg("--policy")
+            .arg(world.cluster.folder().join("public/policy.txt"));
+        let answer = command.output().unwrap();
+        let said = String::from_utf8_lossy(&answer.stdout);
+        assert_eq!(answer.status.code(), Some(code), "{words:?}: {said}");
+        assert!(said.contains(expected), "{words:?}: {said}");
+    }
+}
