@@ -36,17 +36,14 @@ struct Window {
 /// requests are answered.
 pub(super) async fn open<S>(
     peer: &Peer,
-    mut input: S,
+    input: S,
 ) -> Result<impl Stream<Item = Answer> + Send + use<S>, PeerError>
 where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
 {
     let idle = peer.append_idle;
     let window = Window::new();
-    // openraft waits out its backoff where the next request is asked for. Asking before the call is
-    // opened keeps a peer that refuses connections from being called thousands of times a second.
-    let first = input.next().await;
-    let input = stream::iter(first).chain(input);
+    let input = begun(input).await;
     let requests = requests(peer.route, window.clone(), input);
     let mut client = peer.client()?;
     let answers = super::call("append", idle, client.append_entries(requests)).await?;
@@ -61,6 +58,18 @@ where
         let goes_on = matches!(answer, Ok(Ok(_)));
         Some((answer, goes_on.then_some(state)))
     }))
+}
+
+/// The same stream, once its first item is there.
+///
+/// openraft waits out its backoff where the next request is asked for. Asking before the call is
+/// opened keeps a peer that refuses connections from being called thousands of times a second. The
+/// stream may end here, when the leader steps down; openraft's streams panic when they are polled
+/// again after that, hence the fuse.
+async fn begun<S: Stream + Unpin>(input: S) -> impl Stream<Item = S::Item> + use<S> {
+    let mut input = input.fuse();
+    let first = input.next().await;
+    stream::iter(first).chain(input)
 }
 
 /// Sends one request and waits for its answer.
@@ -166,5 +175,21 @@ impl Window {
         self.lock()
             .front()
             .is_some_and(|sent| sent.elapsed() >= idle)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_is_not_asked_again_after_its_end() {
+        for length in 0..3 {
+            let input = stream::unfold(0, move |next| async move {
+                (next < length).then_some((next, next + 1))
+            });
+            let items: Vec<i32> = begun(Box::pin(input)).await.collect().await;
+            assert_eq!(items, (0..length).collect::<Vec<_>>());
+        }
     }
 }
