@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aimslog_client::trust::{HeadMemory, replace_file};
+use aimslog_client::file::replace_private_file;
+use aimslog_client::trust::HeadMemory;
 use aimslog_client::{Endpoints, Ledger};
 use aimslog_proto::statement::key::SigningKey;
 use aimslog_proto::tlog::Policy;
@@ -109,7 +110,7 @@ impl Config {
     pub(crate) fn save(&self, home: &Path) -> Result<()> {
         let path = home.join("config.toml");
         let text = toml::to_string(self)?;
-        replace_file(&path, text.as_bytes()).with_context(|| path.display().to_string())
+        replace_private_file(&path, text.as_bytes()).with_context(|| path.display().to_string())
     }
 }
 

@@ -9,7 +9,7 @@ use std::io;
 use std::path::PathBuf;
 
 use aimslog_client::FinishedStatement;
-use aimslog_client::trust::replace_file;
+use aimslog_client::file::replace_private_file;
 use aimslog_proto::statement::id::StatementId;
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
@@ -125,7 +125,8 @@ impl Outbox {
     fn write(&self, id: StatementId, text: &Text) -> Result<()> {
         let path = self.path(id);
         make_private(&self.folder)?;
-        replace_file(&path, &serde_json::to_vec(text)?).with_context(|| path.display().to_string())
+        replace_private_file(&path, &serde_json::to_vec(text)?)
+            .with_context(|| path.display().to_string())
     }
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use aimslog_client::FinishedStatement;
-use aimslog_client::trust::replace_file;
+use aimslog_client::file::replace_private_file;
 use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::statement::evidence::{EvidenceFile, FileRecord, Held, Shown};
 use aimslog_proto::statement::id::EntryId;
@@ -57,7 +57,7 @@ impl SealedFields {
                 .collect::<Result<_, _>>()?,
         };
         make_private(&self.folder)?;
-        replace_file(&path, &serde_json::to_vec_pretty(&text)?)
+        replace_private_file(&path, &serde_json::to_vec_pretty(&text)?)
             .with_context(|| path.display().to_string())
     }
 

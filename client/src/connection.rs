@@ -60,6 +60,11 @@ impl Connection {
         })
     }
 
+    /// How many there are.
+    pub(crate) fn endpoints(&self) -> usize {
+        self.channels.len()
+    }
+
     /// How long a call may take in all.
     pub(crate) fn deadline(&self) -> Duration {
         self.deadline
@@ -73,20 +78,36 @@ impl Connection {
         F: Fn(Channel) -> Fut,
         Fut: Future<Output = Result<T, Status>>,
     {
+        self.call_except(&[], attempt).await
+    }
+
+    /// The same without these endpoints, whose answers were of no use.
+    pub(crate) async fn call_except<T, F, Fut>(
+        &self,
+        except: &[String],
+        attempt: F,
+    ) -> Result<(String, T), ClientError>
+    where
+        F: Fn(Channel) -> Fut,
+        Fut: Future<Output = Result<T, Status>>,
+    {
         let until = Instant::now() + self.deadline;
         let mut backoff = BACKOFF_MIN;
         let mut may_have_arrived = false;
         let mut last = String::from("no attempt was made");
-        let first = self.preferred.load(Ordering::Relaxed);
-        for round in 0.. {
-            let position = (first + round) % self.channels.len();
-            let Some((address, channel)) = self.channels.get(position) else {
-                break;
-            };
+        let first = self.preferred.load(Ordering::Relaxed) % self.channels.len();
+        let positions = self.channels.iter().enumerate();
+        let round: Vec<_> = positions
+            .clone()
+            .skip(first)
+            .chain(positions.take(first))
+            .filter(|(_, (address, _))| !except.contains(address))
+            .collect();
+        for (attempts, (position, (address, channel))) in round.iter().cycle().enumerate() {
             let limit = until.min(Instant::now() + ATTEMPT_MAX);
             let pause = match timeout_at(limit, attempt(channel.clone())).await {
                 Ok(Ok(answer)) => {
-                    self.preferred.store(position, Ordering::Relaxed);
+                    self.preferred.store(*position, Ordering::Relaxed);
                     return Ok((address.clone(), answer));
                 }
                 Ok(Err(status)) => {
@@ -106,7 +127,7 @@ impl Connection {
                     None
                 }
             };
-            let whole_round = (round + 1) % self.channels.len() == 0;
+            let whole_round = (attempts + 1) % round.len() == 0;
             let wait = pause.unwrap_or(if whole_round { backoff } else { Duration::ZERO });
             if whole_round {
                 backoff = (backoff * 2).min(BACKOFF_MAX);

@@ -1,7 +1,7 @@
 //! Reading from a ledger: every answer is checked against the policy before it is handed on.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aimslog_proto::pb::v1;
@@ -9,7 +9,7 @@ use aimslog_proto::pb::v1::evidence_service_client::EvidenceServiceClient;
 use aimslog_proto::pb::v1::log_service_client::LogServiceClient;
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::statement::key::Signer;
-use aimslog_proto::tlog::{ConsistencyProof, LeafIndex, Policy, TreeSize};
+use aimslog_proto::tlog::{LeafIndex, Policy, TreeSize};
 use aimslog_proto::{limits, token};
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
@@ -18,8 +18,8 @@ use tonic::{Request, Status};
 use crate::clock;
 use crate::connection::{Connection, Endpoints};
 use crate::convert::{self, EntryRef};
-use crate::error::{ClientError, Fork};
-use crate::trust::{HeadMemory, Relation, SignedHead, chain, relate};
+use crate::error::ClientError;
+use crate::trust::{HeadMemory, SignedHead, chain};
 
 /// Largest answer that is read, in bytes: a page of records.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -136,10 +136,22 @@ impl Ledger {
         F: Fn(LogServiceClient<Channel>) -> Fut,
         Fut: Future<Output = Result<T, Status>>,
     {
+        self.log_except(&[], call).await
+    }
+
+    pub(crate) async fn log_except<T, F, Fut>(
+        &self,
+        except: &[String],
+        call: F,
+    ) -> Result<(String, T), ClientError>
+    where
+        F: Fn(LogServiceClient<Channel>) -> Fut,
+        Fut: Future<Output = Result<T, Status>>,
+    {
         let call = |channel| {
             call(LogServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX))
         };
-        self.connection.call(call).await
+        self.connection.call_except(except, call).await
     }
 
     pub(crate) async fn evidence_service<T, F, Fut>(
@@ -215,93 +227,6 @@ impl Ledger {
         })
     }
 
-    /// Relates a head to the remembered one and remembers the newer. Returns the newer.
-    pub(crate) async fn learn(
-        &self,
-        endpoint: &str,
-        head: SignedHead,
-    ) -> Result<SignedHead, ClientError> {
-        let remembered = self
-            .memory
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .newest()
-            .cloned();
-        let Some(remembered) = remembered else {
-            self.remember(head.clone())?;
-            return Ok(head);
-        };
-        let (old, new) = (remembered.head().size, head.head().size);
-        let proof = if old == new {
-            None
-        } else {
-            let (_, proof) = self
-                .unverified_consistency(old.min(new), old.max(new))
-                .await?;
-            Some(proof)
-        };
-        let relation =
-            relate(remembered.head(), head.head(), proof.as_ref()).map_err(|needed| {
-                ClientError::Unverified {
-                    endpoint: endpoint.to_owned(),
-                    why: needed.to_string(),
-                }
-            })?;
-        match relation {
-            Relation::First | Relation::Extends => {
-                self.remember(head.clone())?;
-                Ok(head)
-            }
-            Relation::Same | Relation::Stale => Ok(remembered),
-            Relation::Fork => {
-                let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-                let kept = memory.keep_fork(&head)?;
-                Err(Box::new(Fork {
-                    endpoint: endpoint.to_owned(),
-                    remembered: *remembered.head(),
-                    shown: *head.head(),
-                    kept,
-                })
-                .into())
-            }
-        }
-    }
-
-    fn remember(&self, head: SignedHead) -> Result<(), ClientError> {
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        // Another call may have remembered a newer one meanwhile: the memory never goes back.
-        if memory
-            .newest()
-            .is_some_and(|newest| newest.head().size >= head.head().size)
-        {
-            return Ok(());
-        }
-        memory.remember(head)
-    }
-
-    pub(crate) async fn unverified_consistency(
-        &self,
-        old: TreeSize,
-        new: TreeSize,
-    ) -> Result<(SignedHead, ConsistencyProof), ClientError> {
-        let message = v1::GetConsistencyProofRequest {
-            old_size: old.0,
-            new_size: new.0,
-        };
-        let (endpoint, answer) = self
-            .log(async |mut client| {
-                Ok(client
-                    .get_consistency_proof(self.request(message)?)
-                    .await?
-                    .into_inner())
-            })
-            .await?;
-        Ok((
-            self.check_head(&endpoint, answer.head)?,
-            convert::consistency(answer.proof)?,
-        ))
-    }
-
     /// One record of the reader's organisation.
     pub async fn record(&self, key: EntryKey) -> Result<ListedRecord, ClientError> {
         let asked = match key {
@@ -353,6 +278,15 @@ impl Ledger {
         let records = records.collect::<Result<_, _>>()?;
         let next = Some(answer.next_page_token).filter(|token| !token.is_empty());
         Ok(RecordPage { records, next })
+    }
+
+    pub(crate) fn memory(&self) -> MutexGuard<'_, HeadMemory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many nodes there are to ask.
+    pub(crate) fn endpoints(&self) -> usize {
+        self.connection.endpoints()
     }
 
     /// How long a call may take in all.

@@ -13,10 +13,13 @@ pub mod clock;
 #[cfg(feature = "transport")]
 mod connection;
 #[cfg(feature = "transport")]
+mod continuity;
+#[cfg(feature = "transport")]
 mod convert;
 pub mod error;
 #[cfg(feature = "transport")]
 mod evidence;
+pub mod file;
 mod finished;
 #[cfg(feature = "transport")]
 mod ledger;

@@ -3,13 +3,11 @@
 use aimslog_proto::pb::v1;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::statement::id::EntryId;
-use aimslog_proto::tlog::{
-    ConsistencyProof, Hash, InclusionProof, LeafHash, LeafIndex, TreeHead, TreeSize,
-};
+use aimslog_proto::tlog::{ConsistencyProof, Hash, InclusionProof, LeafHash, LeafIndex, TreeSize};
 use tokio::time::Instant;
 
 use crate::convert;
-use crate::error::{ClientError, Fork};
+use crate::error::ClientError;
 use crate::ledger::{EntryKey, Ledger};
 use crate::trust::{SignedHead, chain};
 
@@ -55,17 +53,16 @@ impl Ledger {
         self.consistency_between(old, newest.head().size).await
     }
 
-    /// The consistency proof from an older head to the head of `size`, verified, and that head. A
-    /// proof that leads elsewhere is a [`ClientError::Fork`]: both heads are signed.
+    /// The consistency proof from an older head to the head of `size`, verified, and that head. Two
+    /// heads that no node can prove to be of one history are a [`ClientError::Fork`].
     pub async fn consistency_between(
         &self,
         old: &SignedHead,
         size: TreeSize,
     ) -> Result<(SignedHead, ConsistencyProof), ClientError> {
-        let (head, proof) = self.unverified_consistency(old.head().size, size).await?;
-        proof
-            .verify(old.head(), head.head())
-            .map_err(|error| broken_history(&error, [old.head(), head.head()]))?;
+        let (endpoint, answer) = self.ask_consistency((old.head().size, size), &[]).await?;
+        let head = self.check_head(&endpoint, answer.head)?;
+        let proof = self.continuation(old, &head).await?;
         Ok((head, proof))
     }
 
@@ -220,24 +217,4 @@ impl Ledger {
             .await?;
         Ok((answer.receipt, self.check_head(&endpoint, answer.head)?))
     }
-}
-
-/// Two signed heads that a well-formed proof does not connect are two histories.
-fn broken_history(
-    error: &aimslog_proto::tlog::consistency::ConsistencyError,
-    [remembered, shown]: [&TreeHead; 2],
-) -> ClientError {
-    use aimslog_proto::tlog::consistency::ConsistencyError;
-    let endpoint = "the ledger".to_owned();
-    if matches!(error, ConsistencyError::OtherSizes { .. }) {
-        let why = chain(error);
-        return ClientError::Unverified { endpoint, why };
-    }
-    Box::new(Fork {
-        endpoint,
-        remembered: *remembered,
-        shown: *shown,
-        kept: None,
-    })
-    .into()
 }

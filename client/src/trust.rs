@@ -1,17 +1,19 @@
 //! The heads that a client remembers: what turns "the log says" into "the log always said".
 //!
 //! A new head either *extends* the remembered one (and is remembered instead), is *stale* (smaller
-//! and consistent: ask another node), or is a *fork*: the two cannot both be of one history, which
-//! is an alarm and never a matter of trying again.
+//! and consistent: the remembered one is the better answer), or is a *fork*: the two cannot both be
+//! of one history, which is an alarm and never a matter of trying again. Who finds out which of them
+//! it is, is `continuity`.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use aimslog_proto::tlog::consistency::ConsistencyError;
 use aimslog_proto::tlog::{ConsistencyProof, CosignedCheckpoint, Note, Policy, TreeHead};
 
 use crate::error::ClientError;
+use crate::file::{replace_file, replace_private_file};
 
 /// A head that a policy accepted, with the note that proves it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,8 +64,6 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 /// How a head relates to the remembered one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relation {
-    /// Nothing was remembered.
-    First,
     /// The same size and root.
     Same,
     /// Larger, and the remembered one is its prefix.
@@ -74,82 +74,109 @@ pub enum Relation {
     Fork,
 }
 
-/// Relates two heads of one log, given the consistency proof between them (from the smaller to the
-/// larger; needless where the sizes are equal). A proof that is missing or malformed is an error; one
-/// that is well-formed and leads elsewhere is a [`Relation::Fork`].
+/// Relates two heads of one log, given the consistency proof between them, from the smaller to the
+/// larger; between equal sizes it plays no part. A proof that does not verify speaks against whoever
+/// gave it: it is an error, and says nothing about the heads.
 pub fn relate(
     remembered: &TreeHead,
     new: &TreeHead,
-    proof: Option<&ConsistencyProof>,
-) -> Result<Relation, ConsistencyNeeded> {
+    proof: &ConsistencyProof,
+) -> Result<Relation, ConsistencyError> {
     if remembered.size == new.size {
         let same = remembered.root == new.root;
         return Ok(if same { Relation::Same } else { Relation::Fork });
     }
-    let (old, newer, relation) = if remembered.size < new.size {
-        (remembered, new, Relation::Extends)
+    if remembered.size < new.size {
+        proof.verify(remembered, new)?;
+        Ok(Relation::Extends)
     } else {
-        (new, remembered, Relation::Stale)
-    };
-    let proof = proof.ok_or(ConsistencyNeeded {
-        old: *old,
-        new: *newer,
-    })?;
-    match proof.verify(old, newer) {
-        Ok(()) => Ok(relation),
-        Err(ConsistencyError::OtherSizes { .. }) => Err(ConsistencyNeeded {
-            old: *old,
-            new: *newer,
-        }),
-        Err(_) => Ok(Relation::Fork),
+        proof.verify(new, remembered)?;
+        Ok(Relation::Stale)
     }
-}
-
-/// The proof between these two heads is needed for an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the consistency proof between the heads of size {} and {} is needed", old.size, new.size)]
-pub struct ConsistencyNeeded {
-    /// The smaller head.
-    pub old: TreeHead,
-    /// The larger head.
-    pub new: TreeHead,
 }
 
 /// Remembers the newest head of one log in a file, so that the memory outlives the program.
 #[derive(Debug)]
 pub struct HeadMemory {
-    path: Option<PathBuf>,
+    file: Option<MemoryFile>,
     newest: Option<SignedHead>,
+}
+
+/// Where a memory lasts: the head, and beside it the policy that it satisfied. A policy that names
+/// other nodes by now does not take back what was accepted before.
+#[derive(Debug)]
+struct MemoryFile {
+    head: PathBuf,
+    policy: Vec<u8>,
+}
+
+impl MemoryFile {
+    fn policy_path(&self) -> PathBuf {
+        self.head.with_extension("policy")
+    }
+
+    fn read(&self, policy: &Policy) -> Result<Option<SignedHead>, ClientError> {
+        let Some(note) = read_if_there(&self.head)? else {
+            return Ok(None);
+        };
+        let refused = |why: String| ClientError::Configuration {
+            what: "remembered head",
+            why: format!("{}: {why}", self.head.display()),
+        };
+        let note = String::from_utf8(note).map_err(|error| refused(error.to_string()))?;
+        let why = match SignedHead::check(&note, policy) {
+            Ok(head) => return Ok(Some(head)),
+            Err(why) => why,
+        };
+        let before = read_if_there(&self.policy_path())?;
+        let Some(before) = before.and_then(|text| Policy::parse(&text).ok()) else {
+            return Err(refused(why));
+        };
+        SignedHead::check(&note, &before).map(Some).map_err(refused)
+    }
+
+    fn write(&self, head: &SignedHead) -> Result<(), ClientError> {
+        // The policy first: a head beside an older policy could not be read any more.
+        let policy = self.policy_path();
+        if read_if_there(&policy)?.as_deref() != Some(self.policy.as_slice()) {
+            replace_private_file(&policy, &self.policy).map_err(file_error(&policy))?;
+        }
+        replace_private_file(&self.head, head.note().as_bytes()).map_err(file_error(&self.head))
+    }
+}
+
+fn file_error(path: &Path) -> impl FnOnce(io::Error) -> ClientError {
+    let path = path.display().to_string();
+    |source| ClientError::File { path, source }
+}
+
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, ClientError> {
+    match fs::read(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(file_error(path)(error)),
+    }
 }
 
 impl HeadMemory {
     /// A memory that lasts as long as the program.
     pub fn in_memory() -> Self {
         Self {
-            path: None,
+            file: None,
             newest: None,
         }
     }
 
-    /// Reads the file, if there is one; what it holds is checked against the policy like any head.
+    /// Reads the file, if there is one. What it holds is checked like any head, against the policy or,
+    /// where that has changed since, against the one that the head was accepted under.
     pub fn open(path: &Path, policy: &Policy) -> Result<Self, ClientError> {
-        let newest = match fs::read_to_string(path) {
-            Ok(note) => Some(SignedHead::check(&note, policy).map_err(|why| {
-                ClientError::Configuration {
-                    what: "remembered head",
-                    why: format!("{}: {why}", path.display()),
-                }
-            })?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(source) => {
-                return Err(ClientError::File {
-                    path: path.display().to_string(),
-                    source,
-                });
-            }
+        let file = MemoryFile {
+            head: path.to_owned(),
+            policy: policy.to_canonical_bytes(),
         };
+        let newest = file.read(policy)?;
         Ok(Self {
-            path: Some(path.to_owned()),
+            file: Some(file),
             newest,
         })
     }
@@ -162,42 +189,34 @@ impl HeadMemory {
     /// Remembers a head that was found to extend the newest one. Written beside the old file and
     /// renamed over it: a crash leaves one of the two.
     pub fn remember(&mut self, head: SignedHead) -> Result<(), ClientError> {
-        if let Some(path) = &self.path {
-            replace_file(path, head.note().as_bytes()).map_err(|source| ClientError::File {
-                path: path.display().to_string(),
-                source,
-            })?;
+        if let Some(file) = &self.file {
+            file.write(&head)?;
         }
         self.newest = Some(head);
         Ok(())
     }
 
+    /// Remembers a head unless a larger one is remembered: another call may have been faster, and the
+    /// memory never goes back.
+    pub fn remember_newer(&mut self, head: SignedHead) -> Result<(), ClientError> {
+        let newest = self.newest.as_ref();
+        if newest.is_some_and(|newest| newest.head().size >= head.head().size) {
+            return Ok(());
+        }
+        self.remember(head)
+    }
+
     /// Keeps both heads of a fork in a file beside the memory, as the proof to show around, and
     /// returns where.
     pub fn keep_fork(&self, other: &SignedHead) -> Result<Option<PathBuf>, ClientError> {
-        let (Some(path), Some(newest)) = (&self.path, &self.newest) else {
+        let (Some(file), Some(newest)) = (&self.file, &self.newest) else {
             return Ok(None);
         };
-        let path = path.with_extension("fork");
+        let path = file.head.with_extension("fork");
         let text = format!("{}\n{}", newest.note(), other.note());
-        replace_file(&path, text.as_bytes()).map_err(|source| ClientError::File {
-            path: path.display().to_string(),
-            source,
-        })?;
+        replace_file(&path, text.as_bytes()).map_err(file_error(&path))?;
         Ok(Some(path))
     }
-}
-
-/// Writes a file so that a crash leaves the old or the new content, never a mix.
-pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let beside = path.with_extension("new");
-    let mut file = fs::File::create(&beside)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)
 }
 
 #[cfg(test)]

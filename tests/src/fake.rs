@@ -36,6 +36,8 @@ pub struct Story {
     pub evidence: Vec<u8>,
     /// The entry that it proves in the place of whatever is asked for by id.
     pub instead: LeafIndex,
+    /// Its consistency proofs are wrong.
+    pub wrong_consistency: bool,
 }
 
 impl std::fmt::Debug for Story {
@@ -55,6 +57,7 @@ impl Story {
             sign,
             evidence: Vec::new(),
             instead: LeafIndex(0),
+            wrong_consistency: false,
         }
     }
 
@@ -211,11 +214,15 @@ impl LogService for Teller {
         let v1::GetConsistencyProofRequest { old_size, new_size } = request.into_inner();
         let plan = ConsistencyPlan::new(TreeSize(old_size), TreeSize(new_size)).unwrap();
         let proof = plan.build(&story.read(plan.nodes())).unwrap();
+        let mut hashes = bytes(proof.hashes());
+        if story.wrong_consistency {
+            hashes[0][0] ^= 1;
+        }
         Ok(Response::new(v1::GetConsistencyProofResponse {
             proof: Some(v1::ConsistencyProof {
                 old_size,
                 new_size,
-                hashes: bytes(proof.hashes()),
+                hashes,
             }),
             head: Some(story.signed(new_size)),
         }))

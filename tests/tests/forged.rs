@@ -13,6 +13,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aimslog_client::trust::{HeadMemory, SignedHead};
 use aimslog_client::{
@@ -27,7 +28,7 @@ use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::{
     InclusionPlan, LeafHash, LeafIndex, NoteSignature, Origin, TreeHead, VerifierKey,
 };
-use aimslog_tests::cluster::{Cluster, ORIGIN, program};
+use aimslog_tests::cluster::{Cluster, ORIGIN, free_ports, program};
 use aimslog_tests::fake::{FakeLedger, Sign, Story, head_of};
 use aimslog_tests::forger::{Forger, cosign, node_name};
 use aimslog_tests::people::Hospital;
@@ -258,6 +259,54 @@ async fn a_forked_tree_is_an_alarm_with_both_heads_as_proof() {
         );
         let now = fs::read_to_string(world.memory()).unwrap();
         assert_eq!(now, remembered, "{name}: the memory was changed");
+    }
+}
+
+/// A wrong proof tells of the node that gave it; only when nobody has a right one it is a fork.
+#[tokio::test]
+async fn a_wrong_consistency_proof_is_asked_of_the_next_node() {
+    let world = World::new();
+    let (known, all) = (world.entries.len() as u64 - 2, world.honest());
+    let lying = Story {
+        wrong_consistency: true,
+        ..world.honest()
+    };
+    let liar = FakeLedger::start(&world.cluster, world.honest()).await;
+    let other = FakeLedger::start(&world.cluster, world.honest()).await;
+    for (others, limit) in [(Some(&all), 20), (Some(&lying), 20), (None, 1)] {
+        drop(fs::remove_file(world.memory()));
+        for fake in [&liar, &other] {
+            fake.tell(Story {
+                size: known,
+                ..world.honest()
+            });
+        }
+        let unreachable = free_ports(1)[0];
+        let second = others.map_or(unreachable, |_| other.port);
+        let mut endpoints = world.cluster.endpoints([liar.port, second].into_iter());
+        endpoints.deadline = Duration::from_secs(limit);
+        let memory = HeadMemory::open(&world.memory(), &world.cluster.policy()).unwrap();
+        let ledger = Ledger::new(&endpoints, world.cluster.policy(), memory).unwrap();
+        assert_eq!(ledger.checkpoint().await.unwrap().head().size.0, known);
+        let remembered = fs::read_to_string(world.memory()).unwrap();
+
+        liar.tell(lying.clone());
+        other.tell(others.unwrap_or(&all).clone());
+        match (ledger.checkpoint().await, others) {
+            (Ok(head), Some(story)) if !story.wrong_consistency => {
+                assert_eq!(*head.head(), head_of(&world.entries));
+                continue;
+            }
+            (Err(ClientError::Fork(fork)), Some(story)) if story.wrong_consistency => {
+                assert_eq!(fork.shown, head_of(&world.entries));
+            }
+            (Err(ClientError::Unverified { endpoint, why }), None) => {
+                assert!(endpoint.ends_with(&liar.port.to_string()), "{endpoint}");
+                assert!(why.contains("no other node gives one"), "{why}");
+            }
+            (other, _) => panic!("{other:?}"),
+        }
+        assert_eq!(fs::read_to_string(world.memory()).unwrap(), remembered);
     }
 }
 

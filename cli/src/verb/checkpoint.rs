@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use aimslog_client::trust::{HeadMemory, SignedHead, replace_file};
+use aimslog_client::file::replace_file;
+use aimslog_client::trust::{HeadMemory, SignedHead};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use aimslog_client::trust::{SignedHead, replace_file};
+use aimslog_client::file::replace_file;
+use aimslog_client::trust::SignedHead;
 use aimslog_client::{EntryKey, Ledger, ProvenInclusion, clock, verifier};
 use aimslog_proto::statement::evidence::{Options, verify};
 use aimslog_proto::time::UnixSeconds;

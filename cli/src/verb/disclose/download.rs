@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use aimslog_client::trust::replace_file;
+use aimslog_client::file::replace_private_file;
 use aimslog_client::{ClientError, EvidenceRequest, Ledger};
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::tlog::TreeSize;
@@ -88,7 +88,7 @@ impl Parts {
     pub(super) fn begin(&self, plan: &Plan) -> Result<()> {
         let file = File::create(&self.part).with_context(|| name(&self.part))?;
         file.sync_all()?;
-        replace_file(&self.sidecar, &serde_json::to_vec_pretty(plan)?)
+        replace_private_file(&self.sidecar, &serde_json::to_vec_pretty(plan)?)
             .with_context(|| name(&self.sidecar))
     }
 

@@ -9,7 +9,7 @@ use std::str::FromStr as _;
 
 use aimslog_client::ClientError;
 use aimslog_client::admin::Cluster;
-use aimslog_client::trust::replace_file;
+use aimslog_client::file::replace_file;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::statement::id::StatementId;
 use aimslog_proto::statement::key::{SigningKey, Thumbprint};

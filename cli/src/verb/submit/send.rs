@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use aimslog_client::trust::replace_file;
+use aimslog_client::file::replace_file;
 use aimslog_client::{EvidenceRequest, FinishedStatement, Ledger, Outcome, Wait};
 use aimslog_proto::reason::{Reason, Violation};
 use aimslog_proto::statement::id::EntryId;

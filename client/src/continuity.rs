@@ -1,0 +1,125 @@
+//! Whether the heads that a ledger shows are of one history: the head remembered is related to each
+//! new one, by a consistency proof that some node gives.
+//!
+//! One wrong proof says nothing about the heads, only about the node that gave it. Two heads that
+//! both satisfy the policy, and that no node can prove to be of one history, are an alarm.
+
+use aimslog_proto::pb::v1;
+use aimslog_proto::tlog::{ConsistencyProof, TreeHead, TreeSize};
+
+use crate::convert;
+use crate::error::{ClientError, Fork};
+use crate::ledger::Ledger;
+use crate::trust::{Relation, SignedHead, relate};
+
+impl Ledger {
+    /// Relates a head to the remembered one and remembers the newer. Returns the newer.
+    pub(crate) async fn learn(
+        &self,
+        endpoint: &str,
+        head: SignedHead,
+    ) -> Result<SignedHead, ClientError> {
+        let remembered = self.memory().newest().cloned();
+        let Some(remembered) = remembered else {
+            self.memory().remember_newer(head.clone())?;
+            return Ok(head);
+        };
+        let (relation, _proof) = self.related(remembered.head(), head.head()).await?;
+        match relation {
+            Relation::Extends => {
+                self.memory().remember_newer(head.clone())?;
+                Ok(head)
+            }
+            Relation::Same | Relation::Stale => Ok(remembered),
+            Relation::Fork => {
+                let kept = self.memory().keep_fork(&head)?;
+                Err(Box::new(Fork {
+                    endpoint: endpoint.to_owned(),
+                    remembered: *remembered.head(),
+                    shown: *head.head(),
+                    kept,
+                })
+                .into())
+            }
+        }
+    }
+
+    /// The proof that `new` continues `old`, verified.
+    ///
+    /// # Errors
+    /// [`ClientError::Fork`] when it does not; as [`Ledger::checkpoint`] otherwise.
+    pub(crate) async fn continuation(
+        &self,
+        old: &SignedHead,
+        new: &SignedHead,
+    ) -> Result<ConsistencyProof, ClientError> {
+        let (relation, proof) = self.related(old.head(), new.head()).await?;
+        if relation == Relation::Fork {
+            return Err(Box::new(Fork {
+                endpoint: "the ledger".to_owned(),
+                remembered: *old.head(),
+                shown: *new.head(),
+                kept: None,
+            })
+            .into());
+        }
+        proof.ok_or(ClientError::Malformed {
+            what: "a consistency proof",
+        })
+    }
+
+    /// How two signed heads relate, and the proof of it: every node is asked until one proves it. The
+    /// proof is missing only for a fork.
+    async fn related(
+        &self,
+        remembered: &TreeHead,
+        new: &TreeHead,
+    ) -> Result<(Relation, Option<ConsistencyProof>), ClientError> {
+        if remembered.size == new.size {
+            let proof = ConsistencyProof::new(new.size, new.size, Vec::new()).ok();
+            let same = remembered.root == new.root;
+            let relation = if same { Relation::Same } else { Relation::Fork };
+            return Ok((relation, proof.filter(|_| same)));
+        }
+        let sizes = (remembered.size.min(new.size), remembered.size.max(new.size));
+        let mut wrong = Vec::new();
+        while wrong.len() < self.endpoints() {
+            let asked = self.ask_consistency(sizes, &wrong).await;
+            let (endpoint, answer) = match (asked, wrong.last()) {
+                (Ok(answer), _) => answer,
+                (Err(error), None) => return Err(error),
+                (Err(error), Some(endpoint)) => {
+                    let why = format!(
+                        "its consistency proof is wrong, and no other node gives one: {error}"
+                    );
+                    let endpoint = String::clone(endpoint);
+                    return Err(ClientError::Unverified { endpoint, why });
+                }
+            };
+            if let Ok(proof) = convert::consistency(answer.proof)
+                && let Ok(relation) = relate(remembered, new, &proof)
+            {
+                return Ok((relation, Some(proof)));
+            }
+            wrong.push(endpoint);
+        }
+        Ok((Relation::Fork, None))
+    }
+
+    /// What some node that is not one of `except` says of the two sizes. Nothing of it is verified.
+    pub(crate) async fn ask_consistency(
+        &self,
+        (old, new): (TreeSize, TreeSize),
+        except: &[String],
+    ) -> Result<(String, v1::GetConsistencyProofResponse), ClientError> {
+        let message = v1::GetConsistencyProofRequest {
+            old_size: old.0,
+            new_size: new.0,
+        };
+        self.log_except(except, async |mut client| {
+            let request = self.request(message)?;
+            Ok(client.get_consistency_proof(request).await?.into_inner())
+        })
+        .await
+    }
+}
