@@ -25,6 +25,8 @@ mod types;
 mod wire;
 
 #[cfg(test)]
+mod pitfalls;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

@@ -250,12 +250,16 @@ async fn watch_core(
         state = dead => state.map(|m| m.running_state),
         () = stop.cancelled() => return,
     };
-    if let Ok(Err(error @ (Fatal::StorageError(_) | Fatal::Panicked))) = state {
-        fatal.fire(&FatalError::new("running raft", error));
-    }
+    // A core that panics says nothing any more: its metrics just end.
+    let error = match state {
+        Ok(Ok(()) | Err(Fatal::Stopped)) => return,
+        Ok(Err(error)) => error,
+        Err(_ended) => Fatal::Panicked,
+    };
+    fatal.fire(&FatalError::new("running raft", error));
 }
 
-fn raft_config(config: &RaftConfig) -> Result<Config, ConfigError> {
+pub(super) fn raft_config(config: &RaftConfig) -> Result<Config, ConfigError> {
     let Timing {
         heartbeat,
         election_min,

@@ -54,13 +54,3 @@ pub struct Committed {
     /// The outcome that the machine on this node gave; the same on every node.
     pub outcome: Bytes,
 }
-
-impl Status {
-    /// True while this node leads and a quorum followed it within `age`.
-    pub fn leads_within(&self, age: std::time::Duration, now: Instant) -> bool {
-        self.role == Role::Leader
-            && self
-                .last_quorum_ack
-                .is_some_and(|ack| now.saturating_duration_since(ack) <= age)
-    }
-}
