@@ -17,13 +17,6 @@ impl UnixMillis {
     }
 }
 
-impl UnixSeconds {
-    /// The same point in time, or `None` if it does not fit.
-    pub fn to_millis(self) -> Option<UnixMillis> {
-        self.0.checked_mul(1000).map(UnixMillis)
-    }
-}
-
 impl fmt::Display for UnixSeconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)

@@ -108,6 +108,15 @@ async fn an_amnesiac_node_is_replaced_while_records_go_in() {
     cluster.start_node(new);
     let waiting = |status: &StatusResponse| has_alarm(status, "KEYS");
     cluster.wait_until(new, PATIENCE, waiting).await;
+    // It waits to be taken in; a ledger of its own under the same name would be a second one.
+    let Err(ClientError::Refused(refusal)) = cluster.admin_of(new).init().await else {
+        panic!("a node that joins has founded a ledger");
+    };
+    assert_eq!(refusal.reason, Some(Reason::FailedPrecondition));
+    assert!(
+        refusal.message.contains("genesis does not name"),
+        "{refusal}"
+    );
 
     let told = history.acknowledged();
     let replaced = operator.replace(old_id, new_id, 1);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use aimslog_client::admin::Cluster;
 use aimslog_client::{FinishedStatement, Outcome, Wait, clock};
+use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::statement::Statement;
 use aimslog_proto::statement::id::StatementId;
 use aimslog_proto::statement::key::SigningKey;
@@ -79,7 +80,7 @@ enum PrincipalAction {
         /// Pseudonym of the person behind it, for rules that need two people
         #[arg(long, value_name = "ID")]
         holder: String,
-        /// A role; several allowed
+        /// A role of the rule bundle, such as submitter; several allowed. A wrong one lists them all
         #[arg(long, value_name = "ROLE")]
         role: Vec<String>,
         /// It is an AI agent, and acts for this principal
@@ -138,7 +139,10 @@ impl PrincipalCommand {
         let key = keyfile::load(principal_key)?;
         let mut roles = role
             .iter()
-            .map(|role| named(Role::new(role), "--role"))
+            .map(|role| {
+                named(RuleBundle::v1().check_role(role), "--role")?;
+                named(Role::new(role), "--role")
+            })
             .collect::<Result<Vec<_>>>()?;
         roles.sort();
         roles.dedup();

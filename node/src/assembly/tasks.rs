@@ -221,6 +221,18 @@ fn first_members(materials: &Materials) -> Vec<Peer> {
     config.peers.iter().cloned().chain([own]).collect()
 }
 
+/// Those who may found the ledger: nobody, where genesis does not name this node. It joins a ledger
+/// that exists, and a group of its own making would be another one under the same name.
+fn founders(materials: &Materials) -> Vec<Peer> {
+    let genesis = &materials.first.genesis;
+    let own = materials.config.node_id;
+    if genesis.nodes.iter().any(|node| node.id.number() == own) {
+        first_members(materials)
+    } else {
+        Vec::new()
+    }
+}
+
 fn facts(materials: &Materials) -> Facts {
     Facts {
         node_id: materials.config.node_id,
@@ -228,7 +240,7 @@ fn facts(materials: &Materials) -> Facts {
         cluster_id: materials.identity().cluster,
         genesis: materials.first.genesis_bytes.clone(),
         keys: materials.first.keys_bytes.clone(),
-        first_members: first_members(materials),
+        first_members: founders(materials),
         entries: materials.config.entries,
     }
 }

@@ -28,14 +28,6 @@ pub fn entry(
     rows.value(&codec::entry(index.0))
 }
 
-/// The index of the entry with this id.
-pub fn index_of(
-    rows: &(impl Rows + ?Sized),
-    id: &EntryId,
-) -> Result<Option<LeafIndex>, StateError> {
-    Ok(rows.index(&codec::by_id(id.as_bytes()))?.map(LeafIndex))
-}
-
 /// At most `limit` consecutive entries from `from` on, with their indices.
 pub fn entries(
     rows: &(impl Rows + ?Sized),
@@ -229,19 +221,6 @@ pub fn heads_from(
 ) -> Result<Vec<HeadRow>, StateError> {
     let range = table(&codec::head_by_size(0, 0)).starting_at(&codec::head_by_size(size.0, 0));
     read_heads(rows, &range, limit)
-}
-
-/// The newest kept head published at or before this registration time.
-pub fn head_at_time(
-    rows: &(impl Rows + ?Sized),
-    time: aimslog_proto::time::UnixMillis,
-) -> Result<Option<HeadRow>, StateError> {
-    let all = table(&codec::head_by_time(0, 0));
-    let range = match time.0.checked_add(1) {
-        Some(next) => all.ending_before(&codec::head_by_time(next, 0)),
-        None => all,
-    };
-    read_heads(rows, &range.newest_first(), 1).map(|mut heads| heads.pop())
 }
 
 fn read_heads(

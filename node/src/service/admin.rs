@@ -40,6 +40,10 @@ impl ClusterApi {
 
     /// Forms the voters and logs entries 0 and 1. May be repeated until it succeeds.
     async fn found(&self) -> Result<(), Failure> {
+        if self.backend.facts.first_members.is_empty() {
+            let words = "genesis does not name this node: it joins by `cluster replace`";
+            return Err(Failure::new(Reason::FailedPrecondition, words));
+        }
         self.backend.serving()?;
         if self.backend.ledger.progress().borrow().founded {
             return Err(Failure::new(

@@ -85,7 +85,8 @@ pub struct Facts {
     pub genesis: Vec<u8>,
     /// Entry 1.
     pub keys: Vec<u8>,
-    /// Voters that `Init` starts with: id, name and peer address, this node included.
+    /// Voters that `Init` starts with: id, name and peer address, this node included. None where
+    /// genesis does not name this node.
     pub first_members: Vec<crate::config::Peer>,
     /// Who may read entry bytes.
     pub entries: EntryVisibility,

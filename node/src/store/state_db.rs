@@ -346,23 +346,6 @@ impl StateDb {
         }
     }
 
-    /// Approximate bytes on disk, for the status of the node.
-    ///
-    /// # Errors
-    /// [`StateError::Poisoned`] after a failed write.
-    pub fn disk_bytes(&self) -> Result<u64, StateError> {
-        let guard = self.guard()?;
-        let db = guard.as_ref().ok_or(StateError::Poisoned)?;
-        let mut total = 0;
-        for family in families(db)? {
-            total += db
-                .property_int_value_cf(family, rocksdb::properties::TOTAL_SST_FILES_SIZE)
-                .map_err(database("read a property"))?
-                .unwrap_or(0);
-        }
-        Ok(total)
-    }
-
     fn guard(&self) -> Result<RwLockReadGuard<'_, Option<DB>>, StateError> {
         if self.poisoned.load(Ordering::Acquire) {
             return Err(StateError::Poisoned);

@@ -167,6 +167,20 @@ impl RuleBundle {
         &self.roles
     }
 
+    /// Refuses a role that nobody can hold.
+    pub fn check_role(&self, role: &str) -> Result<(), Violation> {
+        if self.roles.iter().any(|known| known == role) {
+            return Ok(());
+        }
+        let rule = format!("one of {}", self.roles.join(", "));
+        let violation = Violation::new(Reason::InvalidField, "roles", rule).found(role);
+        let near = nearest(role, self.roles.iter().map(String::as_str));
+        Err(match near {
+            Some(near) => violation.nearest(near),
+            None => violation,
+        })
+    }
+
     /// All kinds, by name and version.
     pub fn kinds(&self) -> impl Iterator<Item = &Kind> {
         self.kinds.values()
