@@ -10,6 +10,11 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// Submissions are many small values that one thread makes and another drops; glibc's allocator took
+/// a sixth of the time on their path.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// One node of an Aimslog evidence ledger.
 #[derive(Debug, Parser)]
 #[command(name = "aimslogd", version, arg_required_else_help = true)]

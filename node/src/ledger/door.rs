@@ -11,7 +11,7 @@ use aimslog_proto::{
         record::{HeaderView, Record, check_against_header},
     },
     reason::{Reason, Violation, Violations},
-    statement::{Commitment, DisclosureSet, EntryId, Json, UnverifiedStatement, header::Family},
+    statement::{DisclosureSet, EntryId, Json, UnverifiedStatement, header::Family},
     system::{SystemRecord, registry::Registry},
     time::UnixMillis,
     tlog::LeafIndex,
@@ -238,16 +238,15 @@ pub fn check_content(
     let names: Vec<&str> = kind.field_names().collect();
     let set = DisclosureSet::parse(disclosures, &names).map_err(Violations::into_vec)?;
     let mut violations = Vec::new();
-    let commitment = Commitment::build(&set.leaf_hashes()).ok();
-    if commitment.as_ref() != statement.commitment() {
+    let leaves = set.leaf_hashes();
+    if !statement
+        .commitment()
+        .is_some_and(|commitment| commitment.is_over(&leaves))
+    {
         let rule = "the disclosures hash to the commitment that is signed";
         violations.push(Violation::new(Reason::CommitmentMismatch, "payload", rule));
     }
-    let values = set
-        .as_slice()
-        .iter()
-        .map(|field| Some(field.value().clone()))
-        .collect();
+    let values = set.into_values().map(Some).collect();
     match Record::new(kind, values) {
         Ok(record) => {
             let header = statement.header();

@@ -98,11 +98,6 @@ impl Ledger {
         Arc::clone(&self.registry.borrow())
     }
 
-    /// Tells of every change of the registry.
-    pub fn registry_changes(&self) -> watch::Receiver<Arc<Registry>> {
-        self.registry.subscribe()
-    }
-
     /// Gives `read` a snapshot of the state. Blocks on the disk; views must not be nested.
     ///
     /// # Errors
@@ -121,6 +116,7 @@ impl Ledger {
 
     fn run(&self, entries: &[LogEntry]) -> Result<Vec<Bytes>, ApplyError> {
         let before = self.registry();
+        let reached = self.progress.borrow().clone();
         let (writes, outcomes, after, progress) = self.db.view(|view| {
             let mut state = State {
                 rows: Overlay::new(view),
@@ -135,7 +131,7 @@ impl Ledger {
             if let Some(position) = applied {
                 rows.put(codec::single(Single::Applied), encode_position(position));
             }
-            let progress = LedgerProgress::read(&rows, applied)?;
+            let progress = reached.after(&rows, applied)?;
             Ok::<_, ApplyError>((rows.into_writes(), outcomes, registry, progress))
         })?;
         self.db.write(&writes)?;

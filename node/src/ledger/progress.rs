@@ -6,14 +6,15 @@ use aimslog_proto::{
 };
 
 use super::{
-    row::{CorruptRow, CutRow, HeadRow, Value},
-    state::{TypedRows, read_index},
+    heads::table,
+    row::{Core, CorruptRow, CutRow, HeadRow, Value},
+    state::{Overlay, TypedRows, read_index},
 };
 use crate::{
     raft::Position,
     store::{
-        codec::{self, Family, Key, Single},
-        state_db::{Range, Row, Rows, StateError},
+        codec::{self, Key, Single},
+        state_db::{Row, Rows, StateError},
     },
 };
 
@@ -91,30 +92,59 @@ impl LedgerProgress {
         rows: &(impl Rows + ?Sized),
         applied: Option<Position>,
     ) -> Result<Self, StateError> {
-        let corrupt = rows.value(&codec::single(Single::Corrupt))?;
         let Some(core) = rows.core()? else {
             return Ok(Self {
                 applied,
-                corrupt,
+                corrupt: corrupt(rows)?,
                 ..Self::unfounded()
             });
         };
-        let trusted_head = match core.trusted_head {
-            Some(number) => Some(HeadNote::from(&rows.expect_value(&codec::head(number))?)),
-            None => None,
+        let cut = newest_cut(rows)?;
+        let heads = heads(rows, &core)?;
+        Ok(Self::of(&core, applied, (cut, heads, corrupt(rows)?)))
+    }
+
+    /// The progress after these changes, given the one before them. What they do not touch is not
+    /// looked for again.
+    ///
+    /// # Errors
+    /// As [`LedgerProgress::read`].
+    pub fn after<R: Rows + ?Sized>(
+        &self,
+        rows: &Overlay<'_, R>,
+        applied: Option<Position>,
+    ) -> Result<Self, StateError> {
+        let Some(core) = rows.core()?.filter(|_| self.founded) else {
+            return Self::read(rows, applied);
         };
-        Ok(Self {
+        let touched = |key: &Key| rows.changes(&table(key));
+        let cut = if touched(&codec::cut(0)) {
+            newest_cut(rows)?
+        } else {
+            self.cut
+        };
+        let heads = if touched(&codec::head_by_size(0, 0)) {
+            heads(rows, &core)?
+        } else {
+            (self.head, self.trusted_head)
+        };
+        Ok(Self::of(&core, applied, (cut, heads, corrupt(rows)?)))
+    }
+
+    fn of(core: &Core, applied: Option<Position>, (cut, heads, corrupt): Newest) -> Self {
+        let (head, trusted_head) = heads;
+        Self {
             applied,
             founded: true,
             level: core.level,
             time: UnixMillis(core.time_ms),
             time_term: Some(core.time_term.0),
             tree: core.frontier.head(),
-            cut: newest_cut(rows)?,
-            head: newest_head(rows)?.as_ref().map(HeadNote::from),
+            cut,
+            head,
             trusted_head,
             corrupt,
-        })
+        }
     }
 
     /// Before genesis.
@@ -132,6 +162,23 @@ impl LedgerProgress {
             corrupt: None,
         }
     }
+}
+
+type Newest = (Option<CutNote>, Heads, Option<CorruptRow>);
+
+/// The newest published head, and the newest that satisfies the verifiers' policy.
+type Heads = (Option<HeadNote>, Option<HeadNote>);
+
+fn corrupt(rows: &(impl Rows + ?Sized)) -> Result<Option<CorruptRow>, StateError> {
+    rows.value(&codec::single(Single::Corrupt))
+}
+
+fn heads(rows: &(impl Rows + ?Sized), core: &Core) -> Result<Heads, StateError> {
+    let trusted = match core.trusted_head {
+        Some(number) => Some(HeadNote::from(&rows.expect_value(&codec::head(number))?)),
+        None => None,
+    };
+    Ok((newest_head(rows)?.as_ref().map(HeadNote::from), trusted))
 }
 
 /// The cut with the largest tree that is still noted.
@@ -165,9 +212,6 @@ pub fn newest_head(rows: &(impl Rows + ?Sized)) -> Result<Option<HeadRow>, State
 
 /// The last row of the table that `any` is a key of.
 fn newest(rows: &(impl Rows + ?Sized), any: &Key) -> Result<Option<Row>, StateError> {
-    let table = Key {
-        family: Family::Meta,
-        bytes: any.bytes.get(..1).unwrap_or_default().to_vec(),
-    };
-    Ok(rows.scan(&Range::of(&table).newest_first(), 1)?.pop())
+    let all = table(any).newest_first();
+    Ok(rows.scan(&all, 1)?.pop())
 }

@@ -86,6 +86,11 @@ impl<'a, R: Rows + ?Sized> Overlay<'a, R> {
         self.writes.insert(key, None);
     }
 
+    /// Whether anything in this range is put or removed.
+    pub fn changes(&self, range: &Range) -> bool {
+        range.from < range.to && self.writes.range(keys_in(range)).next().is_some()
+    }
+
     /// All changes.
     pub fn into_writes(self) -> Writes {
         self.writes
@@ -104,14 +109,7 @@ impl<R: Rows + ?Sized> Rows for Overlay<'_, R> {
         if range.from >= range.to {
             return Ok(Vec::new());
         }
-        let bound = |bytes: &Vec<u8>| Key {
-            family: range.family,
-            bytes: bytes.clone(),
-        };
-        let changes: Vec<_> = self
-            .writes
-            .range(bound(&range.from)..bound(&range.to))
-            .collect();
+        let changes: Vec<_> = self.writes.range(keys_in(range)).collect();
         // Each change hides at most one row below, so this many are enough for `limit` that stay.
         let below = self.base.scan(range, limit.saturating_add(changes.len()))?;
         let mut rows: BTreeMap<Vec<u8>, Vec<u8>> = below.into_iter().collect();
@@ -123,6 +121,15 @@ impl<R: Rows + ?Sized> Rows for Overlay<'_, R> {
         }
         Ok(directed(rows, range, limit))
     }
+}
+
+/// The keys of a range, which is not empty.
+fn keys_in(range: &Range) -> std::ops::Range<Key> {
+    let bound = |bytes: &Vec<u8>| Key {
+        family: range.family,
+        bytes: bytes.clone(),
+    };
+    bound(&range.from)..bound(&range.to)
 }
 
 /// The first `limit` of `rows` in the direction of `range`.
@@ -166,11 +173,7 @@ impl Rows for MemoryRows {
         if range.from >= range.to {
             return Ok(Vec::new());
         }
-        let bound = |bytes: &Vec<u8>| Key {
-            family: range.family,
-            bytes: bytes.clone(),
-        };
-        let rows = self.rows.range(bound(&range.from)..bound(&range.to));
+        let rows = self.rows.range(keys_in(range));
         let pair = |(key, value): (&Key, &Vec<u8>)| (key.bytes.clone(), value.clone());
         Ok(if range.newest_first {
             rows.rev().take(limit).map(pair).collect()

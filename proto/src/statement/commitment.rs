@@ -139,6 +139,14 @@ impl Commitment {
         Ok(Self { root, count })
     }
 
+    /// Whether these are the leaf hashes of all fields, in the order of the field list. Our own fold
+    /// decides alone here, as it does for the tree of the log; [`Commitment::build`] and
+    /// [`Commitment::verify_fields`] ask for a second opinion.
+    pub fn is_over(&self, leaves: &[LeafHash]) -> bool {
+        leaves.len() == usize::from(self.count.0)
+            && Nodes::of(leaves).root(self.count).ok() == Some(self.root)
+    }
+
     /// The deterministic bytes `[1, -16, root, count]`: 38 to 40 of them.
     pub fn encode(&self) -> Vec<u8> {
         Encoder::new()

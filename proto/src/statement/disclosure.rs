@@ -260,6 +260,13 @@ impl DisclosureSet {
         &self.disclosures
     }
 
+    /// The values, in the order of the field list.
+    pub fn into_values(self) -> impl Iterator<Item = Json> {
+        self.disclosures
+            .into_iter()
+            .map(|disclosure| disclosure.value)
+    }
+
     /// The disclosure of the field `name`.
     pub fn field(&self, name: &str) -> Option<&Disclosure> {
         self.disclosures
@@ -295,6 +302,10 @@ fn sizes<B: AsRef<[u8]>>(disclosures: &[B]) -> Vec<Violation> {
 
 /// Unknown, doubled, swapped and missing names.
 fn wrong_names(disclosures: &[Disclosure], names: &[&str]) -> Vec<Violation> {
+    let found = disclosures.iter().map(Disclosure::name);
+    if found.eq(names.iter().copied()) {
+        return Vec::new();
+    }
     let mut violations = Vec::new();
     let mut found_at: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, disclosure) in disclosures.iter().enumerate() {

@@ -191,53 +191,80 @@ pub fn is_name(text: &str) -> bool {
 
 impl fmt::Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        self.write_to(&mut text);
+        f.write_str(&text)
+    }
+}
+
+impl Json {
+    /// Appends the strict text.
+    fn write_to(&self, out: &mut String) {
         match self {
-            Self::Null => f.write_str("null"),
-            Self::Bool(value) => write!(f, "{value}"),
-            Self::Integer(number) => write!(f, "{number}"),
-            Self::Text(text) => write_string(f, text),
+            Self::Null => out.push_str("null"),
+            Self::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+            Self::Integer(number) => out.push_str(&number.to_string()),
+            Self::Text(text) => write_string(out, text),
             Self::Array(items) => {
-                f.write_str("[")?;
+                out.push('[');
                 for (position, item) in items.iter().enumerate() {
-                    f.write_str(if position == 0 { "" } else { "," })?;
-                    item.fmt(f)?;
+                    if position > 0 {
+                        out.push(',');
+                    }
+                    item.write_to(out);
                 }
-                f.write_str("]")
+                out.push(']');
             }
             Self::Object(fields) => {
-                f.write_str("{")?;
+                out.push('{');
                 for (position, (name, value)) in fields.iter().enumerate() {
-                    f.write_str(if position == 0 { "" } else { "," })?;
-                    write_string(f, name)?;
-                    f.write_str(":")?;
-                    value.fmt(f)?;
+                    if position > 0 {
+                        out.push(',');
+                    }
+                    write_string(out, name);
+                    out.push(':');
+                    value.write_to(out);
                 }
-                f.write_str("}")
+                out.push('}');
             }
         }
     }
 }
 
+/// Whether a byte of UTF-8 ends a run of characters that stand in a string as they are.
+const fn is_special(byte: u8) -> bool {
+    byte == b'"' || byte == b'\\' || byte < 0x20
+}
+
 /// RFC 8785 3.2.2.2: short escapes where JSON has them, `\u00xx` in lower case for the other
 /// control characters, everything else as it is.
-fn write_string(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    use fmt::Write as _;
-
-    f.write_char('"')?;
-    for character in text.chars() {
-        match character {
-            '"' => f.write_str("\\\"")?,
-            '\\' => f.write_str("\\\\")?,
-            '\u{8}' => f.write_str("\\b")?,
-            '\t' => f.write_str("\\t")?,
-            '\n' => f.write_str("\\n")?,
-            '\u{c}' => f.write_str("\\f")?,
-            '\r' => f.write_str("\\r")?,
-            control if u32::from(control) < 0x20 => write!(f, "\\u{:04x}", u32::from(control))?,
-            other => f.write_char(other)?,
+fn write_string(out: &mut String, text: &str) {
+    out.push('"');
+    let mut rest = text;
+    while let Some(length) = rest.bytes().position(is_special) {
+        let (plain, special) = rest.split_at(length);
+        out.push_str(plain);
+        // Special bytes are ASCII, so the next character is one byte.
+        let (special, after) = special.split_at(1);
+        match special.as_bytes() {
+            [b'"'] => out.push_str("\\\""),
+            [b'\\'] => out.push_str("\\\\"),
+            [8] => out.push_str("\\b"),
+            [b'\t'] => out.push_str("\\t"),
+            [b'\n'] => out.push_str("\\n"),
+            [0xc] => out.push_str("\\f"),
+            [b'\r'] => out.push_str("\\r"),
+            control => {
+                out.push_str("\\u00");
+                for nibble in control.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
+                    out.extend(char::from_digit(u32::from(nibble), 16));
+                }
+            }
         }
+        rest = after;
     }
-    f.write_char('"')
+    out.push_str(rest);
+    out.push('"');
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use aimslog_proto::{
     aims::bundle::RuleBundle,
-    statement::{Disclosure, Salt, header::Link},
+    statement::{Commitment, Disclosure, Salt, header::Link},
 };
 
 use super::*;

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::str;
 
-use super::{INTEGER_MAX, Json, JsonError, JsonRule, is_name};
+use super::{INTEGER_MAX, Json, JsonError, JsonRule, is_name, is_special};
 
 pub(super) fn strict(bytes: &[u8], depth_max: usize) -> Result<Json, JsonError> {
     let value = whole(bytes, depth_max, Profile::Strict)?;
     // The parser refuses every other form where it stands; this holds even if it had a hole.
-    let printed = value.to_string();
+    let mut printed = String::with_capacity(bytes.len());
+    value.write_to(&mut printed);
     if printed.as_bytes() == bytes {
         Ok(value)
     } else {
@@ -175,19 +176,26 @@ impl Parser<'_> {
         let mut string = String::new();
         loop {
             let rest = self.text.get(self.position..).unwrap_or_default();
-            let special = |c: char| c == '"' || c == '\\' || u32::from(c) < 0x20;
-            let Some(length) = rest.find(special) else {
+            let Some(length) = rest.bytes().position(is_special) else {
                 self.position = self.text.len();
                 return Err(self.error(JsonRule::Truncated));
             };
-            string.push_str(rest.get(..length).unwrap_or_default());
+            let plain = rest.get(..length).unwrap_or_default();
             self.position += length;
             match self.peek() {
                 Some(b'"') => {
                     self.position += 1;
-                    return Ok(string);
+                    // Nearly every string has no escape: one allocation of the right size.
+                    return Ok(if string.is_empty() {
+                        plain.to_owned()
+                    } else {
+                        string + plain
+                    });
                 }
-                Some(b'\\') => string.push(self.escape()?),
+                Some(b'\\') => {
+                    string.push_str(plain);
+                    string.push(self.escape()?);
+                }
                 _ => return Err(self.error(JsonRule::ControlCharacter)),
             }
         }
