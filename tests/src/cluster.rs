@@ -480,11 +480,13 @@ fn signal(child: &Child, signal: Signal) {
     kill_process(pid, signal).unwrap();
 }
 
-/// Loopback ports that were free a moment ago.
+/// Loopback ports that were free a moment ago, below those that outgoing connections get.
 pub fn free_ports(count: usize) -> Vec<u16> {
-    let held: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-        .collect();
+    let mut held = Vec::new();
+    while held.len() < count {
+        let port: u16 = rand::random_range(10_000..32_000);
+        held.extend(TcpListener::bind(("127.0.0.1", port)));
+    }
     held.iter()
         .map(|socket| socket.local_addr().unwrap().port())
         .collect()

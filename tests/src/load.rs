@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use aimslog_client::{ClientError, Outcome, Wait};
+use aimslog_client::{ClientError, Ledger, Outcome, Wait};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -122,12 +122,7 @@ impl Load {
 }
 
 /// Sends one record, and the same bytes again while the outcome is not known, as a client should.
-async fn submit_until_told(
-    ledger: &aimslog_client::Ledger,
-    hospital: &Hospital,
-    history: &History,
-    number: u64,
-) {
+async fn submit_until_told(ledger: &Ledger, hospital: &Hospital, history: &History, number: u64) {
     let statement = [hospital.decision(number)];
     let deadline = Instant::now() + Duration::from_mins(1);
     loop {
@@ -142,6 +137,34 @@ async fn submit_until_told(
             Err(ClientError::OutcomeUnknown { .. } | ClientError::Unreachable { .. })
                 if Instant::now() < deadline => {}
             Err(error) => panic!("a submission failed: {error}"),
+        }
+    }
+}
+
+/// Submits one record through whoever takes it, keeps its acknowledgement, and returns how long it took.
+pub async fn submit(
+    ledger: &Ledger,
+    hospital: &Hospital,
+    history: &History,
+    number: u64,
+) -> Duration {
+    let statement = [hospital.decision(number)];
+    let began = Instant::now();
+    loop {
+        match ledger.submit(&statement, Wait::Committed).await {
+            Ok(outcomes) => match outcomes.as_slice() {
+                [Outcome::Logged { entry, .. }] => {
+                    history.acknowledge(entry);
+                    return began.elapsed();
+                }
+                other => panic!("a valid record was answered with {other:?}"),
+            },
+            Err(error) => {
+                assert!(
+                    began.elapsed() < Duration::from_secs(30),
+                    "no writes: {error}"
+                );
+            }
         }
     }
 }

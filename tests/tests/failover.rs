@@ -1,42 +1,18 @@
 //! The leader dies, or stands still: how long until writes go on, and how fresh heads stay.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     reason = "helpers of a test end it where something they need is missing"
 )]
 
 use std::time::Duration;
 
-use aimslog_client::{Ledger, Outcome, Wait};
 use aimslog_proto::tlog::TreeSize;
 use aimslog_tests::check::check_log;
 use aimslog_tests::cluster::Cluster;
 use aimslog_tests::history::History;
+use aimslog_tests::load::submit;
 use aimslog_tests::people::Hospital;
 use tokio::time::{Instant, sleep};
-
-/// Submits one record through whoever takes it, and returns how long that took and its index.
-async fn submit(ledger: &Ledger, hospital: &Hospital, history: &History, number: u64) -> Duration {
-    let statement = [hospital.decision(number)];
-    let began = Instant::now();
-    loop {
-        match ledger.submit(&statement, Wait::Committed).await {
-            Ok(outcomes) => match outcomes.as_slice() {
-                [Outcome::Logged { entry, .. }] => {
-                    history.acknowledge(entry);
-                    return began.elapsed();
-                }
-                other => panic!("a valid record was answered with {other:?}"),
-            },
-            Err(error) => {
-                assert!(
-                    began.elapsed() < Duration::from_secs(30),
-                    "no writes: {error}"
-                );
-            }
-        }
-    }
-}
 
 /// Five leaders in a row are killed. Each time the next record is in the log within three seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -125,29 +101,5 @@ async fn a_frozen_leader_is_replaced_and_follows_when_it_thaws() {
     for number in 2..20 {
         submit(&ledger, &hospital, &history, number).await;
     }
-    check_log(&cluster, &history, &hospital.read_key()).await;
-}
-
-/// A cluster that nobody talked to for two minutes takes the next record at once.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_left_alone_for_two_minutes_takes_the_next_record() {
-    let cluster = Cluster::start(3).await;
-    let hospital = Hospital::register(&cluster, "hospital").await;
-    let history = History::default();
-    submit(&cluster.ledger(), &hospital, &history, 0).await;
-    let size = history.told().acknowledged.keys().next_back().unwrap().0 + 1;
-    let before = cluster
-        .ledger()
-        .checkpoint_covering(TreeSize(size))
-        .await
-        .unwrap();
-    sleep(Duration::from_mins(2)).await;
-    let after = cluster.ledger().checkpoint().await.unwrap();
-    assert_eq!(before.head(), after.head(), "an idle log grew");
-    let took = submit(&cluster.ledger(), &hospital, &history, 1).await;
-    assert!(
-        took < Duration::from_secs(1),
-        "the next record took {took:?}"
-    );
     check_log(&cluster, &history, &hospital.read_key()).await;
 }
