@@ -76,7 +76,7 @@ pub enum FoundingError {
         /// The file.
         path: PathBuf,
         /// Which rule it breaks.
-        violation: Box<aimslog_proto::reason::Violation>,
+        violations: Box<aimslog_proto::reason::Violations>,
     },
     /// Entry 0 is another record.
     #[error("{} is not a genesis", path.display())]
@@ -101,9 +101,9 @@ pub fn first_entries(config: &Config) -> Result<FirstEntries, FoundingError> {
             })?;
         registry
             .apply(LeafIndex(index), &statement)
-            .map_err(|violation| FoundingError::Refused {
+            .map_err(|violations| FoundingError::Refused {
                 path: path.to_owned(),
-                violation: Box::new(violation),
+                violations: Box::new(violations),
             })?;
         Ok(bytes)
     };

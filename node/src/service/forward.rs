@@ -94,6 +94,7 @@ impl Forwarded {
             }
             ForwardedCall::SubmitSystem => {
                 let request: admin::v1::SubmitSystemRequest = read(request)?;
+                submit::check_system(&request)?;
                 let answer = submit::system_here(&self.backend, request, until).await?;
                 Ok(answer.encode_to_vec())
             }

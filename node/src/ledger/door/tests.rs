@@ -86,6 +86,7 @@ impl Case {
             registry: &self.engine.registry,
             next: LeafIndex(self.engine.core().frontier.size().0),
             now: UnixMillis(START_MS),
+            companions: &Companions::default(),
         };
         let submission = Submission {
             statement,
@@ -192,6 +193,7 @@ fn attachments_are_stored_first_or_stay_declared() {
         registry: &case.engine.registry,
         next: LeafIndex(4),
         now: UnixMillis(START_MS),
+        companions: &Companions::default(),
     };
     let submission = Submission {
         statement: &statement,
@@ -250,6 +252,7 @@ fn foresees_what_apply_would_say() {
         registry: &case.engine.registry,
         next: LeafIndex(4),
         now: UnixMillis(START_MS),
+        companions: &Companions::default(),
     };
     let found = foresee(&view, &admitted).unwrap();
     assert_eq!(found.len(), 1);

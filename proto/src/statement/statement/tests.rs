@@ -6,6 +6,7 @@ use coset::TaggedCborSerializable as _;
 use super::super::header::tests::{full, least};
 use super::super::hex::{hex, unhex};
 use super::super::key::SigningKey;
+use crate::reason::Reason;
 use super::*;
 
 /// A statement of this shape made with other software, with its leaf hash and entry id.
