@@ -71,7 +71,7 @@ pub enum FoundingError {
         source: aimslog_proto::statement::StatementError,
     },
     /// A statement that may not stand there.
-    #[error("{} is not acceptable: {violation}", path.display())]
+    #[error("{} is not acceptable: {violations}", path.display())]
     Refused {
         /// The file.
         path: PathBuf,

@@ -29,6 +29,7 @@ use super::{
     entries::{accepted_algorithms, check_times},
     evidence::check_signed_rules,
     payload,
+    state::TypedRows as _,
 };
 use crate::store::{
     codec,
@@ -232,7 +233,7 @@ fn admit_evidence<R: Rows + ?Sized>(
     statement: UnverifiedStatement,
 ) -> Result<Result<Admitted, Vec<Violation>>, ApplyError> {
     if is_logged(view.rows, statement.entry_id())? {
-        return Ok(admit_again(view, submission, statement));
+        return Ok(admit_again(submission, statement));
     }
     let checked = check_evidence(view, submission, &statement)?;
     if !checked.violations.is_empty() {
@@ -252,8 +253,7 @@ fn admit_evidence<R: Rows + ?Sized>(
 
 /// Evidence that is in the log already. Whoever sends disclosures along must have the right ones all
 /// the same: an evidence file of the record may be the answer.
-fn admit_again<R: Rows + ?Sized>(
-    view: &DoorView<'_, R>,
+fn admit_again(
     submission: &Submission<'_>,
     statement: UnverifiedStatement,
 ) -> Result<Admitted, Vec<Violation>> {
