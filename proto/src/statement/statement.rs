@@ -129,7 +129,13 @@ impl UnverifiedStatement {
                 None
             }
         };
-        let family = header.as_ref().map(|header| header.content_type.family());
+        // Of a header that is refused its content type still says what the other parts must be.
+        let salvaged = match &header {
+            Some(_) => None,
+            None => Header::salvage(parts.protected),
+        };
+        let family = header.as_ref().or(salvaged.as_ref());
+        let family = family.map(|header| header.content_type.family());
         let found = parts.entry_length();
         let limit = match family {
             Some(Family::Evidence) => STATEMENT_BYTES_MAX,

@@ -265,8 +265,6 @@ pub const ROWS: &[FaultyCall] = &[
         scene => consistency(scene, [2, 1 << 40])),
     row!("GetConsistencyProof: from the larger to the smaller", InvalidArgument, InvalidRequest,
         &["old_size"], scene => consistency(scene, [1 << 40, 2])),
-    row!("GetConsistencyProof: from nothing", InvalidArgument, InvalidRequest, &["old_size"],
-        scene => consistency(scene, [0, 2])),
     row!("GetReceipt: an index beyond the tree", OutOfRange, BeyondTree, &[],
         scene => async {
             let key = Some(v1::get_receipt_request::Key::Index(1 << 40));

@@ -73,23 +73,23 @@ pub(super) fn of<R: Rows + ?Sized>(
         Judgement::Accepted(_) => return Ok(Vec::new()),
         Judgement::Refused(found) => found,
     };
-    let companions = view.companions;
-    let linked: Vec<String> = header
-        .links
-        .iter()
-        .map(|link| link.target)
-        .chain(header.revision.map(|revision| revision.entity))
-        .filter(|target| companions.contains(target))
-        .map(|target| target.to_string())
-        .collect();
-    let follows = header.revision.is_some_and(|revision| {
-        companions.contains(&revision.entity) || companions.contains(&revision.previous)
-    });
+    let links = header.links.iter().map(|link| link.target);
+    let versions = header
+        .revision
+        .map_or(Vec::new(), |revision| vec![revision.entity, revision.previous]);
+    let mut coming = Vec::new();
+    for id in links.chain(versions.iter().copied()) {
+        if view.companions.contains(&id) && !is_logged(view.rows, id)? {
+            coming.push(id);
+        }
+    }
+    let follows = versions.iter().any(|version| coming.contains(version));
+    let coming: Vec<String> = coming.iter().map(ToString::to_string).collect();
     found.retain(|violation| match violation.reason {
         Reason::MissingLinkTarget => violation
             .found
             .as_ref()
-            .is_none_or(|found| !linked.contains(found)),
+            .is_none_or(|found| !coming.contains(found)),
         Reason::VersionConflict | Reason::InvalidTransition => !follows,
         _ => true,
     });
