@@ -16,6 +16,7 @@ pub mod fake;
 pub mod files;
 pub mod forger;
 pub mod history;
+pub mod hostile;
 pub mod load;
 pub mod net;
 pub mod netns;

@@ -59,11 +59,7 @@ async fn submit_until_told(
     loop {
         match submit(cluster, position, (submission, SHORT)).await {
             Ok(result) => return result,
-            Err(status) => assert!(
-                Instant::now() < deadline,
-                "{status:?}\n{}",
-                cluster.logs()
-            ),
+            Err(status) => assert!(Instant::now() < deadline, "{status:?}\n{}", cluster.logs()),
         }
     }
 }

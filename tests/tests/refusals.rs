@@ -167,9 +167,9 @@ async fn nothing_is_stored(scene: &Scene, refused: &[(&str, EntryId)]) {
 async fn one_validates_as_one_submits(scene: &Scene) {
     let before = scene.cluster.status(scene.leader).await.unwrap().tree_size;
     let limit = Duration::from_secs(10);
-    let caught_up = scene.cluster.wait_until(scene.follower, limit, |status| {
-        status.tree_size >= before
-    });
+    let caught_up = scene
+        .cluster
+        .wait_until(scene.follower, limit, |status| status.tree_size >= before);
     caught_up.await;
     let good = scene.draft().submission();
     let again = v1::Submission {
@@ -203,7 +203,11 @@ async fn every_other_refusal_has_its_code_reason_and_fields() {
     for row in calls() {
         let status = (row.call)(&scene).await;
         let told = Told::by(&status);
-        let fields: Vec<&str> = told.fields.iter().map(|(field, _)| field.as_str()).collect();
+        let fields: Vec<&str> = told
+            .fields
+            .iter()
+            .map(|(field, _)| field.as_str())
+            .collect();
         let same = told.code == row.code
             && told.reason == Some(row.reason)
             && fields == row.fields
@@ -215,7 +219,10 @@ async fn every_other_refusal_has_its_code_reason_and_fields() {
     }
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
     let after = scene.cluster.status(scene.leader).await.unwrap();
-    assert_eq!(before.tree_size, after.tree_size, "a refused call logged something");
+    assert_eq!(
+        before.tree_size, after.tree_size,
+        "a refused call logged something"
+    );
     assert_eq!(before.members.len(), after.members.len());
 }
 
@@ -247,7 +254,10 @@ async fn the_same_bytes_again_give_the_first_result() {
     let mut service = wire::evidence(&scene.cluster, scene.leader);
     let judged = service.validate(within(request, PATIENCE)).await.unwrap();
     let judged = judged.into_inner().results;
-    assert!(judged.iter().all(|one| one.violations.is_empty()), "{judged:?}");
+    assert!(
+        judged.iter().all(|one| one.violations.is_empty()),
+        "{judged:?}"
+    );
     let batch = vec![opens.submission(), follows.submission()];
     let results = submit(&scene, scene.leader, batch).await;
     let numbers = [0, 1].map(|place| accepted(&results[place]).register_number);
@@ -310,7 +320,11 @@ async fn bytes_that_are_no_message_are_refused_with_a_reason() {
         // Field 1 with a length beyond the end of the message.
         let status = wire::raw_call(&cluster, 0, path, vec![0x0a, 0xff, 0x01]).await;
         let told = Told::by(&status);
-        assert_eq!(told.reason, Some(Reason::InvalidRequest), "{path}: {status:?}");
+        assert_eq!(
+            told.reason,
+            Some(Reason::InvalidRequest),
+            "{path}: {status:?}"
+        );
         assert_eq!(told.code, Code::InvalidArgument, "{path}: {status:?}");
         assert_eq!(told.fields.len(), 1, "{path}: {status:?}");
     }

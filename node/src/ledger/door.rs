@@ -166,7 +166,10 @@ fn inspect<R: Rows + ?Sized>(
 /// saying what else it is not.
 fn add_unnamed(found: &mut Vec<Violation>, more: Vec<Violation>) {
     let named: Vec<String> = found.iter().map(|known| known.field.clone()).collect();
-    found.extend(more.into_iter().filter(|violation| !named.contains(&violation.field)));
+    found.extend(
+        more.into_iter()
+            .filter(|violation| !named.contains(&violation.field)),
+    );
 }
 
 fn is_logged<R: Rows + ?Sized>(rows: &R, id: EntryId) -> Result<bool, StateError> {
@@ -300,7 +303,10 @@ fn check_evidence<R: Rows + ?Sized>(
         }
     }
     let disclosures = submission.disclosures;
-    let digests = match signed.kind.map(|kind| check_content(kind, statement, disclosures)) {
+    let digests = match signed
+        .kind
+        .map(|kind| check_content(kind, statement, disclosures))
+    {
         Some(Ok(record)) => record.as_ref().map(content::digests_of).unwrap_or_default(),
         Some(Err(found)) => {
             violations.extend(found);

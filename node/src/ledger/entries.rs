@@ -185,9 +185,8 @@ pub(super) fn check_times(header: &Header, time: UnixMillis) -> Vec<Violation> {
     if header.issued.0 > now.0.saturating_add(ISSUED_AHEAD_SECONDS_MAX) {
         let rule =
             format!("at most {ISSUED_AHEAD_SECONDS_MAX} seconds after the registration time {now}");
-        violations.push(
-            Violation::new(Reason::IssuedInFuture, "header.iat", rule).found(header.issued),
-        );
+        violations
+            .push(Violation::new(Reason::IssuedInFuture, "header.iat", rule).found(header.issued));
     }
     violations
 }

@@ -244,8 +244,7 @@ fn check_links(
             violations.extend(kind.check_relation(&link.relation).err());
             let rule = "the target of a link is an earlier entry of the organisation";
             violations.push(
-                Violation::new(Reason::MissingLinkTarget, "header.links", rule)
-                    .found(link.target),
+                Violation::new(Reason::MissingLinkTarget, "header.links", rule).found(link.target),
             );
         }
     }
@@ -262,8 +261,7 @@ fn find_entity(
     let Some(row) = row.filter(|row| row.organization == organization) else {
         let rule = "the entity is the first version of a record of the organisation";
         violations.push(
-            Violation::new(Reason::MissingLinkTarget, "header.entity", rule)
-                .found(revision.entity),
+            Violation::new(Reason::MissingLinkTarget, "header.entity", rule).found(revision.entity),
         );
         return Ok(None);
     };

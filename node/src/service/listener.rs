@@ -11,7 +11,6 @@ mod waiting;
 use crate::limits_server::{HANDSHAKE_TIMEOUT, HANDSHAKES_MAX};
 use rustls::ServerConfig;
 use seats::{Seat, Seats};
-use waiting::Waiting;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -26,6 +25,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::{Connected, TcpConnectInfo, TlsConnectInfo};
+use waiting::Waiting;
 
 /// Pause after `accept` failed for lack of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -81,7 +81,9 @@ mod tests {
 
     #[test]
     fn what_grpc_refuses_gets_a_reason() {
-        let large = after(Status::out_of_range("Error, decoded message length too large"));
+        let large = after(Status::out_of_range(
+            "Error, decoded message length too large",
+        ));
         assert_eq!(large.code(), Code::InvalidArgument);
         let info = large.get_details_error_info().unwrap();
         assert_eq!(info.reason, "BATCH_TOO_LARGE");

@@ -142,10 +142,17 @@ pub fn check_given(
         }
     }
     let mut found = check_fields(kind, &values);
-    found.extend(header.map(|header| values_against_header(kind, &values, header)).unwrap_or_default());
+    found.extend(
+        header
+            .map(|header| values_against_header(kind, &values, header))
+            .unwrap_or_default(),
+    );
     let is_given = |name: &str| {
         let index = kind.field_index(name);
-        index.and_then(|index| seen.get(index)).copied().unwrap_or(true)
+        index
+            .and_then(|index| seen.get(index))
+            .copied()
+            .unwrap_or(true)
     };
     found.retain(|violation| match violation.field.as_str() {
         "header.transition" => kind.status_field().is_none_or(is_given),

@@ -61,9 +61,11 @@ impl From<PayloadError> for Violation {
                 };
                 Self::new(cause.reason(), field, cause.to_string())
             }
-            PayloadError::Key { field, cause, .. } => {
-                Self::new(cause.reason(), format!("payload.{field}"), cause.to_string())
-            }
+            PayloadError::Key { field, cause, .. } => Self::new(
+                cause.reason(),
+                format!("payload.{field}"),
+                cause.to_string(),
+            ),
             PayloadError::Value { field, rule, .. } => {
                 Self::new(Reason::InvalidField, format!("payload.{field}"), rule)
             }
@@ -264,8 +266,11 @@ impl<'i, 'a> Entry<'i, 'a> {
 
     pub(crate) fn key(&self) -> Result<PublicKey, PayloadError> {
         let (kind, field) = (self.kind, self.field);
-        PublicKey::from_bytes(&self.digest()?)
-            .map_err(|cause| PayloadError::Key { kind, field, cause })
+        PublicKey::from_bytes(&self.digest()?).map_err(|cause| PayloadError::Key {
+            kind,
+            field,
+            cause,
+        })
     }
 
     pub(crate) fn signature(&self) -> Result<Signature, PayloadError> {

@@ -60,24 +60,24 @@ pub const ROWS: &[FaultyCall] = &[
     row!("Promote: at a follower", Unavailable, NotLeader,
         scene => follower(scene).promote(v1::PromoteRequest { node_id: NOBODY })),
     row!("Replace: no voter goes", NotFound, NotFound,
-        scene => leader(scene).replace(v1::ReplaceRequest {
-            old_id: NOBODY,
-            new_id: id(scene, scene.follower),
-        })),
+    scene => leader(scene).replace(v1::ReplaceRequest {
+        old_id: NOBODY,
+        new_id: id(scene, scene.follower),
+    })),
     row!("Replace: no learner comes", NotFound, NotFound,
-        scene => leader(scene).replace(v1::ReplaceRequest {
-            old_id: id(scene, scene.follower),
-            new_id: NOBODY,
-        })),
+    scene => leader(scene).replace(v1::ReplaceRequest {
+        old_id: id(scene, scene.follower),
+        new_id: NOBODY,
+    })),
     row!("MoveLeader: to no member", NotFound, NotFound,
         scene => leader(scene).move_leader(v1::MoveLeaderRequest { node_id: NOBODY })),
     row!("MoveLeader: at a follower", Unavailable, NotLeader,
-        scene => follower(scene).move_leader(v1::MoveLeaderRequest {
-            node_id: id(scene, scene.leader),
-        })),
+    scene => follower(scene).move_leader(v1::MoveLeaderRequest {
+        node_id: id(scene, scene.leader),
+    })),
     row!("AddLearner: a node that the operators have not let in", PermissionDenied, NotPermitted,
-        scene => leader(scene).add_learner(v1::AddLearnerRequest {
-            node_id: NOBODY,
-            address: "127.0.0.1:1".to_owned(),
-        })),
+    scene => leader(scene).add_learner(v1::AddLearnerRequest {
+        node_id: NOBODY,
+        address: "127.0.0.1:1".to_owned(),
+    })),
 ];

@@ -151,7 +151,10 @@ async fn checkpoint(scene: &Scene, tree_size: u64) -> Result<(), Status> {
         wait_for_size: 0,
     };
     let mut service = log(&scene.cluster, scene.follower);
-    service.get_checkpoint(within(request, PATIENCE)).await.map(drop)
+    service
+        .get_checkpoint(within(request, PATIENCE))
+        .await
+        .map(drop)
 }
 
 async fn proof_file(scene: &Scene, request: v1::GetEvidenceRequest) -> Result<(), Status> {
@@ -207,27 +210,27 @@ pub const ROWS: &[FaultyCall] = &[
         scene => shown(scene, bearer(&scene.hospital.key, ["ledger.example.com/x", ORIGIN],
             clock::unix_seconds()))),
     row!("ListRecords: another organisation's", NotFound, NotVisible, &[],
-        scene => list(scene, v1::ListRecordsRequest {
-            organization: scene.clinic.id.clone(),
-            ..v1::ListRecordsRequest::default()
-        })),
+    scene => list(scene, v1::ListRecordsRequest {
+        organization: scene.clinic.id.clone(),
+        ..v1::ListRecordsRequest::default()
+    })),
     row!("ListRecords: 1,001 at once", InvalidArgument, PageTooLarge, &["page_size"],
         scene => list(scene, v1::ListRecordsRequest { page_size: 1_001, ..page(scene) })),
     row!("ListRecords: a page token that we did not give", InvalidArgument, InvalidRequest,
-        &["page_token"],
-        scene => list(scene, v1::ListRecordsRequest {
-            page_token: "v1/1/2/finding/".to_owned(),
-            ..page(scene)
-        })),
+    &["page_token"],
+    scene => list(scene, v1::ListRecordsRequest {
+        page_token: "v1/1/2/finding/".to_owned(),
+        ..page(scene)
+    })),
     row!("Watch: another organisation", NotFound, NotVisible, &[],
-        scene => async {
-            let request = v1::WatchRequest {
-                organization: scene.clinic.id.clone(),
-                start_index: 0,
-            };
-            let mut service = evidence(&scene.cluster, scene.leader);
-            service.watch(reading(request, &scene.hospital.key)).await
-        }),
+    scene => async {
+        let request = v1::WatchRequest {
+            organization: scene.clinic.id.clone(),
+            start_index: 0,
+        };
+        let mut service = evidence(&scene.cluster, scene.leader);
+        service.watch(reading(request, &scene.hospital.key)).await
+    }),
     row!("PutBlob: bytes before the header", InvalidArgument, InvalidRequest, &["header"],
         scene => put(scene, vec![Part::Chunk(vec![1])])),
     row!("PutBlob: larger than the limit", InvalidArgument, BlobTooLarge, &["header.size"],
@@ -245,11 +248,11 @@ pub const ROWS: &[FaultyCall] = &[
     row!("GetCheckpoint: a size that no head had", NotFound, HeadNotFound, &[],
         scene => checkpoint(scene, 1)),
     row!("GetEntry: no token", Unauthenticated, Unauthenticated, &[],
-        scene => async {
-            let key = Some(v1::get_entry_request::Key::Index(0));
-            let mut service = log(&scene.cluster, scene.leader);
-            service.get_entry(within(v1::GetEntryRequest { key }, PATIENCE)).await
-        }),
+    scene => async {
+        let key = Some(v1::get_entry_request::Key::Index(0));
+        let mut service = log(&scene.cluster, scene.leader);
+        service.get_entry(within(v1::GetEntryRequest { key }, PATIENCE)).await
+    }),
     row!("GetInclusionProof: nothing named", InvalidArgument, InvalidRequest, &["key"],
         scene => inclusion(scene, None, 0)),
     row!("GetInclusionProof: an id that is not logged", NotFound, NotFound, &[],
@@ -266,12 +269,12 @@ pub const ROWS: &[FaultyCall] = &[
     row!("GetConsistencyProof: from the larger to the smaller", InvalidArgument, InvalidRequest,
         &["old_size"], scene => consistency(scene, [1 << 40, 2])),
     row!("GetReceipt: an index beyond the tree", OutOfRange, BeyondTree, &[],
-        scene => async {
-            let key = Some(v1::get_receipt_request::Key::Index(1 << 40));
-            let request = v1::GetReceiptRequest { key, tree_size: 0 };
-            let mut service = log(&scene.cluster, scene.follower);
-            service.get_receipt(within(request, PATIENCE)).await
-        }),
+    scene => async {
+        let key = Some(v1::get_receipt_request::Key::Index(1 << 40));
+        let request = v1::GetReceiptRequest { key, tree_size: 0 };
+        let mut service = log(&scene.cluster, scene.follower);
+        service.get_receipt(within(request, PATIENCE)).await
+    }),
     row!("GetEvidence: nothing named", InvalidArgument, InvalidRequest, &["entry_ids"],
         scene => proof_file(scene, files_of(Vec::new()))),
     row!("GetEvidence: 10,001 records", InvalidArgument, PageTooLarge, &["entry_ids"],
@@ -279,8 +282,8 @@ pub const ROWS: &[FaultyCall] = &[
     row!("GetEvidence: another organisation's", NotFound, NotVisible, &[],
         scene => proof_file(scene, files_of(vec![scene.foreign.entry_id.as_bytes().to_vec()]))),
     row!("GetEvidence: behind the end of the file", OutOfRange, BeyondTree, &[],
-        scene => proof_file(scene, v1::GetEvidenceRequest {
-            offset: 1 << 40,
-            ..files_of(vec![scene.first.entry_id.as_bytes().to_vec()])
-        })),
+    scene => proof_file(scene, v1::GetEvidenceRequest {
+        offset: 1 << 40,
+        ..files_of(vec![scene.first.entry_id.as_bytes().to_vec()])
+    })),
 ];

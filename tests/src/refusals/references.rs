@@ -11,7 +11,11 @@ use crate::draft::{Draft, claim};
 
 fn link(draft: &mut Draft, relation: &str, target: EntryId) {
     draft.claims.set(claim::LINKS, |value| {
-        value.array(1).array(2).text(relation).bytes(target.as_bytes());
+        value
+            .array(1)
+            .array(2)
+            .text(relation)
+            .bytes(target.as_bytes());
     });
 }
 

@@ -57,7 +57,10 @@ impl Scene {
         let hospital = Hospital::register_at(&cluster, "hospital", leader).await;
         let clinic = Hospital::register_at(&cluster, "clinic", leader).await;
         let revoked = Arc::new(SigningKey::from_seed(&rand::random()));
-        for change in [admission("hospital", "p-gone", &revoked), PrincipalChange::Revoke] {
+        for change in [
+            admission("hospital", "p-gone", &revoked),
+            PrincipalChange::Revoke,
+        ] {
             let record = principal("hospital", "p-gone", change);
             let statement = system_record(&record, &hospital.key);
             let admin = cluster.admin_of(leader);

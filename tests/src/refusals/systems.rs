@@ -84,7 +84,11 @@ fn with_entry(payload: &[u8], key: i64, bytes: &[u8]) -> Vec<u8> {
 
 fn expired(scene: &Scene) -> Vec<u8> {
     let now = clock::unix_seconds();
-    let record = principal("hospital", "p-new", admission("hospital", "p-new", &fresh()));
+    let record = principal(
+        "hospital",
+        "p-new",
+        admission("hospital", "p-new", &fresh()),
+    );
     let origin = Origin::new(ORIGIN).unwrap();
     let making = Making {
         origin: &origin,
@@ -133,21 +137,21 @@ pub const ROWS: &[FaultyCall] = &[
     row!("SubmitSystem: a key that is no point", InvalidArgument, InvalidKey, &["payload.key"],
         scene => resigned(scene, |_| {}, |payload| with_entry(&payload, 4, &[0xff; 32]))),
     row!("SubmitSystem: possession of another key", InvalidArgument, WrongSignature,
-        &["payload.possession"],
-        scene => resigned(scene, |_| {}, |payload| {
-            with_entry(&payload, 4, fresh().public_key().as_bytes())
-        })),
+    &["payload.possession"],
+    scene => resigned(scene, |_| {}, |payload| {
+        with_entry(&payload, 4, fresh().public_key().as_bytes())
+    })),
     row!("SubmitSystem: a signer that nobody registered", PermissionDenied, UnknownKey,
         &["header.kid"],
         _scene => system_record(&principal("hospital", "p-new",
             admission("hospital", "p-new", &fresh())), &fresh())),
     row!("SubmitSystem: a signature over other bytes", InvalidArgument, WrongSignature,
-        &["signature"],
-        scene => {
-            let mut bytes = organization_statement(&scene.cluster, "another", &fresh());
-            *bytes.last_mut().unwrap() ^= 1;
-            bytes
-        }),
+    &["signature"],
+    scene => {
+        let mut bytes = organization_statement(&scene.cluster, "another", &fresh());
+        *bytes.last_mut().unwrap() ^= 1;
+        bytes
+    }),
     row!("SubmitSystem: an operator appoints a principal", PermissionDenied, NotPermitted,
         &["header.kid"],
         scene => system_record(&principal("hospital", "p-new",

@@ -44,9 +44,8 @@ pub fn check_content(
     let view = HeaderView::new(&header.subject, header.transition.as_deref());
     if view.is_none() {
         let rule = "urn:aimslog:<organisation>:<system or aims>:<id>";
-        violations.push(
-            Violation::new(Reason::InvalidHeader, "header.sub", rule).found(&header.subject),
-        );
+        violations
+            .push(Violation::new(Reason::InvalidHeader, "header.sub", rule).found(&header.subject));
     }
     let names: Vec<&str> = kind.field_names().collect();
     let set = match DisclosureSet::parse(disclosures, &names) {
@@ -83,7 +82,10 @@ pub(super) fn check_against_commitment(
     statement: &UnverifiedStatement,
     disclosures: &[Vec<u8>],
 ) -> Result<(), Vec<Violation>> {
-    let leaves: Vec<LeafHash> = disclosures.iter().map(|bytes| LeafHash::of(bytes)).collect();
+    let leaves: Vec<LeafHash> = disclosures
+        .iter()
+        .map(|bytes| LeafHash::of(bytes))
+        .collect();
     let commitment = statement.commitment();
     if commitment.is_some_and(|commitment| commitment.is_over(&leaves)) {
         return Ok(());
@@ -116,7 +118,10 @@ fn readable(disclosures: &[Vec<u8>]) -> Vec<Disclosure> {
     if disclosures.len() > RECORD_FIELDS_MAX || total > RECORD_BYTES_MAX {
         return Vec::new();
     }
-    disclosures.iter().filter_map(|bytes| Disclosure::parse(bytes).ok()).collect()
+    disclosures
+        .iter()
+        .filter_map(|bytes| Disclosure::parse(bytes).ok())
+        .collect()
 }
 
 /// The digests of the attachments that a record names, in its order.

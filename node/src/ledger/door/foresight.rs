@@ -74,9 +74,9 @@ pub(super) fn of<R: Rows + ?Sized>(
         Judgement::Refused(found) => found,
     };
     let links = header.links.iter().map(|link| link.target);
-    let versions = header
-        .revision
-        .map_or(Vec::new(), |revision| vec![revision.entity, revision.previous]);
+    let versions = header.revision.map_or(Vec::new(), |revision| {
+        vec![revision.entity, revision.previous]
+    });
     let mut coming = Vec::new();
     for id in links.chain(versions.iter().copied()) {
         if view.companions.contains(&id) && !is_logged(view.rows, id)? {

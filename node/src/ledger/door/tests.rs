@@ -315,10 +315,7 @@ fn only_who_signs_learns_what_is_logged() {
     }];
     let mut forged = signed(&header, 11).to_vec();
     *forged.last_mut().unwrap() ^= 1;
-    assert_eq!(
-        reasons(case.admit(&forged, &[])),
-        [Reason::WrongSignature]
-    );
+    assert_eq!(reasons(case.admit(&forged, &[])), [Reason::WrongSignature]);
 }
 
 #[test]

@@ -190,7 +190,10 @@ fn set_names_missing_unknown_doubled_and_swapped_fields_and_salts() {
     assert_eq!(reasons(DisclosureSet::parse(&broken, &NAMES)), expected);
 
     // One that cannot be read hides nothing of the others, and is not missing besides.
-    let mut mixed: Vec<Vec<u8>> = record().iter().map(|field| field.bytes().to_vec()).collect();
+    let mut mixed: Vec<Vec<u8>> = record()
+        .iter()
+        .map(|field| field.bytes().to_vec())
+        .collect();
     mixed[0] = b"[".to_vec();
     mixed.push(mixed[2].clone());
     mixed.push(b"{".to_vec());

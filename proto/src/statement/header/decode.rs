@@ -106,7 +106,9 @@ pub(super) fn salvage(bytes: &[u8]) -> Option<Header> {
         audience: claims.audience.unwrap_or_default(),
         expires: claims.expires,
         issued: claims.issued.unwrap_or(UnixSeconds(0)),
-        id: claims.id.unwrap_or_else(|| StatementId::from_bytes([0; 16])),
+        id: claims
+            .id
+            .unwrap_or_else(|| StatementId::from_bytes([0; 16])),
         rules: claims.rules,
         catalogues: claims.catalogues,
         revision: claims.revision,

@@ -24,7 +24,9 @@ impl Remains {
         let parts = Parts::read(bytes, FOREIGN_STATEMENT_BYTES_MAX).ok()?;
         let header = Header::salvage(parts.protected)?;
         let commitment = match header.content_type.family() {
-            Family::Evidence => parts.payload.and_then(|bytes| Commitment::parse(bytes).ok()),
+            Family::Evidence => parts
+                .payload
+                .and_then(|bytes| Commitment::parse(bytes).ok()),
             Family::Ledger => None,
         };
         let is_signable = parts.payload.is_some() && parts.signature.is_some();

@@ -6,8 +6,8 @@ use coset::TaggedCborSerializable as _;
 use super::super::header::tests::{full, least};
 use super::super::hex::{hex, unhex};
 use super::super::key::SigningKey;
-use crate::reason::Reason;
 use super::*;
+use crate::reason::Reason;
 
 /// A statement of this shape made with other software, with its leaf hash and entry id.
 const REFERENCE: &str = "\

@@ -133,7 +133,8 @@ impl Registry {
                 found
             }
             SystemRecord::Organization(organization) => {
-                let mut found: Vec<Violation> = must_be_operator(signer).err().into_iter().collect();
+                let mut found: Vec<Violation> =
+                    must_be_operator(signer).err().into_iter().collect();
                 found.extend(self.check_organization(organization, genesis));
                 found
             }
@@ -181,9 +182,8 @@ impl Registry {
                 .key_at(&approval.operator, index)
                 .filter(|row| matches!(row.owner, KeyOwner::Operator { .. }))
                 .ok_or_else(|| unknown_approver(approval.operator));
-            let checked = operator.and_then(|operator| {
-                check_approval(&operator.key, &digest, &approval.signature)
-            });
+            let checked = operator
+                .and_then(|operator| check_approval(&operator.key, &digest, &approval.signature));
             match checked {
                 Ok(()) => {
                     behind.insert(approval.operator);

@@ -7,9 +7,7 @@ use crate::reason::{Reason, Violation};
 use crate::statement::UnverifiedStatement;
 use crate::statement::header::Header;
 use crate::statement::key::{ApprovalDigest, Possession, PublicKey, Signature, Thumbprint};
-use crate::system::{
-    Genesis, NodeEntry, Payload, PolicyTexts, SystemRecord, subject,
-};
+use crate::system::{Genesis, NodeEntry, Payload, PolicyTexts, SystemRecord, subject};
 use crate::tlog::{LeafIndex, Origin, Policy};
 
 /// Genesis is made once, offline: the first fault is enough there.
@@ -154,7 +152,9 @@ pub(super) fn check_header(
         &header.audience,
         audience,
     ));
-    let broken = checks.into_iter().filter(|(_, _, found, expected)| *found != expected);
+    let broken = checks
+        .into_iter()
+        .filter(|(_, _, found, expected)| *found != expected);
     broken
         .map(|(reason, field, found, expected)| {
             refuse(reason, field, "what the payload says")
