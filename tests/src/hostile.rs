@@ -260,8 +260,7 @@ fn bad_tokens(cluster: &Cluster, position: usize) -> Attack {
         Call(move || {
             let mut service = service.clone();
             async move {
-                let token: [u8; 16] = rand::random();
-                let token: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
+                let token = format!("{:032x}", rand::random::<u128>());
                 let key = Some(v1::get_record_request::Key::Index(0));
                 let message = v1::GetRecordRequest { key };
                 let request = showing(message, &format!("Bearer {token}.{token}.{token}"));

@@ -132,8 +132,8 @@ async fn inclusion(
     answer.map(drop)
 }
 
-fn at(index: u64) -> Option<v1::get_inclusion_proof_request::Key> {
-    Some(v1::get_inclusion_proof_request::Key::Index(index))
+fn at(index: u64) -> v1::get_inclusion_proof_request::Key {
+    v1::get_inclusion_proof_request::Key::Index(index)
 }
 
 async fn consistency(scene: &Scene, [old_size, new_size]: [u64; 2]) -> Result<(), Status> {
@@ -259,11 +259,11 @@ pub const ROWS: &[FaultyCall] = &[
         scene => inclusion(scene,
             Some(v1::get_inclusion_proof_request::Key::EntryId(vec![1; 32])), 0)),
     row!("GetInclusionProof: an index beyond the tree", OutOfRange, BeyondTree, &[],
-        scene => inclusion(scene, at(1 << 40), 0)),
+        scene => inclusion(scene, Some(at(1 << 40)), 0)),
     row!("GetInclusionProof: an index beyond its head", OutOfRange, BeyondTree, &[],
-        scene => inclusion(scene, at(scene.second.index.0), 2)),
+        scene => inclusion(scene, Some(at(scene.second.index.0)), 2)),
     row!("GetInclusionProof: a head beyond the tree", OutOfRange, BeyondTree, &[],
-        scene => inclusion(scene, at(0), u64::MAX)),
+        scene => inclusion(scene, Some(at(0)), u64::MAX)),
     row!("GetConsistencyProof: a size beyond the tree", OutOfRange, BeyondTree, &[],
         scene => consistency(scene, [2, 1 << 40])),
     row!("GetConsistencyProof: from the larger to the smaller", InvalidArgument, InvalidRequest,

@@ -109,7 +109,7 @@ mod tests {
 
     impl Drop for Farewell {
         fn drop(&mut self) {
-            drop(self.1.send(self.0));
+            let _heard = self.1.send(self.0);
         }
     }
 
@@ -143,7 +143,7 @@ mod tests {
             let told = told.clone();
             waiting.start(IpAddr::from([127, 0, 0, 1]), move |ticket| async move {
                 drop(ticket);
-                drop(told.send(number));
+                let _heard = told.send(number);
             });
             assert_eq!(finished.recv().await, Some(number));
         }

@@ -50,7 +50,7 @@ pub enum StatementError {
     },
     /// Parts that are wrong for reasons of their own; at least two.
     #[error("statement with {} faults", .0.len())]
-    Several(Vec<StatementError>),
+    Several(Vec<Self>),
     /// The protected header breaks rules of the profile.
     #[error("protected header")]
     Header(
