@@ -1,9 +1,7 @@
 //! Garbage, silence, halves and too much, all at once and from hundreds of callers: the node stays up
 //! and within its memory, and whoever means it is served in bounded time meanwhile, also who comes new.
 #![expect(
-    clippy::unwrap_used,
     clippy::panic,
-    clippy::print_stdout,
     reason = "helpers of a test end it where something they need is missing"
 )]
 
