@@ -4,13 +4,17 @@
 //! of them together are more than a machine has. A caller who sends most of a large message on each
 //! of many calls and then stops would make us hold all of it. So the bytes of all requests that are
 //! not answered yet have one budget, and a call that would go beyond it is refused.
+//!
+//! The library sets memory aside for a whole message as soon as its length is announced. So a message
+//! is handed on when all of it has arrived: an announcement alone costs nothing.
 
+use crate::limits_server::CLIENT_MESSAGE_BYTES_MAX;
 use crate::service::status::Failure;
 use aimslog_proto::reason::Reason;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::FutureExt as _;
 use futures::future::Map;
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::{Body as HttpBody, Frame};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,6 +24,9 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http;
 use tower::{Layer, Service};
+
+/// In front of each message: a flag and four bytes of length.
+const PREFIX_BYTES: usize = 5;
 
 /// Puts [`Budgeted`] around a service.
 #[derive(Debug, Clone)]
@@ -74,7 +81,14 @@ where
             })
         });
         let request = match claim.clone() {
-            Some(claim) => request.map(|inner| Body::new(Counted { inner, claim })),
+            Some(claim) => request.map(|inner| {
+                Body::new(Counted {
+                    inner,
+                    claim,
+                    gathered: BytesMut::new(),
+                    last: None,
+                })
+            }),
             None => request,
         };
         let release: Release<S::Future> = Box::new(move |answer| {
@@ -120,11 +134,34 @@ impl Drop for Claim {
     }
 }
 
-/// The body of a request, each piece of it counted.
+/// The body of a request, each piece of it counted, in whole messages.
 #[derive(Debug)]
 struct Counted {
     inner: Body,
     claim: Arc<Claim>,
+    /// What has arrived of the next message; copied, so that it keeps no larger buffer alive.
+    gathered: BytesMut,
+    /// What came behind the messages.
+    last: Option<Frame<Bytes>>,
+}
+
+impl Counted {
+    /// What can be handed on of `gathered`: a whole message, or the beginning of one that is larger
+    /// than any and will be refused for it.
+    fn ready_length(&self) -> Option<usize> {
+        let (head, _) = self.gathered.split_first_chunk::<PREFIX_BYTES>()?;
+        let [_compressed, length @ ..] = *head;
+        let announced = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        if announced > CLIENT_MESSAGE_BYTES_MAX {
+            return Some(self.gathered.len());
+        }
+        let whole = PREFIX_BYTES.saturating_add(announced);
+        (self.gathered.len() >= whole).then_some(whole)
+    }
+
+    fn take(&mut self, length: usize) -> Frame<Bytes> {
+        Frame::data(self.gathered.split_to(length).freeze())
+    }
 }
 
 impl HttpBody for Counted {
@@ -135,22 +172,36 @@ impl HttpBody for Counted {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = task::ready!(Pin::new(&mut self.inner).poll_frame(context));
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-            && let Err(refused) = self.claim.take(data.len())
-        {
-            return Poll::Ready(Some(Err(refused)));
+        loop {
+            if let Some(length) = self.ready_length() {
+                return Poll::Ready(Some(Ok(self.take(length))));
+            }
+            if let Some(last) = self.last.take() {
+                return Poll::Ready(Some(Ok(last)));
+            }
+            match task::ready!(Pin::new(&mut self.inner).poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => {
+                        if let Err(refused) = self.claim.take(data.len()) {
+                            return Poll::Ready(Some(Err(refused)));
+                        }
+                        self.gathered.extend_from_slice(&data);
+                    }
+                    Err(trailers) => self.last = Some(trailers),
+                },
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                // Of a message that was cut off the reader says so itself.
+                None if self.gathered.is_empty() => return Poll::Ready(None),
+                None => {
+                    let length = self.gathered.len();
+                    return Poll::Ready(Some(Ok(self.take(length))));
+                }
+            }
         }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.gathered.is_empty() && self.last.is_none() && self.inner.is_end_stream()
     }
 }
 
@@ -170,10 +221,18 @@ mod tests {
         Ok(total)
     }
 
-    /// A body of one piece.
-    struct Once(Option<Bytes>);
+    /// A message of so many bytes with its prefix.
+    fn message(length: usize) -> Bytes {
+        let mut bytes = vec![0];
+        bytes.extend(u32::try_from(length - PREFIX_BYTES).unwrap().to_be_bytes());
+        bytes.resize(length, 0);
+        bytes.into()
+    }
 
-    impl HttpBody for Once {
+    /// A body of a few pieces.
+    struct Pieces(std::vec::IntoIter<Bytes>);
+
+    impl HttpBody for Pieces {
         type Data = Bytes;
         type Error = Infallible;
 
@@ -181,13 +240,17 @@ mod tests {
             mut self: Pin<&mut Self>,
             _context: &mut Context<'_>,
         ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-            Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+            Poll::Ready(self.0.next().map(|bytes| Ok(Frame::data(bytes))))
         }
     }
 
+    fn sending<const N: usize>(pieces: [Bytes; N]) -> http::Request<Body> {
+        let pieces = Vec::from(pieces).into_iter();
+        http::Request::new(Body::new(Pieces(pieces)))
+    }
+
     fn request(length: usize) -> http::Request<Body> {
-        let piece = Bytes::from(vec![0; length]);
-        http::Request::new(Body::new(Once(Some(piece))))
+        sending([message(length)])
     }
 
     /// Answers with the body of the request.
@@ -223,6 +286,13 @@ mod tests {
         let third = service.call(request(100)).await.unwrap();
         assert_eq!(read(third).await, Ok(100));
         assert_eq!(left(), 100);
+        let (announced, rest) = (message(90), Bytes::from_static(b"no more than this"));
+        let head = Bytes::copy_from_slice(&announced[..PREFIX_BYTES]);
+        let mut fourth = service.call(sending([head, rest])).await.unwrap();
+        // Nothing is handed on of a message that has not come, but for its cut-off end.
+        let pieces = poll_fn(|cx| Pin::new(&mut fourth).poll_frame(cx)).await;
+        assert_eq!(pieces.unwrap().unwrap().into_data().unwrap().len(), 22);
+        drop(fourth);
         let mut unlimited = BudgetLayer::new(None).layer(Echo);
         let body = unlimited.call(request(1_000)).await.unwrap();
         assert_eq!(read(body).await, Ok(1_000));
