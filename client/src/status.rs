@@ -30,6 +30,7 @@ pub(crate) fn judge(status: &Status) -> Verdict {
             Reason::NotLeader
             | Reason::NoQuorum
             | Reason::StaleRegistry
+            | Reason::NotInitialized
             | Reason::Amnesia
             | Reason::NodeRemoved
             | Reason::Corrupt
@@ -74,7 +75,11 @@ pub(crate) fn refusal(status: &Status) -> Refusal {
         .map(|bad| {
             bad.field_violations
                 .into_iter()
-                .map(|field| Violation::new(Reason::InvalidRequest, field.field, field.description))
+                .map(|broken| {
+                    let reason = Reason::from_text(&broken.reason);
+                    let reason = reason.unwrap_or(Reason::InvalidRequest);
+                    Violation::new(reason, broken.field, broken.description)
+                })
                 .collect()
         })
         .unwrap_or_default();

@@ -71,12 +71,12 @@ pub enum FoundingError {
         source: aimslog_proto::statement::StatementError,
     },
     /// A statement that may not stand there.
-    #[error("{} is not acceptable: {violation}", path.display())]
+    #[error("{} is not acceptable: {violations}", path.display())]
     Refused {
         /// The file.
         path: PathBuf,
         /// Which rule it breaks.
-        violation: Box<aimslog_proto::reason::Violation>,
+        violations: Box<aimslog_proto::reason::Violations>,
     },
     /// Entry 0 is another record.
     #[error("{} is not a genesis", path.display())]
@@ -101,9 +101,9 @@ pub fn first_entries(config: &Config) -> Result<FirstEntries, FoundingError> {
             })?;
         registry
             .apply(LeafIndex(index), &statement)
-            .map_err(|violation| FoundingError::Refused {
+            .map_err(|violations| FoundingError::Refused {
                 path: path.to_owned(),
-                violation: Box::new(violation),
+                violations: Box::new(violations),
             })?;
         Ok(bytes)
     };

@@ -15,17 +15,25 @@ pub const PEER_STREAMS_MAX: u32 = 256;
 /// Requests in flight on one admin connection.
 pub const ADMIN_STREAMS_MAX: u32 = 16;
 
-/// Open connections; the next one is closed before its TLS handshake.
+/// Bytes of client requests that are not answered yet, of all connections together: 64 batches of the
+/// largest size.
+pub const CLIENT_REQUEST_BYTES_MAX: usize = 256 << 20;
+/// The same for operators.
+pub const ADMIN_REQUEST_BYTES_MAX: usize = 32 << 20;
+
+/// Open connections; the next one is closed before its TLS handshake. One address gets three
+/// quarters of them.
 pub const CLIENT_CONNECTIONS_MAX: usize = 1_024;
 /// Every node holds a few connections to every other one.
 pub const PEER_CONNECTIONS_MAX: usize = 128;
 /// Operators are few.
 pub const ADMIN_CONNECTIONS_MAX: usize = 32;
 
-/// A TLS handshake that takes longer is given up.
+/// A handshake (TLS and the first words of HTTP/2) that takes longer is given up.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// TLS handshakes under way at once and listener: they cost the most CPU per byte received.
-pub const HANDSHAKES_MAX: usize = 64;
+/// Unfinished handshakes at once and listener, each some tens of KiB; where one more comes the oldest
+/// gives way. Many, so that an honest caller is through before hundreds came after it.
+pub const HANDSHAKES_MAX: usize = 256;
 
 /// Deadline of a call whose caller set none.
 pub const CALL_DEADLINE_DEFAULT: Duration =

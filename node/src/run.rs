@@ -4,6 +4,7 @@ use crate::assembly::{Node, StartError};
 use crate::clock;
 use crate::config::{Config, ConfigError, LogFormat};
 use crate::limits_server::DRAIN_DEADLINE;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::path::Path;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,6 +13,10 @@ use tracing_subscriber::EnvFilter;
 /// Threads for clients and operators, and for raft and peers: two pools, so that a flood of clients
 /// cannot starve heartbeats.
 const WORKERS: usize = 2;
+
+/// Open files that a node needs at worst: all connections of its listeners and unfinished handshakes,
+/// and as many again for the databases.
+const OPEN_FILES_WANTED: u64 = 4_096;
 
 /// Why the node does not run, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +72,7 @@ pub fn install_panic_hook() {
 pub fn run(path: &Path) -> Result<(), RunError> {
     let config = Config::load(path)?;
     start_logging(&config);
+    raise_open_files();
     let peers = pool("aimslog-peer")?;
     let clients = pool("aimslog-client")?;
     let result = peers.block_on(async {
@@ -82,6 +88,30 @@ pub fn run(path: &Path) -> Result<(), RunError> {
         Err(error) => tracing::error!(%error, "stopped"),
     }
     result
+}
+
+/// Takes as many open files as the system grants. Connections and the files of the databases share
+/// them, and a database that cannot open a file stops the node.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    );
+    let granted = match raised {
+        Ok(()) => limit.maximum,
+        Err(_refused) => limit.current,
+    };
+    if granted.is_some_and(|granted| granted < OPEN_FILES_WANTED) {
+        tracing::warn!(
+            granted,
+            wanted = OPEN_FILES_WANTED,
+            "few open files are granted (ulimit -n); many connections could stop this node"
+        );
+    }
 }
 
 async fn wait(mut node: Node) -> Result<(), RunError> {

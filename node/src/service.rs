@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod auth;
 pub mod backend;
+pub mod budget;
 pub mod deadline;
 pub mod evidence;
 pub mod forward;
@@ -13,6 +14,7 @@ pub mod heads;
 pub mod listener;
 pub mod log;
 pub mod peer_tls;
+pub mod reasons;
 pub mod refusing;
 pub mod serve;
 pub mod spiffe;

@@ -201,6 +201,11 @@ impl Violations {
         &self.0
     }
 
+    /// The reason of the first one, by which callers who look at one alone decide.
+    pub fn reason(&self) -> Option<Reason> {
+        self.0.first().map(|violation| violation.reason)
+    }
+
     /// The violations themselves.
     pub fn into_vec(self) -> Vec<Violation> {
         self.0
@@ -246,6 +251,14 @@ impl Violation {
             found: None,
             nearest: None,
         }
+    }
+
+    /// The rule with what was found and what would have been near it, for messages that name the field
+    /// and the reason elsewhere.
+    pub fn sentence(&self) -> String {
+        let found = tail(" (found ", self.found.as_deref());
+        let nearest = tail(" (nearest ", self.nearest.as_deref());
+        format!("{}{found}{nearest}", self.rule)
     }
 
     /// The same, with what was found: control characters escaped, long text cut.

@@ -309,15 +309,28 @@ impl Cluster {
         }
     }
 
-    /// Stops the node's clock of life: it neither runs nor dies (SIGSTOP).
+    /// Stops the node's clock of life: it neither runs nor dies (SIGSTOP). Returns when all of its
+    /// threads stand still, which they do not at once.
     pub fn freeze(&self, position: usize) {
-        signal(
-            self.nodes[position]
-                .process
-                .as_ref()
-                .expect("the node runs"),
-            Signal::STOP,
-        );
+        let process = self.nodes[position].process.as_ref();
+        let process = process.expect("the node runs");
+        signal(process, Signal::STOP);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !stands_still(process.id()) {
+            assert!(Instant::now() < deadline, "a node cannot be frozen");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Bytes of memory that the node has in use.
+    pub fn memory(&self, position: usize) -> u64 {
+        let process = self.nodes[position].process.as_ref();
+        let status = format!("/proc/{}/status", process.expect("the node runs").id());
+        let status = fs::read_to_string(status).expect("the node runs");
+        let mut lines = status.lines();
+        let resident = lines.find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let kib: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
+        kib << 10
     }
 
     /// Lets a frozen node go on (SIGCONT).
@@ -473,6 +486,17 @@ impl Drop for Cluster {
             }
         }
     }
+}
+
+/// Whether every thread of the process is stopped.
+fn stands_still(process: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    threads.flatten().all(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The state stands behind the name, which is in parentheses.
+        let state = stat.rsplit(") ").next().unwrap_or_default();
+        state.starts_with('T')
+    })
 }
 
 fn signal(child: &Child, signal: Signal) {

@@ -10,11 +10,13 @@
 
 pub mod check;
 pub mod cluster;
+pub mod draft;
 pub mod evil;
 pub mod fake;
 pub mod files;
 pub mod forger;
 pub mod history;
+pub mod hostile;
 pub mod load;
 pub mod net;
 pub mod netns;
@@ -22,3 +24,5 @@ pub mod operator;
 pub mod peer;
 pub mod people;
 pub mod proxy;
+pub mod refusals;
+pub mod wire;

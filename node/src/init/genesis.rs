@@ -80,7 +80,7 @@ pub enum GenesisError {
     Signer(#[from] SignerError),
     /// The program's own rules do not accept the genesis it made.
     #[error("the genesis is not acceptable: {0}")]
-    Refused(#[source] Box<aimslog_proto::reason::Violation>),
+    Refused(#[source] Box<aimslog_proto::reason::Violations>),
     /// There is no first operator or no node with that number.
     #[error("a cluster needs a node and an operator")]
     Empty,
@@ -130,7 +130,7 @@ pub fn found(
     for (index, entry) in [&entry_0, &entry_1].into_iter().enumerate() {
         registry
             .apply(LeafIndex(index as u64), &entry.clone().into_unverified())
-            .map_err(|violation| GenesisError::Refused(Box::new(violation)))?;
+            .map_err(|violations| GenesisError::Refused(Box::new(violations)))?;
     }
     Ok(Founding {
         genesis: entry_0.bytes().to_vec(),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use aimslog_proto::{
     aims::bundle::RuleBundle,
     limits::TIME_STEP_MS_MAX,
-    reason::{Reason, Violation},
+    reason::{Reason, Violation, Violations},
     statement::StatementError,
     system::registry::Registry,
     tlog::LeafIndex,
@@ -89,7 +89,7 @@ pub enum ApplyError {
         index: u64,
         /// Why.
         #[source]
-        source: Box<Violation>,
+        source: Box<Violations>,
     },
 }
 

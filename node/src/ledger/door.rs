@@ -3,15 +3,19 @@
 //! Everything here is a pure function of the submission, the registry, the rule bundle and the time
 //! that is passed in, and everything that is wrong is found at once. What depends on the order of
 //! entries (uniqueness, links, versions) is decided at apply, because only there it is known; so a
-//! batch may link to its own earlier statements. Followers run the same checks behind apply.
+//! batch may link to its own earlier statements. To a statement that is refused anyway the door adds
+//! what apply would say now. Followers run the same checks behind apply.
+
+mod content;
+mod foresight;
+
+pub use content::check_content;
+pub use foresight::Companions;
 
 use aimslog_proto::{
-    aims::{
-        kind::Kind,
-        record::{HeaderView, Record, check_against_header},
-    },
-    reason::{Reason, Violation, Violations},
-    statement::{DisclosureSet, EntryId, Json, UnverifiedStatement, header::Family},
+    aims::kind::Kind,
+    reason::{Reason, Violation},
+    statement::{EntryId, Remains, UnverifiedStatement, header::Family},
     system::{SystemRecord, registry::Registry},
     time::UnixMillis,
     tlog::LeafIndex,
@@ -20,14 +24,17 @@ use bytes::Bytes;
 
 use super::{
     apply::{ApplyError, hex, known_rules},
-    blobs::{self, BlobName},
     command::Item,
     door_memory::Seen,
     entries::{accepted_algorithms, check_times},
-    evidence::{Case, Judgement, check_signed_rules, judge},
+    evidence::check_signed_rules,
     payload,
+    state::TypedRows as _,
 };
-use crate::store::state_db::Rows;
+use crate::store::{
+    codec,
+    state_db::{Rows, StateError},
+};
 
 /// What somebody asks to be logged.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +58,8 @@ pub struct DoorView<'a, R: ?Sized> {
     pub next: LeafIndex,
     /// The time to judge expiry by.
     pub now: UnixMillis,
+    /// What came in the same call.
+    pub companions: &'a Companions<'a>,
 }
 
 /// A submission that passed: what the sequencer proposes.
@@ -58,7 +67,8 @@ pub struct DoorView<'a, R: ?Sized> {
 pub struct Admitted {
     statement: UnverifiedStatement,
     item: Item,
-    /// The kind of the content that was checked; `None` for system records.
+    /// The kind of the content that was checked for the first time; `None` for system records, and
+    /// for what is in the log already.
     kind: Option<&'static Kind>,
 }
 
@@ -95,6 +105,9 @@ impl Admitted {
 
 /// Admits a submission, or says everything that is wrong with it.
 ///
+/// What is in the log already is admitted whatever has become of its key or its time since, so that
+/// sending the same bytes again gives the first result.
+///
 /// # Errors
 /// Only when this node cannot judge: damaged rows, or rules of a newer program.
 pub fn admit<R: Rows + ?Sized>(
@@ -105,10 +118,16 @@ pub fn admit<R: Rows + ?Sized>(
     let parsed = UnverifiedStatement::parse_submitted_accepting(submission.statement, &accepted);
     let statement = match parsed {
         Ok(statement) => statement,
-        Err(error) => return Ok(Err(error.violations())),
+        Err(error) => {
+            let mut found = error.violations();
+            if let Some(remains) = Remains::of_submitted(submission.statement) {
+                add_unnamed(&mut found, inspect(view, submission, &remains)?);
+            }
+            return Ok(Err(found));
+        }
     };
     match statement.header().content_type.family() {
-        Family::Ledger => Ok(admit_system(view, submission, statement)),
+        Family::Ledger => admit_system(view, submission, statement),
         Family::Evidence => admit_evidence(view, submission, statement),
     }
 }
@@ -122,32 +141,81 @@ pub fn foresee<R: Rows + ?Sized>(
     view: &DoorView<'_, R>,
     admitted: &Admitted,
 ) -> Result<Vec<Violation>, ApplyError> {
-    if admitted.statement.header().content_type.family() == Family::Ledger {
-        return Ok(Vec::new());
-    }
-    let case = Case {
-        statement: &admitted.statement,
-        index: view.next,
-        time: view.now,
-        attachments: &admitted.item.attachments,
+    foresight::of(view, &admitted.statement, &admitted.item.attachments)
+}
+
+/// What else is wrong with a statement that could not be read as a whole.
+fn inspect<R: Rows + ?Sized>(
+    view: &DoorView<'_, R>,
+    submission: &Submission<'_>,
+    remains: &Remains,
+) -> Result<Vec<Violation>, ApplyError> {
+    let statement = remains.statement();
+    let mut found = match statement.header().content_type.family() {
+        Family::Ledger => check_system(view, submission, statement),
+        Family::Evidence => check_evidence(view, submission, statement)?.violations,
     };
-    Ok(match judge(view.rows, view.registry, &case)? {
-        Judgement::Accepted(_) => Vec::new(),
-        Judgement::Refused(violations) => violations,
-    })
+    if !remains.is_signable() {
+        // It follows from the missing part that the signature does not verify.
+        found.retain(|violation| violation.reason != Reason::WrongSignature);
+    }
+    Ok(found)
+}
+
+/// Adds what concerns fields that were not named yet: of a field that cannot be read it is not worth
+/// saying what else it is not.
+fn add_unnamed(found: &mut Vec<Violation>, more: Vec<Violation>) {
+    let named: Vec<String> = found.iter().map(|known| known.field.clone()).collect();
+    found.extend(
+        more.into_iter()
+            .filter(|violation| !named.contains(&violation.field)),
+    );
+}
+
+fn is_logged<R: Rows + ?Sized>(rows: &R, id: EntryId) -> Result<bool, StateError> {
+    Ok(rows.index(&codec::by_id(id.as_bytes()))?.is_some())
 }
 
 fn admit_system<R: Rows + ?Sized>(
     view: &DoorView<'_, R>,
     submission: &Submission<'_>,
     statement: UnverifiedStatement,
-) -> Result<Admitted, Vec<Violation>> {
+) -> Result<Result<Admitted, Vec<Violation>>, ApplyError> {
+    if !is_logged(view.rows, statement.entry_id())? {
+        let mut violations = check_system(view, submission, &statement);
+        if !violations.is_empty() {
+            if !violations.iter().any(is_about_the_signer) {
+                add_unnamed(&mut violations, foresight::of(view, &statement, &[])?);
+            }
+            return Ok(Err(violations));
+        }
+    }
+    let item = item_of(&statement);
+    Ok(Ok(Admitted {
+        statement,
+        item,
+        kind: None,
+    }))
+}
+
+fn is_about_the_signer(violation: &Violation) -> bool {
+    matches!(
+        violation.reason,
+        Reason::UnknownKey | Reason::RevokedKey | Reason::WrongSignature
+    )
+}
+
+fn check_system<R: Rows + ?Sized>(
+    view: &DoorView<'_, R>,
+    submission: &Submission<'_>,
+    statement: &UnverifiedStatement,
+) -> Vec<Violation> {
     let mut violations = check_times(statement.header(), view.now);
     if !submission.disclosures.is_empty() {
         let rule = "a system record is public and has no disclosures";
         violations.push(Violation::new(Reason::UnknownField, "disclosures", rule));
     }
-    match view.registry.check(view.next, &statement) {
+    match view.registry.check(view.next, statement) {
         Ok(SystemRecord::Rules(rules)) if known_rules(rules.bundle).is_err() => {
             // Logged, it would stop every node that does not have these rules.
             let rule = "a rule bundle that this release contains";
@@ -157,21 +225,9 @@ fn admit_system<R: Rows + ?Sized>(
             );
         }
         Ok(_) => {}
-        Err(violation) => violations.push(violation),
+        Err(found) => violations.extend(found.into_vec()),
     }
-    if !violations.is_empty() {
-        return Err(violations);
-    }
-    let item = Item {
-        statement: Bytes::copy_from_slice(statement.bytes()),
-        payload: None,
-        attachments: Vec::new(),
-    };
-    Ok(Admitted {
-        statement,
-        item,
-        kind: None,
-    })
+    violations
 }
 
 fn admit_evidence<R: Rows + ?Sized>(
@@ -179,179 +235,103 @@ fn admit_evidence<R: Rows + ?Sized>(
     submission: &Submission<'_>,
     statement: UnverifiedStatement,
 ) -> Result<Result<Admitted, Vec<Violation>>, ApplyError> {
-    let header = statement.header();
-    let mut violations = check_times(header, view.now);
-    let signed = check_signed_rules(view.registry, view.next, &statement)?;
-    violations.extend(signed.violations);
-    if let Some(row) = view.registry.key_at(&header.key, view.next)
-        && let Err(error) = statement.clone().verify(&row.key)
-    {
-        violations.extend(error.violations());
+    if is_logged(view.rows, statement.entry_id())? {
+        return Ok(admit_again(submission, statement));
     }
-    let mut item = Item {
+    let checked = check_evidence(view, submission, &statement)?;
+    if !checked.violations.is_empty() {
+        return Ok(Err(checked.violations));
+    }
+    let mut item = item_of(&statement);
+    item.attachments = checked.attachments;
+    if !submission.disclosures.is_empty() {
+        item.payload = Some(payload::encode(submission.disclosures));
+    }
+    Ok(Ok(Admitted {
+        statement,
+        item,
+        kind: checked.kind,
+    }))
+}
+
+/// Evidence that is in the log already. Whoever sends disclosures along must have the right ones all
+/// the same: an evidence file of the record may be the answer.
+fn admit_again(
+    submission: &Submission<'_>,
+    statement: UnverifiedStatement,
+) -> Result<Admitted, Vec<Violation>> {
+    if !submission.disclosures.is_empty() {
+        content::check_against_commitment(&statement, submission.disclosures)?;
+    }
+    let item = item_of(&statement);
+    Ok(Admitted {
+        statement,
+        item,
+        kind: None,
+    })
+}
+
+fn item_of(statement: &UnverifiedStatement) -> Item {
+    Item {
         statement: Bytes::copy_from_slice(statement.bytes()),
         payload: None,
         attachments: Vec::new(),
-    };
-    if let Some(kind) = signed.kind {
-        match check_content(kind, &statement, submission.disclosures) {
-            Ok(record) => {
-                let (attachments, problems) = attachments(view, submission, (&statement, &record))?;
-                violations.extend(problems);
-                item.attachments = attachments;
-                if !submission.disclosures.is_empty() {
-                    item.payload = Some(payload::encode(submission.disclosures));
-                }
-            }
-            Err(problems) => violations.extend(problems),
-        }
-    }
-    if violations.is_empty() {
-        Ok(Ok(Admitted {
-            statement,
-            item,
-            kind: signed.kind,
-        }))
-    } else {
-        Ok(Err(violations))
     }
 }
 
-/// The record behind the disclosures, `None` for a sealed one: fields of the kind, values, and
-/// agreement with commitment and header.
-pub fn check_content(
-    kind: &Kind,
-    statement: &UnverifiedStatement,
-    disclosures: &[Vec<u8>],
-) -> Result<Option<Record>, Vec<Violation>> {
-    if disclosures.is_empty() {
-        if kind.is_sealed_allowed() {
-            return Ok(None);
-        }
-        let rule = format!("a record of {} comes with all its fields", kind.name());
-        return Err(vec![Violation::new(
-            Reason::MissingField,
-            "disclosures",
-            rule,
-        )]);
-    }
-    let names: Vec<&str> = kind.field_names().collect();
-    let set = DisclosureSet::parse(disclosures, &names).map_err(Violations::into_vec)?;
-    let mut violations = Vec::new();
-    let leaves = set.leaf_hashes();
-    if !statement
-        .commitment()
-        .is_some_and(|commitment| commitment.is_over(&leaves))
-    {
-        let rule = "the disclosures hash to the commitment that is signed";
-        violations.push(Violation::new(Reason::CommitmentMismatch, "payload", rule));
-    }
-    let values = set.into_values().map(Some).collect();
-    match Record::new(kind, values) {
-        Ok(record) => {
-            let header = statement.header();
-            let view = HeaderView::new(&header.subject, header.transition.as_deref());
-            if let Some(view) = view {
-                violations.extend(check_against_header(kind, &record, view));
-            } else {
-                let rule = "urn:aimslog:<organisation>:<system or aims>:<id>";
-                violations.push(
-                    Violation::new(Reason::InvalidHeader, "header.15.sub", rule)
-                        .found(&header.subject),
-                );
-            }
-            if violations.is_empty() {
-                Ok(Some(record))
-            } else {
-                Err(violations)
-            }
-        }
-        Err(found) => {
-            violations.extend(found);
-            Err(violations)
-        }
-    }
+/// What the checks of evidence gave.
+struct Checked {
+    kind: Option<&'static Kind>,
+    attachments: Vec<[u8; 32]>,
+    violations: Vec<Violation>,
 }
 
-/// The attachments that the record names and the ledger holds, and those that are missing.
-fn attachments<R: Rows + ?Sized>(
+fn check_evidence<R: Rows + ?Sized>(
     view: &DoorView<'_, R>,
     submission: &Submission<'_>,
-    (statement, record): (&UnverifiedStatement, &Option<Record>),
-) -> Result<(Vec<[u8; 32]>, Vec<Violation>), ApplyError> {
-    let mut held = Vec::new();
-    let mut violations = Vec::new();
-    let Ok((signer, _key)) = view.registry.evidence_signer(view.next, statement.header()) else {
-        return Ok((held, violations));
-    };
-    let organization = signer.organization.as_str();
-    let digests = record.as_ref().map(named_digests).unwrap_or_default();
-    for (place, digest) in digests.iter().enumerate() {
-        if submission.digest_only.contains(digest) {
-            continue;
-        }
-        if blobs::complete(
-            view.rows,
-            BlobName {
-                organization,
-                digest,
-            },
-        )?
-        .is_some()
-        {
-            if !held.contains(digest) {
-                held.push(*digest);
-            }
-        } else {
-            let rule = "the attachment is stored first, or declared to stay with the submitter";
-            let field = format!("record.attachments[{place}].digest");
-            violations
-                .push(Violation::new(Reason::MissingLinkTarget, field, rule).found(hex(digest)));
+    statement: &UnverifiedStatement,
+) -> Result<Checked, ApplyError> {
+    let header = statement.header();
+    let mut violations = check_times(header, view.now);
+    let signed = check_signed_rules(view.registry, view.next, statement)?;
+    violations.extend(signed.violations);
+    let mut is_signed = false;
+    if let Some(row) = view.registry.key_at(&header.key, view.next) {
+        match statement.clone().verify(&row.key) {
+            Ok(_verified) => is_signed = true,
+            Err(error) => violations.extend(error.violations()),
         }
     }
-    Ok((held, violations))
-}
-
-/// The digests of the attachments that a record names, in its order.
-fn named_digests(record: &Record) -> Vec<[u8; 32]> {
-    record
-        .values()
-        .iter()
-        .flatten()
-        .filter_map(|value| match value {
-            Json::Array(elements) => Some(elements),
-            _ => None,
-        })
-        .flatten()
-        .filter_map(attachment_digest)
-        .collect()
-}
-
-/// The digest, if the value has the members of an attachment; no other message has these.
-fn attachment_digest(value: &Json) -> Option<[u8; 32]> {
-    let Json::Object(members) = value else {
-        return None;
+    let disclosures = submission.disclosures;
+    let digests = match signed
+        .kind
+        .map(|kind| check_content(kind, statement, disclosures))
+    {
+        Some(Ok(record)) => record.as_ref().map(content::digests_of).unwrap_or_default(),
+        Some(Err(found)) => {
+            violations.extend(found);
+            content::digests_in(disclosures)
+        }
+        None => Vec::new(),
     };
-    let member = |name: &str| members.iter().find(|(member, _)| member == name);
-    let (Some(_), Some(_), Some((_, Json::Text(digest)))) =
-        (member("media_type"), member("size"), member("digest"))
-    else {
-        return None;
-    };
-    let (pairs, rest) = digest.as_bytes().as_chunks::<2>();
-    let bytes: Option<Vec<u8>> = pairs
-        .iter()
-        .map(|[high, low]| Some((digit(*high)? << 4) | digit(*low)?))
-        .collect();
-    rest.is_empty().then_some(bytes?)?.try_into().ok()
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
+    let mut attachments = Vec::new();
+    // What an organisation has stored and logged is told to whoever signs with its key alone.
+    if let Some(principal) = signed.principal.filter(|_| is_signed) {
+        let named = (principal.organization.as_str(), digests.as_slice());
+        let (held, missing) = content::attachments(view.rows, submission, named)?;
+        attachments = held;
+        violations.extend(missing);
+        if !violations.is_empty() {
+            let mut more = foresight::of(view, statement, &[])?;
+            more.retain(|violation| !violations.contains(violation));
+            violations.extend(more);
+        }
     }
+    Ok(Checked {
+        kind: signed.kind,
+        attachments,
+        violations,
+    })
 }
 
 #[cfg(test)]

@@ -59,13 +59,10 @@ fn submit_system<R: Rows + ?Sized>(
     let index = LeafIndex(core.frontier.size().0);
     // Its own handle, so that the registry can be changed below.
     let registry = Arc::clone(&state.registry);
-    let organization = issuing_organization(&registry, statement.header());
-    let claims = Claims {
-        header: statement.header(),
-        organization,
-        time: UnixMillis(core.time_ms),
-    };
-    let mut violations = claims.check(&state.rows)?;
+    let header = statement.header();
+    let organization = issuing_organization(&registry, header);
+    let time = UnixMillis(core.time_ms);
+    let mut violations = check_system_claims(&state.rows, (&registry, header), time)?;
     let record = state.registry.check(index, statement);
     match record {
         Ok(record) if violations.is_empty() => {
@@ -74,8 +71,8 @@ fn submit_system<R: Rows + ?Sized>(
             }
         }
         Ok(_) => return Ok(ItemOutcome::Refused(violations)),
-        Err(violation) => {
-            violations.push(violation);
+        Err(found) => {
+            violations.extend(found.into_vec());
             return Ok(ItemOutcome::Refused(violations));
         }
     }
@@ -96,6 +93,21 @@ fn submit_system<R: Rows + ?Sized>(
         core,
         &facts,
     )?))
+}
+
+/// What is wrong with expiry, claimed time and unique id of a system record.
+pub(super) fn check_system_claims(
+    rows: &(impl Rows + ?Sized),
+    (registry, header): (&Registry, &Header),
+    time: UnixMillis,
+) -> Result<Vec<Violation>, StateError> {
+    let organization = issuing_organization(registry, header);
+    Claims {
+        header,
+        organization,
+        time,
+    }
+    .check(rows)
 }
 
 fn submit_evidence<R: Rows + ?Sized>(
@@ -152,7 +164,7 @@ impl Claims<'_> {
             let entry: EntryRow = rows.expect_value(&codec::entry(index))?;
             let rule = "the unique id is used once by an organisation";
             violations.push(
-                Violation::new(Reason::IdConflict, "header.15.cti", rule)
+                Violation::new(Reason::IdConflict, "header.cti", rule)
                     .found(EntryId::of(&entry.statement)),
             );
         }
@@ -168,14 +180,13 @@ pub(super) fn check_times(header: &Header, time: UnixMillis) -> Vec<Violation> {
         && expires < now
     {
         let rule = format!("registered not after exp; the registration time is {now}");
-        violations.push(Violation::new(Reason::Expired, "header.15.exp", rule).found(expires));
+        violations.push(Violation::new(Reason::Expired, "header.exp", rule).found(expires));
     }
     if header.issued.0 > now.0.saturating_add(ISSUED_AHEAD_SECONDS_MAX) {
         let rule =
             format!("at most {ISSUED_AHEAD_SECONDS_MAX} seconds after the registration time {now}");
-        violations.push(
-            Violation::new(Reason::IssuedInFuture, "header.15.iat", rule).found(header.issued),
-        );
+        violations
+            .push(Violation::new(Reason::IssuedInFuture, "header.iat", rule).found(header.issued));
     }
     violations
 }

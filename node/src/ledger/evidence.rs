@@ -12,7 +12,7 @@ use aimslog_proto::{
         catalog::ControlClaim,
         kind::Kind,
     },
-    reason::{Reason, Violation},
+    reason::{Reason, Violation, Violations},
     statement::{
         EntryId, Header, UnverifiedStatement,
         header::{Change, Revision},
@@ -85,7 +85,7 @@ pub fn judge(
     let header = case.statement.header();
     let signed = check_signed_rules(registry, case.index, case.statement)?;
     let (kind, mut violations) = (signed.kind, signed.violations);
-    // Without a signer there is no organisation whose rows could be looked at.
+    // Without a key there is no organisation whose rows could be looked at.
     let Some(principal) = signed.principal else {
         return Ok(Judgement::Refused(violations));
     };
@@ -144,7 +144,7 @@ pub fn judge(
 /// What header, registry and rules alone say about a statement.
 #[derive(Debug)]
 pub(super) struct SignedRules<'r> {
-    /// Who signed it, if that may be.
+    /// Whose key it names, if that is valid.
     pub(super) principal: Option<&'r PrincipalRow>,
     /// Its kind, if the active rules have it.
     pub(super) kind: Option<&'static Kind>,
@@ -160,12 +160,13 @@ pub(super) fn check_signed_rules<'r>(
 ) -> Result<SignedRules<'r>, ApplyError> {
     let header = statement.header();
     let bundle = rules_at(registry, index)?;
-    let (principal, problem) = match registry.evidence_signer(index, header) {
-        Ok((principal, _key)) => (Some(principal), None),
-        Err(violation) => (None, Some(violation)),
-    };
+    let signer = registry.evidence_signer(index, header);
+    let problems = signer.err().map(Violations::into_vec).unwrap_or_default();
+    // Also where the header says something else than its key: what the key's organisation has logged
+    // is judged all the same, so that everything is named at once.
+    let principal = registry.principal_at(&header.key, index);
     let (kind, rules) = check_rules(bundle, header);
-    let violations = problem.into_iter().chain(rules).collect();
+    let violations = problems.into_iter().chain(rules).collect();
     Ok(SignedRules {
         principal,
         kind,
@@ -182,7 +183,7 @@ fn check_rules<'b>(bundle: &'b RuleBundle, header: &Header) -> (Option<&'b Kind>
     if !accepted {
         let rule = "made under the active rule bundle, or one that it still accepts";
         violations.push(
-            Violation::new(Reason::RulesOutdated, "header.15.-70010", rule)
+            Violation::new(Reason::RulesOutdated, "header.rules", rule)
                 .found(
                     header
                         .rules
@@ -221,7 +222,7 @@ fn check_behalf(
     if !known {
         let rule = "a principal of the same organisation";
         violations
-            .push(Violation::new(Reason::NotPermitted, "header.15.-70018", rule).found(claimed));
+            .push(Violation::new(Reason::NotPermitted, "header.on_behalf_of", rule).found(claimed));
     }
 }
 
@@ -240,10 +241,10 @@ fn check_links(
         if let Some(target) = target.filter(|target| target.organization == organization) {
             violations.extend(kind.check_link(&link.relation, &target.kind).err());
         } else {
+            violations.extend(kind.check_relation(&link.relation).err());
             let rule = "the target of a link is an earlier entry of the organisation";
             violations.push(
-                Violation::new(Reason::MissingLinkTarget, "header.15.-70016", rule)
-                    .found(link.target),
+                Violation::new(Reason::MissingLinkTarget, "header.links", rule).found(link.target),
             );
         }
     }
@@ -260,15 +261,14 @@ fn find_entity(
     let Some(row) = row.filter(|row| row.organization == organization) else {
         let rule = "the entity is the first version of a record of the organisation";
         violations.push(
-            Violation::new(Reason::MissingLinkTarget, "header.15.-70012", rule)
-                .found(revision.entity),
+            Violation::new(Reason::MissingLinkTarget, "header.entity", rule).found(revision.entity),
         );
         return Ok(None);
     };
     if row.kind != kind_text(header) {
         let rule = "a version is of the kind of its entity";
         violations.push(
-            Violation::new(Reason::HeaderMismatch, "header.3", rule)
+            Violation::new(Reason::HeaderMismatch, "header.content_type", rule)
                 .found(kind_text(header))
                 .nearest(row.kind.clone()),
         );
@@ -276,7 +276,7 @@ fn find_entity(
     if row.newest != *revision.previous.as_bytes() {
         let rule = "previous is the newest version of the entity";
         violations.push(
-            Violation::new(Reason::VersionConflict, "header.15.-70013", rule)
+            Violation::new(Reason::VersionConflict, "header.previous", rule)
                 .found(revision.previous)
                 .nearest(EntryId::from_bytes(row.newest).to_string()),
         );
@@ -285,7 +285,7 @@ fn find_entity(
         let rule = "a retracted record has no further versions";
         violations.push(Violation::new(
             Reason::InvalidTransition,
-            "header.15.-70014",
+            "header.change",
             rule,
         ));
     }
@@ -310,7 +310,7 @@ fn reach_state(
             let rule = "the header names the state that the record is in";
             violations.push(Violation::new(
                 Reason::MissingHeader,
-                "header.15.-70015",
+                "header.transition",
                 rule,
             ));
         }

@@ -42,6 +42,15 @@ pub enum ExchangeError {
         #[source]
         source: crate::raft::DialError,
     },
+    /// No connection to it: nothing was sent.
+    #[error("node {peer} cannot be reached")]
+    Unreachable {
+        /// Who was to be asked.
+        peer: u64,
+        /// Why.
+        #[source]
+        status: Box<tonic::Status>,
+    },
     /// No answer within the deadline.
     #[error("node {peer} did not answer within {} ms", EXCHANGE_TIMEOUT.as_millis())]
     Silent {

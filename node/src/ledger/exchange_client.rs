@@ -263,11 +263,27 @@ async fn within<T>(
         Ok(Err(status)) if status.code() == Code::DeadlineExceeded => {
             Err(ExchangeError::Silent { peer })
         }
+        Ok(Err(status)) if was_not_sent(&status) => Err(ExchangeError::Unreachable {
+            peer,
+            status: Box::new(status),
+        }),
         Ok(Err(status)) => Err(ExchangeError::Refused {
             peer,
             status: Box::new(status),
         }),
     }
+}
+
+/// Whether there was no connection that the call could have gone over.
+fn was_not_sent(status: &tonic::Status) -> bool {
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
 }
 
 impl RootSource for PeerClients {

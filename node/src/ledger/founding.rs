@@ -42,7 +42,7 @@ pub(super) fn found<R: Rows + ?Sized>(
         };
         let record = match registry.apply(index, &statement) {
             Ok(record) => record,
-            Err(violation) => return Ok(Outcome::refused(violation)),
+            Err(violations) => return Ok(Outcome::Refused(violations.into_vec())),
         };
         if index == LeafIndex(1) && !matches!(record, SystemRecord::Keys(_)) {
             let rule = "entry 1 holds the receipt keys";

@@ -112,12 +112,24 @@ impl ClusterApi {
         Err(Failure::new(Reason::NotPermitted, words))
     }
 
-    /// Refuses here, on the leader, a node that could not lead for lack of the keys of the ledger, or
-    /// that was not heard yet: the cluster must not come to depend on it.
-    fn leading_with(&self, id: u64) -> Result<(), Failure> {
+    /// Refuses unless this node leads and all of these are members.
+    fn leading(&self, members: &[u64]) -> Result<(), Failure> {
         if !self.backend.leads() {
             return Err(self.not_leader("this node does not lead; ask the leader"));
         }
+        let status = self.backend.consensus.status();
+        let status = status.borrow();
+        let stranger = members.iter().find(|id| !status.members.contains_key(id));
+        match stranger {
+            Some(id) => Err(change(&ChangeError::NotMember { id: *id })),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses here, on the leader, a member that could not lead for lack of the keys of the ledger,
+    /// or that was not heard yet: the cluster must not come to depend on it.
+    fn leading_with(&self, id: u64) -> Result<(), Failure> {
+        self.leading(&[id])?;
         if self.backend.facts.node_id == id {
             return Ok(());
         }
@@ -296,6 +308,7 @@ impl ClusterService for ClusterApi {
         request: Request<pb::ReplaceRequest>,
     ) -> Result<Response<pb::ReplaceResponse>, Status> {
         let pb::ReplaceRequest { old_id, new_id } = request.into_inner();
+        self.leading(&[old_id])?;
         self.leading_with(new_id)?;
         self.backend
             .consensus
@@ -309,6 +322,7 @@ impl ClusterService for ClusterApi {
         &self,
         request: Request<pb::RemoveRequest>,
     ) -> Result<Response<pb::RemoveResponse>, Status> {
+        self.leading(&[request.get_ref().node_id])?;
         self.backend
             .consensus
             .remove(request.get_ref().node_id)

@@ -102,6 +102,15 @@ impl Backend {
         Err(barred(&standing))
     }
 
+    /// Refuses while this node knows of no genesis.
+    pub fn founded(&self) -> Result<(), Failure> {
+        if self.ledger.progress().borrow().founded {
+            return Ok(());
+        }
+        let words = "the cluster has no genesis yet, or this node has not heard of it";
+        Err(Failure::new(Reason::NotInitialized, words))
+    }
+
     /// Whether this node leads.
     pub fn leads(&self) -> bool {
         self.consensus.status().borrow().role == Role::Leader
@@ -120,6 +129,7 @@ impl Backend {
     /// The same for an `authorization` that another node forwarded.
     pub fn reader_by(&self, authorization: &str) -> Result<Reader, Failure> {
         self.serving()?;
+        self.founded()?;
         self.fresh()?;
         let registry = self.ledger.registry();
         let expected = Expected {

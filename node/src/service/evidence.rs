@@ -137,10 +137,11 @@ impl EvidenceService for EvidenceApi {
         request: Request<pb::ValidateRequest>,
     ) -> Result<Response<pb::ValidateResponse>, Status> {
         self.backend.serving()?;
-        // A node that was cut off would judge by an old registry and old versions.
-        self.backend.fresh()?;
         let submissions = request.into_inner().submissions;
         submit::check_batch(&submissions)?;
+        self.backend.founded()?;
+        // A node that was cut off would judge by an old registry and old versions.
+        self.backend.fresh()?;
         let admitted = submit::admit(&self.backend, submissions, Depth::Foresee).await?;
         let results = admitted
             .iter()

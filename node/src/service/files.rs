@@ -67,9 +67,13 @@ pub(super) async fn evidence(
     reader: &Reader,
     request: pb::GetEvidenceRequest,
 ) -> Result<Vec<u8>, Failure> {
-    if request.entry_ids.is_empty() || request.entry_ids.len() > EVIDENCE_RECORDS_MAX {
-        let rule = "1 to 10000 entry ids";
-        return Err(Failure::field(Reason::PageTooLarge, "entry_ids", rule));
+    if request.entry_ids.is_empty() {
+        let rule = "name at least one entry";
+        return Err(Failure::field(Reason::InvalidRequest, "entry_ids", rule));
+    }
+    if request.entry_ids.len() > EVIDENCE_RECORDS_MAX {
+        let rule = format!("at most {EVIDENCE_RECORDS_MAX} entries");
+        return Err(Failure::field(Reason::PageTooLarge, "entry_ids", &rule));
     }
     let mut ids = Vec::with_capacity(request.entry_ids.len());
     for id in &request.entry_ids {

@@ -30,7 +30,7 @@ pub(super) async fn to_leader<A: Message + Default>(
     let request = request.encode_to_vec();
     let answer = tokio::select! {
         answer = backend.peers.forward(leader, (call, request), left) => {
-            answer.map_err(|error| failure(leader, error))?
+            answer.map_err(|error| failure(backend, leader, error))?
         }
         // A leader that stands still keeps its connections open: waiting for it would cost the
         // caller the whole deadline. Whether it carried the call out is not known.
@@ -50,12 +50,18 @@ async fn deposed(mut status: watch::Receiver<Status>, leader: u64) {
 }
 
 /// What a failed forward means: only a refusal says that nothing was done.
-fn failure(leader: u64, error: ExchangeError) -> Failure {
+fn failure(backend: &Backend, leader: u64, error: ExchangeError) -> Failure {
     match error {
         ExchangeError::Refused { status, .. } => Failure::relayed(&status),
-        ExchangeError::UnknownPeer { .. } | ExchangeError::Dial { .. } => {
-            Failure::new(Reason::NotLeader, "the leader cannot be reached; try again")
-                .with("leader", leader)
+        ExchangeError::UnknownPeer { .. }
+        | ExchangeError::Dial { .. }
+        | ExchangeError::Unreachable { .. } => {
+            // A leader that others can reach would have been heard of, or another one by now.
+            let reason = match backend.fresh() {
+                Ok(()) => Reason::NotLeader,
+                Err(_stale) => Reason::NoQuorum,
+            };
+            Failure::new(reason, "the leader cannot be reached; try again").with("leader", leader)
         }
         other => {
             tracing::debug!(leader, error = %Chain(&other), "forwarding has no answer");
@@ -94,6 +100,7 @@ impl Forwarded {
             }
             ForwardedCall::SubmitSystem => {
                 let request: admin::v1::SubmitSystemRequest = read(request)?;
+                submit::check_system(&request)?;
                 let answer = submit::system_here(&self.backend, request, until).await?;
                 Ok(answer.encode_to_vec())
             }

@@ -1,33 +1,46 @@
 //! A listener: accepts connections, caps them, does the TLS handshake with a deadline, and hands
 //! the streams to tonic.
 //!
-//! Handshakes run beside each other, so that a caller who is slow to speak delays nobody else.
+//! Handshakes run beside each other, and where too many are unfinished the oldest gives way, so that
+//! callers who are slow to speak, or never do, delay nobody else. A caller has finished when it has
+//! sent the first words of HTTP/2: up to there nothing but this module would ever close it.
+
+mod seats;
+mod waiting;
 
 use crate::limits_server::{HANDSHAKE_TIMEOUT, HANDSHAKES_MAX};
 use rustls::ServerConfig;
+use seats::{Seat, Seats};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::{Connected, TcpConnectInfo, TlsConnectInfo};
+use waiting::Waiting;
 
 /// Pause after `accept` failed for lack of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How many finished connections may wait for the server to take them.
+const READY_MAX: usize = 64;
+/// What every HTTP/2 client says first (RFC 9113 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A connection after its handshake. While it lives it counts against the cap of its listener.
+/// A connection after its handshake. While it lives it counts against the caps of its listener.
 #[derive(Debug)]
 pub struct Connection {
     stream: TlsStream<TcpStream>,
-    _slot: OwnedSemaphorePermit,
+    /// What of the preface the server has not read yet.
+    preface: &'static [u8],
+    _seat: Seat,
 }
 
 impl Connected for Connection {
@@ -44,6 +57,13 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.preface.is_empty() {
+            let length = self.preface.len().min(buf.remaining());
+            let (first, rest) = self.preface.split_at(length);
+            buf.put_slice(first);
+            self.preface = rest;
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
@@ -124,7 +144,7 @@ impl Bound {
         connections_max: usize,
         stop: CancellationToken,
     ) -> ReceiverStream<io::Result<Connection>> {
-        let (ready, connections) = mpsc::channel(HANDSHAKES_MAX);
+        let (ready, connections) = mpsc::channel(READY_MAX);
         tokio::spawn(accept_loop(
             self,
             TlsAcceptor::from(tls),
@@ -143,13 +163,9 @@ async fn accept_loop(
     connections_max: usize,
     (ready, stop): (Ready, CancellationToken),
 ) {
-    let slots = Arc::new(Semaphore::new(connections_max));
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let seats = Seats::new(connections_max);
+    let waiting = Waiting::new(HANDSHAKES_MAX);
     loop {
-        // A handshake slot first: while all are taken, callers wait in the kernel's queue.
-        let Ok(handshake) = Arc::clone(&handshakes).acquire_owned().await else {
-            return;
-        };
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             accepted = bound.tcp.accept() => accepted,
@@ -162,40 +178,49 @@ async fn accept_loop(
                 continue;
             }
         };
-        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
-            tracing::warn!(listener = bound.name, %caller, "connection refused, all are taken");
+        let (name, address) = (bound.name, caller.ip());
+        // Before the handshake, which is what costs the most.
+        if !seats.is_free(address) {
+            tracing::warn!(listener = name, %caller, "connection refused, all are taken");
             continue;
-        };
-        let (tls, ready, name) = (tls.clone(), ready.clone(), bound.name);
-        tokio::spawn(async move {
-            let result = handshake_with_deadline(&tls, tcp).await;
-            drop(handshake);
-            match result {
+        }
+        let (tls, ready, seats) = (tls.clone(), ready.clone(), Arc::clone(&seats));
+        waiting.start(address, |ticket| async move {
+            let result = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake(&tls, tcp)).await;
+            drop(ticket);
+            let stream = match result {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => {
+                    tracing::debug!(listener = name, %caller, %error, "handshake failed");
+                    return;
+                }
+                Err(_elapsed) => {
+                    tracing::debug!(listener = name, %caller, "handshake not finished in time");
+                    return;
+                }
+            };
+            if let Some(seat) = seats.take(address) {
+                let connection = Connection {
+                    stream,
+                    preface: PREFACE,
+                    _seat: seat,
+                };
                 // The receiver is gone when the server stops; the connection is dropped then.
-                Ok(stream) => {
-                    drop(
-                        ready
-                            .send(Ok(Connection {
-                                stream,
-                                _slot: slot,
-                            }))
-                            .await,
-                    );
-                }
-                Err(error) => {
-                    tracing::debug!(listener = name, %caller, %error, "TLS handshake failed");
-                }
+                drop(ready.send(Ok(connection)).await);
             }
         });
     }
 }
 
-async fn handshake_with_deadline(
-    tls: &TlsAcceptor,
-    tcp: TcpStream,
-) -> io::Result<TlsStream<TcpStream>> {
+async fn handshake(tls: &TlsAcceptor, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
     tcp.set_nodelay(true)?;
-    tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(tcp))
-        .await
-        .map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))?
+    let mut stream = tls.accept(tcp).await?;
+    let mut first = [0; PREFACE.len()];
+    stream.read_exact(&mut first).await?;
+    if first == *PREFACE {
+        Ok(stream)
+    } else {
+        let words = "the caller does not speak HTTP/2";
+        Err(io::Error::new(io::ErrorKind::InvalidData, words))
+    }
 }

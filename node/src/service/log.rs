@@ -100,7 +100,7 @@ impl LogApi {
                 let head = head(view, choice)?;
                 let sizes = [TreeSize(old_size), TreeSize(head.size)];
                 let proof = tree::consistency(view, sizes)?.ok_or_else(|| {
-                    let rule = "from 1 to the size of the head";
+                    let rule = "at most the size of the head";
                     Failure::field(Reason::InvalidRequest, "old_size", rule)
                 })?;
                 Ok(pb::GetConsistencyProofResponse {

@@ -1,7 +1,9 @@
 //! Runs gRPC services on a listener, with the limits of its kind.
 
 use crate::limits_server as limits;
+use crate::service::budget::BudgetLayer;
 use crate::service::listener::Connection;
+use crate::service::reasons::ReasonsLayer;
 use std::io;
 use std::time::Duration;
 use tokio_stream::wrappers::ReceiverStream;
@@ -47,6 +49,15 @@ impl Callers {
         }
     }
 
+    /// Peers have shown a certificate, and their requests are streams that never end.
+    fn request_bytes_max(self) -> Option<usize> {
+        match self {
+            Self::Clients => Some(limits::CLIENT_REQUEST_BYTES_MAX),
+            Self::Operators => Some(limits::ADMIN_REQUEST_BYTES_MAX),
+            Self::Peers => None,
+        }
+    }
+
     /// Peer connections live as long as they work: every raft stream runs over one.
     fn connection_age_max(self) -> Option<Duration> {
         match self {
@@ -77,6 +88,8 @@ pub async fn serve(
             .max_connection_age_grace(limits::CONNECTION_AGE_GRACE);
     }
     server
+        .layer(ReasonsLayer)
+        .layer(BudgetLayer::new(callers.request_bytes_max()))
         .add_routes(routes)
         .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
         .await

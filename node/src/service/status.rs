@@ -15,14 +15,22 @@ pub const DOMAIN: &str = "aimslog";
 /// Most violations that a status carries; results of a batch carry theirs in the response.
 const VIOLATIONS_MAX: usize = 32;
 
+/// One broken rule, as it travels in a status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Broken {
+    field: String,
+    /// The text of a reason; another node may know more of them than this one.
+    reason: String,
+    rule: String,
+}
+
 /// A call that failed: one reason, and what the caller needs to act on it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}: {message}")]
 pub struct Failure {
     reason: Reason,
     message: String,
-    /// Field and broken rule, of each violation.
-    fields: Vec<(String, String)>,
+    fields: Vec<Broken>,
     metadata: Vec<(&'static str, String)>,
 }
 
@@ -46,7 +54,11 @@ impl Failure {
     pub fn violations(violations: &[Violation]) -> Self {
         let fields = violations
             .iter()
-            .map(|violation| (violation.field.clone(), violation.to_string()))
+            .map(|violation| Broken {
+                field: violation.field.clone(),
+                reason: violation.reason.as_str().to_owned(),
+                rule: violation.sentence(),
+            })
             .collect();
         let (reason, message) = match violations.first() {
             Some(first) => (first.reason, first.to_string()),
@@ -82,7 +94,11 @@ impl Failure {
                 let fields = fields.into_iter().flatten();
                 Self {
                     fields: fields
-                        .map(|broken| (broken.field.clone(), broken.description.clone()))
+                        .map(|broken| Broken {
+                            field: broken.field.clone(),
+                            reason: broken.reason.clone(),
+                            rule: broken.description.clone(),
+                        })
                         .collect(),
                     ..Self::new(reason, status.message())
                 }
@@ -137,7 +153,10 @@ impl From<Failure> for Status {
             .fields
             .into_iter()
             .take(VIOLATIONS_MAX)
-            .map(|(field, broken)| FieldViolation::new(field, broken))
+            .map(|broken| FieldViolation {
+                reason: broken.reason,
+                ..FieldViolation::new(broken.field, broken.rule)
+            })
             .collect();
         if !fields.is_empty() {
             details.set_bad_request(fields);
@@ -272,10 +291,17 @@ mod tests {
             let fields = details.bad_request().unwrap().field_violations.clone();
             let words = fields
                 .into_iter()
-                .map(|broken| (broken.field, broken.description));
+                .map(|broken| (broken.field, broken.reason, broken.description));
             words.collect::<Vec<_>>()
         };
         assert_eq!(fields(&relayed), fields(&told));
+        let [(field, reason, rule)] = &fields(&told)[..] else {
+            panic!("one violation is one field violation")
+        };
+        assert_eq!(
+            (field.as_str(), reason.as_str(), rule.as_str()),
+            ("header.kid", "UNKNOWN_KEY", "a known key (found x)")
+        );
         let lost = Failure::relayed(&Status::unavailable("connection reset"));
         assert_eq!(lost.reason(), Reason::OutcomeUnknown);
     }

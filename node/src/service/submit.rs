@@ -2,18 +2,20 @@
 
 use crate::ledger::apply::ApplyError;
 use crate::ledger::command::Item;
-use crate::ledger::door::{self, DoorView, Submission};
+use crate::ledger::door::{self, Companions, DoorView, Submission};
 use crate::ledger::door_memory::DoorMemory;
 use crate::ledger::outcome::ItemOutcome;
 use crate::ledger::sequencer::SubmitError;
 use crate::service::backend::{Backend, Disk, ReadFailure};
 use crate::service::status::Failure;
 use crate::service::{convert, forward};
-use aimslog_proto::limits::{BATCH_BYTES_MAX, BATCH_STATEMENTS_MAX};
+use aimslog_proto::limits::{BATCH_BYTES_MAX, BATCH_STATEMENTS_MAX, FOREIGN_STATEMENT_BYTES_MAX};
 use aimslog_proto::pb::admin::v1 as admin;
 use aimslog_proto::pb::raft::v1::ForwardedCall;
 use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::reason::{Reason, Violation};
+use aimslog_proto::statement::Remains;
+use aimslog_proto::statement::header::Family;
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::time::UnixMillis;
 use aimslog_proto::tlog::{LeafIndex, TreeSize};
@@ -60,6 +62,36 @@ pub(super) fn check_batch(submissions: &[pb::Submission]) -> Result<(), Failure>
     Ok(())
 }
 
+/// Refuses what is no system record, before it is sent anywhere.
+pub(super) fn check_system(request: &admin::SubmitSystemRequest) -> Result<(), Failure> {
+    let found = request.statement.len();
+    if found > FOREIGN_STATEMENT_BYTES_MAX {
+        let rule = format!("at most {FOREIGN_STATEMENT_BYTES_MAX} bytes");
+        let violation = Violation::new(Reason::StatementTooLarge, "statement", rule);
+        return Err(Failure::violations(&[violation.found(found)]));
+    }
+    // Malformed statements are for the door, which says everything that is wrong with them.
+    let kind = Remains::of_submitted(&request.statement)
+        .map(|remains| remains.statement().header().content_type.clone());
+    match kind {
+        Some(kind) if kind.family() == Family::Evidence => {
+            let rule = "a system record, `ledger.*`; evidence goes to EvidenceService.Submit";
+            let violation = Violation::new(Reason::UnknownKind, "header.content_type", rule);
+            Err(Failure::violations(&[violation.found(&kind)]))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Refuses where there is no ledger yet. A node that does not know whether there is one asks the
+/// leader, if it knows of any.
+fn begun(backend: &Backend) -> Result<(), Failure> {
+    if backend.leader().is_some() {
+        return Ok(());
+    }
+    backend.founded()
+}
+
 /// Submits a batch on whichever node leads.
 pub(super) async fn batch(
     backend: &Backend,
@@ -68,6 +100,7 @@ pub(super) async fn batch(
 ) -> Result<pb::SubmitResponse, Failure> {
     backend.serving()?;
     check_batch(&request.submissions)?;
+    begun(backend)?;
     if backend.leads() {
         return here(backend, request, until).await;
     }
@@ -81,6 +114,8 @@ pub(super) async fn system(
     until: Instant,
 ) -> Result<admin::SubmitSystemResponse, Failure> {
     backend.serving()?;
+    check_system(&request)?;
+    begun(backend)?;
     if backend.leads() {
         return system_here(backend, request, until).await;
     }
@@ -94,19 +129,20 @@ pub(super) async fn system_here(
     until: Instant,
 ) -> Result<admin::SubmitSystemResponse, Failure> {
     has_room(backend)?;
-    let entry_id = EntryId::of(&request.statement).as_bytes().to_vec();
     let submission = pb::Submission {
         statement: request.statement,
         disclosures: Vec::new(),
         digest_only: Vec::new(),
     };
     let mut admitted = admit(backend, vec![submission], Depth::Door).await?;
-    let outcome = match admitted.pop() {
-        Some(Ok(item)) => propose(backend, item, until).await?,
-        Some(Err(violations)) => ItemOutcome::Refused(violations),
+    let item = match admitted.pop() {
+        Some(Ok(item)) => item,
+        Some(Err(violations)) => return Err(Failure::violations(&violations)),
         None => return Err(Failure::new(Reason::Internal, "the door gave no answer")),
     };
-    match outcome {
+    // Of what is logged, and not of what was sent: an unprotected header is dropped.
+    let entry_id = EntryId::of(&item.statement).as_bytes().to_vec();
+    match propose(backend, item, until).await? {
         ItemOutcome::Logged(logged) | ItemOutcome::AlreadyLogged(logged) => {
             Ok(admin::SubmitSystemResponse {
                 index: logged.index,
@@ -218,24 +254,22 @@ pub(super) async fn admit(
     submissions: Vec<pb::Submission>,
     depth: Depth,
 ) -> Result<Vec<Admission>, Failure> {
+    backend.founded()?;
     let registry = backend.ledger.registry();
     let progress = backend.ledger.progress().borrow().clone();
-    if !progress.founded {
-        return Err(Failure::new(
-            Reason::NotInitialized,
-            "the cluster has no genesis yet",
-        ));
-    }
     let now = UnixMillis(backend.clock.unix_millis().max(progress.time.0));
     let memory = Arc::clone(&backend.door);
     backend
         .read(move |rows| {
             let next = LeafIndex(progress.tree.size.0);
+            let sent = submissions.iter();
+            let companions = Companions::of(sent.map(|sent| sent.statement.as_slice()));
             let view = DoorView {
                 rows,
                 registry: &registry,
                 next,
                 now,
+                companions: &companions,
             };
             submissions
                 .iter()
@@ -251,8 +285,16 @@ fn judge<R: crate::store::state_db::Rows>(
     (depth, memory): (Depth, &DoorMemory),
 ) -> Result<Admission, ReadFailure> {
     let mut digest_only = Vec::with_capacity(submission.digest_only.len());
-    for digest in &submission.digest_only {
-        digest_only.push(convert::digest("digest_only", digest)?);
+    let mut malformed = Vec::new();
+    for (place, digest) in submission.digest_only.iter().enumerate() {
+        match <[u8; 32]>::try_from(digest.as_slice()) {
+            Ok(digest) => digest_only.push(digest),
+            Err(_length) => {
+                let (field, rule) = (format!("digest_only[{place}]"), "must be 32 bytes");
+                let violation = Violation::new(Reason::InvalidRequest, field, rule);
+                malformed.push(violation.found(digest.len()));
+            }
+        }
     }
     let submission = Submission {
         statement: &submission.statement,
@@ -260,8 +302,12 @@ fn judge<R: crate::store::state_db::Rows>(
         digest_only: &digest_only,
     };
     let admitted = match door::admit(view, &submission).map_err(broken)? {
-        Ok(admitted) => admitted,
-        Err(violations) => return Ok(Err(violations)),
+        Ok(admitted) if malformed.is_empty() => admitted,
+        Ok(_) => return Ok(Err(malformed)),
+        Err(violations) => {
+            malformed.extend(violations);
+            return Ok(Err(malformed));
+        }
     };
     match depth {
         Depth::Foresee => {

@@ -122,6 +122,45 @@ impl Record {
     }
 }
 
+/// What is wrong with the values of some fields, for a record that cannot be put together: unknown
+/// names, the second of a name and fields that are not given at all are passed over, because whoever
+/// found that there is no record has named them.
+pub fn check_given(
+    kind: &Kind,
+    header: Option<HeaderView<'_>>,
+    given: &[(&str, &Json)],
+) -> Vec<Violation> {
+    let mut values: Vec<Option<Json>> = vec![None; kind.fields().len()];
+    let mut seen = vec![false; values.len()];
+    for (name, value) in given {
+        if let Some(index) = kind.field_index(name)
+            && let (Some(slot), Some(seen)) = (values.get_mut(index), seen.get_mut(index))
+            && !*seen
+        {
+            *seen = true;
+            *slot = Some((*value).clone()).filter(|value| *value != Json::Null);
+        }
+    }
+    let mut found = check_fields(kind, &values);
+    found.extend(
+        header
+            .map(|header| values_against_header(kind, &values, header))
+            .unwrap_or_default(),
+    );
+    let is_given = |name: &str| {
+        let index = kind.field_index(name);
+        index
+            .and_then(|index| seen.get(index))
+            .copied()
+            .unwrap_or(true)
+    };
+    found.retain(|violation| match violation.field.as_str() {
+        "header.transition" => kind.status_field().is_none_or(is_given),
+        field => field.strip_prefix("record.").is_none_or(is_given),
+    });
+    found
+}
+
 /// All violations of a record given as names and values (null and `None` both mean absent), in the
 /// order in which they stand: unknown, doubled, missing and swapped fields, and every value.
 pub fn validate(kind: &Kind, fields: &[(&str, Option<Json>)]) -> Vec<Violation> {
@@ -215,6 +254,14 @@ pub fn check_against_header(
     record: &Record,
     header: HeaderView<'_>,
 ) -> Vec<Violation> {
+    values_against_header(kind, &record.values, header)
+}
+
+fn values_against_header(
+    kind: &Kind,
+    values: &[Option<Json>],
+    header: HeaderView<'_>,
+) -> Vec<Violation> {
     let mut found = Vec::new();
     if !kind
         .subjects()
@@ -230,7 +277,7 @@ pub fn check_against_header(
     }
     let text = |name: &str| {
         let index = kind.field_index(name)?;
-        match record.values.get(index)?.as_ref()? {
+        match values.get(index)?.as_ref()? {
             Json::Text(text) => Some(text.as_str()),
             _ => None,
         }

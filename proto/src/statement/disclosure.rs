@@ -211,7 +211,7 @@ pub struct DisclosureSet {
 
 impl DisclosureSet {
     /// Reads the disclosures of a record whose kind has these `names`; the error holds everything
-    /// that is wrong.
+    /// that is wrong. What is larger than a record may be is not looked at further.
     pub fn parse<B: AsRef<[u8]>, N: AsRef<str>>(
         disclosures: &[B],
         names: &[N],
@@ -220,19 +220,25 @@ impl DisclosureSet {
         if !violations.is_empty() {
             return Err(violations.into());
         }
+        let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
         let mut parsed = Vec::with_capacity(disclosures.len());
         for (index, bytes) in disclosures.iter().enumerate() {
             match Disclosure::parse(bytes.as_ref()) {
-                Ok(disclosure) => parsed.push(disclosure),
+                Ok(disclosure) => parsed.push(Some(disclosure)),
                 Err(error) => {
-                    let field = names.get(index).map(AsRef::as_ref);
-                    let field = field.map_or_else(|| position(index), str::to_owned);
+                    let field = names.get(index).copied().map(field_path);
+                    let field = field.unwrap_or_else(|| format!("disclosures[{index}]"));
                     violations.push(Violation::new(error.reason(), field, error.to_string()));
+                    parsed.push(None);
                 }
             }
         }
+        let read: Vec<Option<&Disclosure>> = parsed.iter().map(Option::as_ref).collect();
+        violations.extend(wrong_names(&read, &names));
+        violations.extend(equal_salts(&read));
         if violations.is_empty() {
-            Self::new(parsed, names)
+            let disclosures = parsed.into_iter().flatten().collect();
+            Ok(Self { disclosures })
         } else {
             Err(violations.into())
         }
@@ -246,8 +252,9 @@ impl DisclosureSet {
         let bytes: Vec<&[u8]> = disclosures.iter().map(Disclosure::bytes).collect();
         let mut violations = sizes(&bytes);
         let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
-        violations.extend(wrong_names(&disclosures, &names));
-        violations.extend(equal_salts(&disclosures));
+        let read: Vec<Option<&Disclosure>> = disclosures.iter().map(Some).collect();
+        violations.extend(wrong_names(&read, &names));
+        violations.extend(equal_salts(&read));
         if violations.is_empty() {
             Ok(Self { disclosures })
         } else {
@@ -280,9 +287,9 @@ impl DisclosureSet {
     }
 }
 
-/// How a disclosure is named of which the name is not known.
-fn position(index: usize) -> String {
-    format!("disclosure {index}")
+/// How a field is named in a violation.
+fn field_path(name: &str) -> String {
+    format!("record.{name}")
 }
 
 fn sizes<B: AsRef<[u8]>>(disclosures: &[B]) -> Vec<Violation> {
@@ -300,19 +307,26 @@ fn sizes<B: AsRef<[u8]>>(disclosures: &[B]) -> Vec<Violation> {
     violations
 }
 
-/// Unknown, doubled, swapped and missing names.
-fn wrong_names(disclosures: &[Disclosure], names: &[&str]) -> Vec<Violation> {
-    let found = disclosures.iter().map(Disclosure::name);
-    if found.eq(names.iter().copied()) {
+/// Unknown, doubled, swapped and missing names; `None` stands for a disclosure that cannot be read,
+/// which is taken for the field of its place.
+fn wrong_names(disclosures: &[Option<&Disclosure>], names: &[&str]) -> Vec<Violation> {
+    let found = disclosures.iter().map(|read| read.map(Disclosure::name));
+    if found.eq(names.iter().copied().map(Some)) {
         return Vec::new();
     }
     let mut violations = Vec::new();
     let mut found_at: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut unread = BTreeSet::new();
     for (index, disclosure) in disclosures.iter().enumerate() {
+        let Some(disclosure) = disclosure else {
+            unread.extend(names.get(index).copied());
+            continue;
+        };
         let name = disclosure.name.as_str();
+        let path = field_path(name);
         let first = *found_at.entry(name).or_insert(index);
         if first != index {
-            let violation = Violation::new(Reason::DuplicateField, name, "a field stands once");
+            let violation = Violation::new(Reason::DuplicateField, path, "a field stands once");
             violations.push(violation.found(format_args!("at {first} and at {index}")));
             continue;
         }
@@ -320,11 +334,11 @@ fn wrong_names(disclosures: &[Disclosure], names: &[&str]) -> Vec<Violation> {
             Some(place) if place == index => continue,
             Some(place) => {
                 let rule = format!("the field stands at {place} of its list");
-                Violation::new(Reason::SwappedField, name, rule).found(index)
+                Violation::new(Reason::SwappedField, path, rule).found(index)
             }
             None => {
                 let rule = "a field of the list of its kind";
-                let violation = Violation::new(Reason::UnknownField, name, rule);
+                let violation = Violation::new(Reason::UnknownField, path, rule);
                 match names.get(index) {
                     Some(expected) => violation.nearest(*expected),
                     None => violation,
@@ -333,22 +347,22 @@ fn wrong_names(disclosures: &[Disclosure], names: &[&str]) -> Vec<Violation> {
         };
         violations.push(violation);
     }
-    for name in names.iter().filter(|name| !found_at.contains_key(**name)) {
+    let is_missing = |name: &&&str| !found_at.contains_key(**name) && !unread.contains(**name);
+    for name in names.iter().filter(is_missing) {
         let rule = "every field of the list is there; an absent one is null";
-        violations.push(Violation::new(Reason::MissingField, *name, rule));
+        violations.push(Violation::new(Reason::MissingField, field_path(name), rule));
     }
     violations
 }
 
-fn equal_salts(disclosures: &[Disclosure]) -> Vec<Violation> {
+fn equal_salts(disclosures: &[Option<&Disclosure>]) -> Vec<Violation> {
     let mut seen = BTreeSet::new();
-    let repeated = disclosures
-        .iter()
-        .filter(|disclosure| !seen.insert(&disclosure.salt));
+    let read = disclosures.iter().flatten();
+    let repeated = read.filter(|disclosure| !seen.insert(&disclosure.salt));
     repeated
         .map(|disclosure| {
             let rule = "each field of a record has a salt of its own";
-            Violation::new(Reason::DuplicateSalt, disclosure.name.as_str(), rule)
+            Violation::new(Reason::DuplicateSalt, field_path(&disclosure.name), rule)
         })
         .collect()
 }

@@ -175,6 +175,12 @@ impl Header {
         decode::decode(bytes)
     }
 
+    /// As much of a header as can be read where [`Header::decode`] refuses it; everything else claims
+    /// nothing. `None` where the content type cannot be read.
+    pub(in crate::statement) fn salvage(bytes: &[u8]) -> Option<Self> {
+        decode::salvage(bytes)
+    }
+
     /// Who the issuer is in the ledger with this origin, or `None` if it belongs to another one.
     pub fn issuer_in<'a>(&'a self, origin: &'a str) -> Option<Issuer<'a>> {
         Issuer::parse(self.issuer.as_str(), origin)

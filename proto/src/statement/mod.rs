@@ -27,4 +27,4 @@ pub use disclosure::{Disclosure, DisclosureSet, Salt};
 pub use header::Header;
 pub use id::{EntryId, StatementId};
 pub use json::Json;
-pub use statement::{Statement, StatementError, UnverifiedStatement};
+pub use statement::{Remains, Statement, StatementError, UnverifiedStatement};

@@ -8,142 +8,25 @@
 //! The signature is over the `Sig_structure` of RFC 9052 4.4:
 //! `["Signature1", protected, h'', payload]`.
 
+mod error;
+mod remains;
+
 use std::ops::Range;
 
+pub use error::StatementError;
+pub use remains::Remains;
+
 use super::cbor::{self, CborError, Encoder, KeyOrder, TAG_COSE_SIGN1};
-use super::commitment::{Commitment, CommitmentError};
+use super::commitment::Commitment;
 use super::header::{Algorithm, Family, Header};
 use super::id::EntryId;
-use super::key::{KeyError, PublicKey, Signature, Signer, SignerError, Thumbprint};
+use super::key::{PublicKey, Signature, Signer, SignerError};
 use crate::limits::{FOREIGN_STATEMENT_BYTES_MAX, LEDGER_STATEMENT_BYTES_MAX, STATEMENT_BYTES_MAX};
-use crate::reason::{Reason, Violation, Violations};
 use crate::tlog::hash::LeafHash;
 
 /// The first bytes of every log entry: tag 18, array of four.
 const ENTRY_PREFIX: [u8; 2] = [0xd2, 0x84];
 const EMPTY_MAP: u8 = 0xa0;
-
-/// Why bytes are not a statement of ours, or not one that a key has signed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum StatementError {
-    /// More bytes than the limit.
-    #[error("statement of {found} bytes, at most {limit} are accepted")]
-    TooLarge {
-        /// How many bytes there are.
-        found: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// Not strict CBOR, or not an array of four items of these types.
-    #[error("statement")]
-    Cbor(
-        #[source]
-        #[from]
-        CborError,
-    ),
-    /// Another tag than 18, or none.
-    #[error("tag 18 (COSE_Sign1) expected, found {found}")]
-    WrongTag {
-        /// What stands there instead.
-        found: String,
-    },
-    /// The payload is `null`: it is not attached.
-    #[error("payload is detached")]
-    DetachedPayload,
-    /// The unprotected header of a log entry is not the empty map.
-    #[error("unprotected header of a log entry is not empty")]
-    UnprotectedHeader,
-    /// The signature does not have 64 bytes.
-    #[error("ed25519 signature of {found} bytes, expected 64")]
-    SignatureLength {
-        /// How many it has.
-        found: usize,
-    },
-    /// The algorithm is one of ours, but not accepted here.
-    #[error("algorithm {id} is not accepted by this ledger")]
-    AlgorithmNotAccepted {
-        /// The COSE id.
-        id: i64,
-    },
-    /// The protected header breaks rules of the profile.
-    #[error("protected header")]
-    Header(
-        #[source]
-        #[from]
-        Violations,
-    ),
-    /// The payload of evidence is not a commitment.
-    #[error("payload")]
-    Commitment(
-        #[source]
-        #[from]
-        CommitmentError,
-    ),
-    /// The payload of a ledger record is not deterministic CBOR.
-    #[error("payload")]
-    Payload(#[source] CborError),
-    /// The statement names another key than the one it was to be verified with.
-    #[error("statement is signed by key {found}, expected {expected}")]
-    OtherKey {
-        /// The key that was to verify it.
-        expected: Thumbprint,
-        /// The `kid` of the statement.
-        found: Thumbprint,
-    },
-    /// The signature does not verify.
-    #[error("signature")]
-    Signature(
-        #[source]
-        #[from]
-        KeyError,
-    ),
-}
-
-impl StatementError {
-    /// Everything that is wrong, each with its field, rule and stable reason.
-    pub fn violations(&self) -> Vec<Violation> {
-        let one = |reason, field: &str, rule: String| vec![Violation::new(reason, field, rule)];
-        match self {
-            Self::TooLarge { .. } => one(Reason::StatementTooLarge, "statement", self.to_string()),
-            Self::Cbor(error) => one(malformed(error), "statement", error.to_string()),
-            Self::WrongTag { .. } => one(Reason::WrongTag, "statement", self.to_string()),
-            Self::DetachedPayload => one(
-                Reason::DetachedPayload,
-                "payload",
-                "the payload is attached".to_owned(),
-            ),
-            Self::UnprotectedHeader => one(Reason::UnknownHeader, "unprotected", self.to_string()),
-            Self::SignatureLength { .. } => {
-                one(Reason::WrongSignature, "signature", self.to_string())
-            }
-            Self::AlgorithmNotAccepted { .. } => {
-                one(Reason::UnknownAlgorithm, "header.alg", self.to_string())
-            }
-            Self::Header(violations) => violations.as_slice().to_vec(),
-            Self::Commitment(error) => one(error.reason(), "payload", described(error)),
-            Self::Payload(error) => one(error.reason(), "payload", error.to_string()),
-            Self::OtherKey { .. } => one(Reason::UnknownKey, "header.kid", self.to_string()),
-            Self::Signature(error) => one(error.reason(), "signature", error.to_string()),
-        }
-    }
-}
-
-/// A shape that is wrong makes the statement malformed, not one of its fields invalid.
-const fn malformed(error: &CborError) -> Reason {
-    match error {
-        CborError::WrongType { .. } => Reason::CborMalformed,
-        _ => error.reason(),
-    }
-}
-
-/// The error with its cause: a violation is one line.
-fn described(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
-}
 
 /// A well-formed statement of which nobody has checked the signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -238,45 +121,55 @@ impl UnverifiedStatement {
     }
 
     fn from_parts(parts: &Parts<'_>, accepted: &[Algorithm]) -> Result<Self, StatementError> {
-        let header = Header::decode(parts.protected)?;
-        let found = parts.entry_length();
-        let limit = match header.content_type.family() {
-            Family::Evidence => STATEMENT_BYTES_MAX,
-            Family::Ledger => LEDGER_STATEMENT_BYTES_MAX,
-        };
-        if found > limit {
-            return Err(StatementError::TooLarge { found, limit });
-        }
-        if !accepted.contains(&header.algorithm) {
-            return Err(StatementError::AlgorithmNotAccepted {
-                id: header.algorithm.id(),
-            });
-        }
-        let commitment = match header.content_type.family() {
-            Family::Evidence => Some(Commitment::parse(parts.payload)?),
-            Family::Ledger => {
-                cbor::parse(parts.payload).map_err(StatementError::Payload)?;
+        let mut faults = parts.faults.clone();
+        let header = match Header::decode(parts.protected) {
+            Ok(header) => Some(header),
+            Err(violations) => {
+                faults.push(violations.into());
                 None
             }
         };
-        let mut entry = Vec::with_capacity(found);
-        entry.extend_from_slice(&ENTRY_PREFIX);
-        entry.extend_from_slice(parts.protected_item);
-        let protected = entry.len() - parts.protected.len()..entry.len();
-        entry.push(EMPTY_MAP);
-        entry.extend_from_slice(parts.payload_item);
-        let payload = entry.len() - parts.payload.len()..entry.len();
-        entry.extend_from_slice(parts.signature_item);
-        let entry = entry.into_boxed_slice();
-        let signature = parts.signature;
-        Ok(Self {
-            entry,
-            protected,
-            payload,
-            signature,
-            header,
-            commitment,
-        })
+        // Of a header that is refused its content type still says what the other parts must be.
+        let salvaged = match &header {
+            Some(_) => None,
+            None => Header::salvage(parts.protected),
+        };
+        let family = header.as_ref().or(salvaged.as_ref());
+        let family = family.map(|header| header.content_type.family());
+        let found = parts.entry_length();
+        let limit = match family {
+            Some(Family::Evidence) => STATEMENT_BYTES_MAX,
+            Some(Family::Ledger) | None => LEDGER_STATEMENT_BYTES_MAX,
+        };
+        if found > limit {
+            faults.push(StatementError::TooLarge { found, limit });
+        }
+        if let Some(header) = &header
+            && !accepted.contains(&header.algorithm)
+        {
+            let id = header.algorithm.id();
+            faults.push(StatementError::AlgorithmNotAccepted { id });
+        }
+        let mut commitment = None;
+        match (parts.payload, family) {
+            (Some(payload), Some(Family::Evidence)) => match Commitment::parse(payload) {
+                Ok(parsed) => commitment = Some(parsed),
+                Err(error) => faults.push(error.into()),
+            },
+            (Some(payload), Some(Family::Ledger)) => {
+                if let Err(error) = cbor::parse(payload) {
+                    faults.push(StatementError::Payload(error));
+                }
+            }
+            // What the payload must be is not known, or that it is missing was noted.
+            (Some(_), None) | (None, _) => {}
+        }
+        match (header, parts.signature) {
+            (Some(header), Some(signature)) if faults.is_empty() => {
+                Ok(parts.assemble(signature, header, commitment))
+            }
+            _ => Err(StatementError::of(faults)),
+        }
     }
 
     /// Checks the signature by the strict rules, and that the statement names this very key.
@@ -396,13 +289,19 @@ struct Parts<'a> {
     protected: &'a [u8],
     protected_item: &'a [u8],
     unprotected_bytes: &'a [u8],
-    payload: &'a [u8],
+    /// `None` if it is detached.
+    payload: Option<&'a [u8]>,
     payload_item: &'a [u8],
-    signature: Signature,
+    /// `None` if it has another length.
+    signature: Option<Signature>,
     signature_item: &'a [u8],
+    /// What is wrong with single items.
+    faults: Vec<StatementError>,
 }
 
 impl<'a> Parts<'a> {
+    /// Takes the items apart. What is wrong with one of them is noted, so that the others are still
+    /// looked at; the error is for bytes that are no four items of their types at all.
     fn read(bytes: &'a [u8], limit: usize) -> Result<Self, StatementError> {
         let found = bytes.len();
         if found > limit {
@@ -421,23 +320,28 @@ impl<'a> Parts<'a> {
         let [protected_item, unprotected, payload_item, signature_item] =
             item.tuple("statement")?;
         unprotected.map("unprotected")?;
-        if payload_item.is_null() {
-            return Err(StatementError::DetachedPayload);
-        }
-        let signature = signature_item.byte_string("signature")?;
-        let Ok(signature) = <[u8; 64]>::try_from(signature) else {
-            return Err(StatementError::SignatureLength {
-                found: signature.len(),
-            });
+        let mut faults = Vec::new();
+        let payload = if payload_item.is_null() {
+            faults.push(StatementError::DetachedPayload);
+            None
+        } else {
+            Some(payload_item.byte_string("payload")?)
         };
+        let signature_bytes = signature_item.byte_string("signature")?;
+        let signature = <[u8; 64]>::try_from(signature_bytes).ok().map(Signature);
+        if signature.is_none() {
+            let found = signature_bytes.len();
+            faults.push(StatementError::SignatureLength { found });
+        }
         Ok(Self {
             protected: protected_item.byte_string("protected")?,
             protected_item: protected_item.bytes,
             unprotected_bytes: unprotected.bytes,
-            payload: payload_item.byte_string("payload")?,
+            payload,
             payload_item: payload_item.bytes,
-            signature: Signature(signature),
+            signature,
             signature_item: signature_item.bytes,
+            faults,
         })
     }
 
@@ -448,6 +352,32 @@ impl<'a> Parts<'a> {
             + 1
             + self.payload_item.len()
             + self.signature_item.len()
+    }
+
+    /// The parts put together as the log entry has them.
+    fn assemble(
+        &self,
+        signature: Signature,
+        header: Header,
+        commitment: Option<Commitment>,
+    ) -> UnverifiedStatement {
+        let mut entry = Vec::with_capacity(self.entry_length());
+        entry.extend_from_slice(&ENTRY_PREFIX);
+        entry.extend_from_slice(self.protected_item);
+        let protected = entry.len() - self.protected.len()..entry.len();
+        entry.push(EMPTY_MAP);
+        entry.extend_from_slice(self.payload_item);
+        let payload_length = self.payload.map_or(0, <[u8]>::len);
+        let payload = entry.len() - payload_length..entry.len();
+        entry.extend_from_slice(self.signature_item);
+        UnverifiedStatement {
+            entry: entry.into_boxed_slice(),
+            protected,
+            payload,
+            signature,
+            header,
+            commitment,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::reason::{Reason, Violation};
 use crate::statement::cbor::{self, CborError, Encoder, Fields, Item, MapEncoder};
-use crate::statement::key::{PublicKey, Signature};
+use crate::statement::key::{KeyError, PublicKey, Signature};
 use crate::system::SystemKind;
 use crate::system::approval::Approval;
 use crate::system::id::OrganizationId;
@@ -23,6 +23,17 @@ pub enum PayloadError {
         /// What is wrong, with the field where there is one.
         #[source]
         cause: CborError,
+    },
+    /// A field that holds no key.
+    #[error("ledger.{kind}: {field}: {cause}")]
+    Key {
+        /// The kind of the record.
+        kind: SystemKind,
+        /// The field.
+        field: &'static str,
+        /// Why.
+        #[source]
+        cause: KeyError,
     },
     /// A field whose value is not allowed.
     #[error("ledger.{kind}: {field}: {rule}")]
@@ -40,8 +51,21 @@ impl From<PayloadError> for Violation {
     fn from(error: PayloadError) -> Self {
         match error {
             PayloadError::Cbor { cause, .. } => {
-                Self::new(cause.reason(), "payload", cause.to_string())
+                let field = match &cause {
+                    CborError::WrongType { field, .. } | CborError::MissingKey { field, .. }
+                        if !field.is_empty() =>
+                    {
+                        format!("payload.{field}")
+                    }
+                    _ => "payload".to_owned(),
+                };
+                Self::new(cause.reason(), field, cause.to_string())
             }
+            PayloadError::Key { field, cause, .. } => Self::new(
+                cause.reason(),
+                format!("payload.{field}"),
+                cause.to_string(),
+            ),
             PayloadError::Value { field, rule, .. } => {
                 Self::new(Reason::InvalidField, format!("payload.{field}"), rule)
             }
@@ -241,7 +265,12 @@ impl<'i, 'a> Entry<'i, 'a> {
     }
 
     pub(crate) fn key(&self) -> Result<PublicKey, PayloadError> {
-        PublicKey::from_bytes(&self.digest()?).map_err(|error| self.wrong(error))
+        let (kind, field) = (self.kind, self.field);
+        PublicKey::from_bytes(&self.digest()?).map_err(|cause| PayloadError::Key {
+            kind,
+            field,
+            cause,
+        })
     }
 
     pub(crate) fn signature(&self) -> Result<Signature, PayloadError> {

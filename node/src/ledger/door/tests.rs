@@ -2,7 +2,7 @@
 
 use aimslog_proto::{
     aims::bundle::RuleBundle,
-    statement::{Commitment, Disclosure, Salt, header::Link},
+    statement::{Commitment, Disclosure, Json, Salt, header::Link},
 };
 
 use super::*;
@@ -86,6 +86,7 @@ impl Case {
             registry: &self.engine.registry,
             next: LeafIndex(self.engine.core().frontier.size().0),
             now: UnixMillis(START_MS),
+            companions: &Companions::default(),
         };
         let submission = Submission {
             statement,
@@ -192,6 +193,7 @@ fn attachments_are_stored_first_or_stay_declared() {
         registry: &case.engine.registry,
         next: LeafIndex(4),
         now: UnixMillis(START_MS),
+        companions: &Companions::default(),
     };
     let submission = Submission {
         statement: &statement,
@@ -250,6 +252,7 @@ fn foresees_what_apply_would_say() {
         registry: &case.engine.registry,
         next: LeafIndex(4),
         now: UnixMillis(START_MS),
+        companions: &Companions::default(),
     };
     let found = foresee(&view, &admitted).unwrap();
     assert_eq!(found.len(), 1);
@@ -263,4 +266,123 @@ fn system_records_pass_without_disclosures_alone() {
     assert!(case.admit(&record, &[]).is_ok());
     let found = reasons(case.admit(&record, &[b"[]".to_vec()]));
     assert_eq!(found, [Reason::UnknownField]);
+}
+
+#[test]
+fn faults_of_header_content_and_references_are_named_together() {
+    let case = Case::new();
+    let mut values = decision();
+    values.retain(|(name, _)| *name != "risk_class");
+    values.push(("risk_class", text("ENORMOUS")));
+    let mut fields = disclosures(&values);
+    fields[1] = b"[".to_vec();
+    let mut header = case.world.header(11, 1);
+    header.audience = "another".to_owned();
+    header.subject = "urn:aimslog:beta:system:triage".to_owned();
+    header.links = vec![Link {
+        relation: "nonsense".to_owned(),
+        target: EntryId::from_bytes([8; 32]),
+        origin: None,
+    }];
+    let found = case.admit(&signed_over(&header, 11, &commitment(&fields)), &fields);
+    let mut found: Vec<(Reason, String)> = found
+        .unwrap_err()
+        .into_iter()
+        .map(|violation| (violation.reason, violation.field))
+        .collect();
+    found.sort();
+    let mut expected = [
+        (Reason::WrongAudience, "header.aud"),
+        (Reason::WrongIssuer, "header.sub"),
+        (Reason::JsonMalformed, "record.period"),
+        (Reason::InvalidField, "record.risk_class"),
+        (Reason::InvalidHeader, "header.links"),
+        (Reason::MissingLinkTarget, "header.links"),
+    ]
+    .map(|(reason, field)| (reason, field.to_owned()));
+    expected.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn only_who_signs_learns_what_is_logged() {
+    let case = Case::new();
+    let mut header = case.world.header(11, 1);
+    header.links = vec![Link {
+        relation: "follows".to_owned(),
+        target: EntryId::from_bytes([8; 32]),
+        origin: None,
+    }];
+    let mut forged = signed(&header, 11).to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    assert_eq!(reasons(case.admit(&forged, &[])), [Reason::WrongSignature]);
+}
+
+#[test]
+fn what_came_in_the_same_call_is_no_missing_target() {
+    let case = Case::new();
+    let first = signed(&case.world.header(11, 1), 11);
+    let mut header = case.world.header(11, 2);
+    header.audience = "another".to_owned();
+    header.links = vec![Link {
+        relation: "follows".to_owned(),
+        target: EntryId::of(&first),
+        origin: None,
+    }];
+    let second = signed(&header, 11);
+    let judged = |companions: &Companions<'_>| {
+        let view = DoorView {
+            rows: &case.engine.rows,
+            registry: &case.engine.registry,
+            next: LeafIndex(case.engine.core().frontier.size().0),
+            now: UnixMillis(START_MS),
+            companions,
+        };
+        let submission = Submission {
+            statement: &second,
+            disclosures: &[],
+            digest_only: &[],
+        };
+        reasons(admit(&view, &submission).unwrap())
+    };
+    let alone = [Reason::WrongAudience, Reason::MissingLinkTarget];
+    assert_eq!(judged(&Companions::default()), alone);
+    let together = Companions::of([first.as_ref(), second.as_ref()].into_iter());
+    assert_eq!(judged(&together), [Reason::WrongAudience]);
+}
+
+/// Who resends the bytes of an entry gets its first result also when they could not be logged any
+/// more; who resends them with other content gets none.
+#[test]
+fn what_is_logged_is_admitted_again_whatever_the_time() {
+    let mut case = Case::new();
+    let fields = disclosures(&decision());
+    let header = case.world.header(11, 1);
+    let statement = signed_over(&header, 11, &commitment(&fields));
+    let admitted = case.admit(&statement, &fields).unwrap();
+    case.engine.batch(vec![admitted.into_item()]);
+    let years_later = UnixMillis(START_MS + 100_000_000_000);
+    let again = |disclosures: &[Vec<u8>]| {
+        let view = DoorView {
+            rows: &case.engine.rows,
+            registry: &case.engine.registry,
+            next: LeafIndex(case.engine.core().frontier.size().0),
+            now: years_later,
+            companions: &Companions::default(),
+        };
+        let submission = Submission {
+            statement: &statement,
+            disclosures,
+            digest_only: &[],
+        };
+        let admitted = admit(&view, &submission).unwrap()?;
+        Ok((foresee(&view, &admitted).unwrap(), admitted))
+    };
+    let (foreseen, admitted) = again(&fields).unwrap();
+    assert_eq!(foreseen, []);
+    assert!(admitted.seen().is_none());
+    let mut other = fields.clone();
+    other[0] = other[1].clone();
+    let refused = again(&other).map(|(_, admitted)| admitted);
+    assert_eq!(reasons(refused), [Reason::CommitmentMismatch]);
 }

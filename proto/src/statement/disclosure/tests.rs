@@ -145,7 +145,7 @@ fn set_takes_the_whole_list_in_order() {
 
 #[test]
 fn set_names_missing_unknown_doubled_and_swapped_fields_and_salts() {
-    let named = |reason, name: &str| (reason, name.to_owned());
+    let named = |reason, name: &str| (reason, format!("record.{name}"));
 
     let mut swapped = record();
     swapped.swap(0, 1);
@@ -188,6 +188,22 @@ fn set_names_missing_unknown_doubled_and_swapped_fields_and_salts() {
         named(Reason::JsonNotCanonical, "justification"),
     ];
     assert_eq!(reasons(DisclosureSet::parse(&broken, &NAMES)), expected);
+
+    // One that cannot be read hides nothing of the others, and is not missing besides.
+    let mut mixed: Vec<Vec<u8>> = record()
+        .iter()
+        .map(|field| field.bytes().to_vec())
+        .collect();
+    mixed[0] = b"[".to_vec();
+    mixed.push(mixed[2].clone());
+    mixed.push(b"{".to_vec());
+    let expected = [
+        named(Reason::JsonMalformed, "system"),
+        (Reason::JsonMalformed, "disclosures[4]".to_owned()),
+        named(Reason::DuplicateField, "justification"),
+        named(Reason::DuplicateSalt, "justification"),
+    ];
+    assert_eq!(reasons(DisclosureSet::parse(&mixed, &NAMES)), expected);
 }
 
 #[test]

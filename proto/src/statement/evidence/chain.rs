@@ -33,13 +33,13 @@ pub(super) fn replay(file: &EvidenceFile, findings: &mut Findings) -> Option<Reg
                 return None;
             }
         };
-        if let Err(violation) = registry.apply(entry.index, &statement) {
-            let code = match violation.reason {
-                Reason::UnknownKey => Code::KeyNotInChain,
-                Reason::UnknownKind => Code::KindUnknown,
+        if let Err(violations) = registry.apply(entry.index, &statement) {
+            let code = match violations.reason() {
+                Some(Reason::UnknownKey) => Code::KeyNotInChain,
+                Some(Reason::UnknownKind) => Code::KindUnknown,
                 _ => Code::ChainRefused,
             };
-            findings.add_at(code, index, format!("chain entry {index}: {violation}"));
+            findings.add_at(code, index, format!("chain entry {index}: {violations}"));
             return None;
         }
     }

@@ -74,9 +74,9 @@ impl Context<'_> {
             return Err((Code::StatementMalformed, sentence.to_owned()));
         }
         let signer = self.registry.evidence_signer(record.index, header);
-        let (principal, row) = signer.map_err(|violation| match violation.reason {
-            Reason::UnknownKey => (Code::KeyNotInChain, violation.to_string()),
-            _ => (Code::SignerNotAllowed, violation.to_string()),
+        let (principal, row) = signer.map_err(|violations| match violations.reason() {
+            Some(Reason::UnknownKey) => (Code::KeyNotInChain, violations.to_string()),
+            _ => (Code::SignerNotAllowed, violations.to_string()),
         })?;
         let signer = SignerReport {
             organization: principal.organization.to_string(),

@@ -92,28 +92,42 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Header, Violations> {
     }
 }
 
+/// What can be read of a header that was refused.
+pub(super) fn salvage(bytes: &[u8]) -> Option<Header> {
+    let item = cbor::parse(bytes).ok()?;
+    let read = Read::of(&item, &mut Vec::new())?;
+    let claims = read.claims.unwrap_or_default();
+    Some(Header {
+        algorithm: read.algorithm.unwrap_or(Algorithm::EdDsa),
+        content_type: read.content_type?,
+        key: Thumbprint::from_bytes(read.key.unwrap_or_default()),
+        issuer: claims.issuer.unwrap_or_default(),
+        subject: claims.subject.unwrap_or_default(),
+        audience: claims.audience.unwrap_or_default(),
+        expires: claims.expires,
+        issued: claims.issued.unwrap_or(UnixSeconds(0)),
+        id: claims
+            .id
+            .unwrap_or_else(|| StatementId::from_bytes([0; 16])),
+        rules: claims.rules,
+        catalogues: claims.catalogues,
+        revision: claims.revision,
+        transition: claims.transition,
+        links: claims.links,
+        origin: claims.origin,
+        on_behalf_of: claims.on_behalf_of,
+        controls: claims.controls,
+    })
+}
+
 /// `None` only if a violation was noted.
 fn read_header(item: &Item<'_>, violations: &mut Vec<Violation>) -> Option<Header> {
-    let mut map = Map::new(item, &label::ALL, "label", violations)?;
-    let rule = "-8 (EdDSA) or -19 (Ed25519)";
-    let algorithm = map.read(label::ALG, Need::Yes, rule, |item| {
-        Algorithm::from_id(item.as_int()?)
-    });
-    let rule = "application/vnd.aimslog.<kind>.v<n>+json, or ...ledger.<kind>.v<n>+cbor";
-    let content_type = map.read(label::CONTENT_TYPE, Need::Yes, rule, |item| {
-        ContentType::parse(text(item)?)
-    });
-    let key = map.read(label::KID, Need::Yes, "a key thumbprint of 32 bytes", bytes);
-    map.read(label::TYP, Need::Yes, STATEMENT_TYPE, |item| {
-        (text(item)? == STATEMENT_TYPE).then_some(())
-    });
-    let claims_item = map.item(label::CLAIMS, Need::Yes);
-    let family = content_type.as_ref().map(ContentType::family);
-    let claims = Claims::read(claims_item?, family, violations)?;
+    let read = Read::of(item, violations)?;
+    let claims = read.claims?;
     Some(Header {
-        algorithm: algorithm?,
-        content_type: content_type?,
-        key: Thumbprint::from_bytes(key?),
+        algorithm: read.algorithm?,
+        content_type: read.content_type?,
+        key: Thumbprint::from_bytes(read.key?),
         issuer: claims.issuer?,
         subject: claims.subject?,
         audience: claims.audience?,
@@ -131,7 +145,44 @@ fn read_header(item: &Item<'_>, violations: &mut Vec<Violation>) -> Option<Heade
     })
 }
 
+/// The labels as far as they could be read; what is missing was noted.
+struct Read {
+    algorithm: Option<Algorithm>,
+    content_type: Option<ContentType>,
+    key: Option<[u8; 32]>,
+    claims: Option<Claims>,
+}
+
+impl Read {
+    /// `None` if it is no map.
+    fn of(item: &Item<'_>, violations: &mut Vec<Violation>) -> Option<Self> {
+        let mut map = Map::new(item, &label::ALL, "label", violations)?;
+        let rule = "-8 (EdDSA) or -19 (Ed25519)";
+        let algorithm = map.read(label::ALG, Need::Yes, rule, |item| {
+            Algorithm::from_id(item.as_int()?)
+        });
+        let rule = "application/vnd.aimslog.<kind>.v<n>+json, or ...ledger.<kind>.v<n>+cbor";
+        let content_type = map.read(label::CONTENT_TYPE, Need::Yes, rule, |item| {
+            ContentType::parse(text(item)?)
+        });
+        let key = map.read(label::KID, Need::Yes, "a key thumbprint of 32 bytes", bytes);
+        map.read(label::TYP, Need::Yes, STATEMENT_TYPE, |item| {
+            (text(item)? == STATEMENT_TYPE).then_some(())
+        });
+        let claims = map.item(label::CLAIMS, Need::Yes);
+        let family = content_type.as_ref().map(ContentType::family);
+        let claims = claims.and_then(|item| Claims::read(item, family, violations));
+        Some(Self {
+            algorithm,
+            content_type,
+            key,
+            claims,
+        })
+    }
+}
+
 /// The claims as far as they could be read; what is missing was noted.
+#[derive(Default)]
 struct Claims {
     issuer: Option<String>,
     subject: Option<String>,

@@ -7,6 +7,7 @@ use super::super::header::tests::{full, least};
 use super::super::hex::{hex, unhex};
 use super::super::key::SigningKey;
 use super::*;
+use crate::reason::Reason;
 
 /// A statement of this shape made with other software, with its leaf hash and entry id.
 const REFERENCE: &str = "\

@@ -2,24 +2,28 @@
 
 use std::collections::BTreeSet;
 
+use super::checks::{
+    check_approval, check_genesis, check_header, check_node_name, check_policies, check_possession,
+    key_in_use, must_be_operator, refuse, unknown_approver, verify,
+};
 use super::record::At;
 use super::{Extent, KeyOwner, KeyRow, Registry};
-use crate::reason::{Reason, Violation};
+use crate::reason::{Reason, Violation, Violations};
 use crate::statement::UnverifiedStatement;
-use crate::statement::header::Header;
-use crate::statement::key::{ApprovalDigest, Possession, PublicKey, Signature, Thumbprint};
+use crate::statement::key::{ApprovalDigest, PublicKey, Signature, Thumbprint};
 use crate::system::{
-    Genesis, Keys, Node, NodeChange, NodeEntry, Organization, OrganizationId, Payload,
-    PolicyChange, PolicyTexts, Principal, PrincipalChange, PrincipalId, Role, Rules, SystemKind,
-    SystemRecord, principal_subject, subject,
+    Genesis, Keys, Node, NodeChange, Organization, OrganizationId, Payload, PolicyChange,
+    Principal, PrincipalChange, PrincipalId, Role, Rules, SystemKind, SystemRecord,
+    principal_subject, subject,
 };
-use crate::tlog::{LeafIndex, Origin, Policy};
+use crate::tlog::LeafIndex;
 
 /// Where the first receipt keys stand.
 const KEYS_INDEX: LeafIndex = LeafIndex(1);
 
 impl Registry {
-    /// Takes in the system record at `index`, or says why it is refused and changes nothing.
+    /// Takes in the system record at `index`, or says everything that is wrong with it and changes
+    /// nothing.
     ///
     /// Everything is judged here: payload, signature, header, who may sign it, proofs of possession
     /// and approvals. Records are applied in the order of the log.
@@ -27,7 +31,7 @@ impl Registry {
         &mut self,
         index: LeafIndex,
         statement: &UnverifiedStatement,
-    ) -> Result<SystemRecord, Violation> {
+    ) -> Result<SystemRecord, Violations> {
         let record = self.check(index, statement)?;
         let signer = statement.header().key;
         self.record(At { index, signer }, &record);
@@ -39,83 +43,104 @@ impl Registry {
         &self,
         index: LeafIndex,
         statement: &UnverifiedStatement,
-    ) -> Result<SystemRecord, Violation> {
+    ) -> Result<SystemRecord, Violations> {
         if self.last.is_some_and(|last| index <= last) {
             let rule = "system records are applied in the order of the log";
-            return Err(refuse(Reason::InvalidRequest, "index", rule));
+            return Err(refuse(Reason::InvalidRequest, "index", rule).into());
         }
+        let mut found = Vec::new();
         let header = statement.header();
-        let kind = SystemKind::of(&header.content_type).ok_or_else(|| {
-            refuse(
-                Reason::UnknownKind,
-                "header.content_type",
-                "a system record of version 1",
-            )
-            .found(&header.content_type)
-        })?;
-        let record = SystemRecord::decode(kind, statement.payload())?;
-        if let SystemRecord::Genesis(genesis) = &record {
-            check_genesis(index, genesis, statement)?;
-        } else {
-            self.check_record(index, &record, statement)?;
+        let kind = SystemKind::of(&header.content_type);
+        if kind.is_none() {
+            let rule = "a system record of version 1";
+            found.push(
+                refuse(Reason::UnknownKind, "header.content_type", rule)
+                    .found(&header.content_type),
+            );
         }
-        Ok(record)
+        let record = match kind.map(|kind| SystemRecord::decode(kind, statement.payload())) {
+            Some(Ok(record)) => Some(record),
+            Some(Err(error)) => {
+                found.push(error.into());
+                None
+            }
+            None => None,
+        };
+        if let Some(SystemRecord::Genesis(genesis)) = &record {
+            found.extend(check_genesis(index, genesis, statement).err());
+        } else {
+            self.check_record(index, (record.as_ref(), statement), &mut found);
+        }
+        match record {
+            Some(record) if found.is_empty() => Ok(record),
+            _ => Err(found.into()),
+        }
     }
 
+    /// Everything that is wrong with a statement behind genesis, whose record is missing where its
+    /// payload is malformed.
     fn check_record(
         &self,
         index: LeafIndex,
-        record: &SystemRecord,
-        statement: &UnverifiedStatement,
-    ) -> Result<(), Violation> {
-        let genesis = self.genesis.as_ref().ok_or_else(|| {
-            refuse(
-                Reason::NotPermitted,
-                "statement",
-                "the first entry is genesis",
-            )
-        })?;
+        (record, statement): (Option<&SystemRecord>, &UnverifiedStatement),
+        found: &mut Vec<Violation>,
+    ) {
+        let Some(genesis) = self.genesis.as_ref() else {
+            let rule = "the first entry is genesis";
+            found.push(refuse(Reason::NotPermitted, "statement", rule));
+            return;
+        };
         let header = statement.header();
         if !genesis.algorithms.contains(&header.algorithm.id()) {
             let rule = "an algorithm that genesis accepts";
-            return Err(refuse(Reason::UnknownAlgorithm, "header.alg", rule));
+            found.push(refuse(Reason::UnknownAlgorithm, "header.alg", rule));
         }
-        let signer = self.signer(&header.key, index)?;
-        verify(statement, &signer.key)?;
-        let organization = match record {
-            SystemRecord::Principal(principal) => Some(&principal.organization),
-            _ => None,
-        };
-        check_header(
-            header,
-            &genesis.origin,
-            organization,
-            &record.subject_part(),
-        )?;
+        let signer = self.signer(&header.key, index);
+        let signer = signer.and_then(|signer| verify(statement, &signer.key).map(|()| signer));
+        found.extend(signer.as_ref().err().cloned());
+        found.extend(check_header(header, &genesis.origin, record));
+        // What is registered is told to those alone who have signed the question.
+        if let (Ok(signer), Some(record)) = (signer, record) {
+            found.extend(self.check_content(index, record, (genesis, signer)));
+        }
+    }
+
+    fn check_content(
+        &self,
+        index: LeafIndex,
+        record: &SystemRecord,
+        (genesis, signer): (&Genesis, &KeyRow),
+    ) -> Vec<Violation> {
         match record {
-            SystemRecord::Genesis(_) => Err(refuse(
-                Reason::NotPermitted,
-                "statement",
-                "genesis is entry 0 alone",
-            )),
-            SystemRecord::Keys(keys) => self.check_keys(index, keys, genesis, signer),
+            SystemRecord::Genesis(_) => {
+                let rule = "genesis is entry 0 alone";
+                vec![refuse(Reason::NotPermitted, "statement", rule)]
+            }
+            SystemRecord::Keys(keys) => self.check_keys(index, keys, (genesis, signer)),
             SystemRecord::Policy(policy) => {
-                self.check_approved(index, policy, genesis, signer)?;
-                self.check_policy(policy, genesis)
+                let mut found = self.check_approved(index, policy, (genesis, signer));
+                found.extend(self.check_policy(policy, genesis));
+                found
             }
             SystemRecord::Rules(rules) => {
-                self.check_approved(index, rules, genesis, signer)?;
-                self.check_rules(rules)
+                let mut found = self.check_approved(index, rules, (genesis, signer));
+                found.extend(self.check_rules(rules).err());
+                found
             }
             SystemRecord::Node(node) => {
-                self.check_approved(index, node, genesis, signer)?;
-                self.check_node(node, genesis)
+                let mut found = self.check_approved(index, node, (genesis, signer));
+                found.extend(self.check_node(node, genesis));
+                found
             }
             SystemRecord::Organization(organization) => {
-                must_be_operator(signer)?;
-                self.check_organization(organization, genesis)
+                let mut found: Vec<Violation> =
+                    must_be_operator(signer).err().into_iter().collect();
+                found.extend(self.check_organization(organization, genesis));
+                found
             }
-            SystemRecord::Principal(principal) => self.check_principal(principal, genesis, signer),
+            SystemRecord::Principal(principal) => {
+                self.check_principal(principal, (genesis, signer))
+            }
         }
     }
 
@@ -141,78 +166,85 @@ impl Registry {
         &self,
         index: LeafIndex,
         record: &impl Payload,
-        genesis: &Genesis,
-        signer: &KeyRow,
-    ) -> Result<(), Violation> {
-        must_be_operator(signer)?;
+        (genesis, signer): (&Genesis, &KeyRow),
+    ) -> Vec<Violation> {
+        let mut found = Vec::new();
+        let mut behind = BTreeSet::new();
+        match must_be_operator(signer) {
+            Ok(()) => {
+                behind.insert(signer.key.thumbprint());
+            }
+            Err(violation) => found.push(violation),
+        }
         let digest = ApprovalDigest::of(&record.encode_unapproved());
-        let mut behind = BTreeSet::from([signer.key.thumbprint()]);
         for approval in record.approvals() {
             let operator = self
                 .key_at(&approval.operator, index)
                 .filter(|row| matches!(row.owner, KeyOwner::Operator { .. }))
-                .ok_or_else(|| unknown_approver(approval.operator))?;
-            check_approval(&operator.key, &digest, &approval.signature)?;
-            behind.insert(approval.operator);
+                .ok_or_else(|| unknown_approver(approval.operator));
+            let checked = operator
+                .and_then(|operator| check_approval(&operator.key, &digest, &approval.signature));
+            match checked {
+                Ok(()) => {
+                    behind.insert(approval.operator);
+                }
+                Err(violation) => found.push(violation),
+            }
         }
-        let found = behind.len() as u64;
-        if found < genesis.operators_required {
+        let count = behind.len() as u64;
+        // Whoever is wrong has been named; that too few are left follows from it.
+        if found.is_empty() && count < genesis.operators_required {
             let rule = format!("{} operators stand behind it", genesis.operators_required);
-            return Err(refuse(Reason::NotPermitted, "payload.approvals", rule).found(found));
+            found.push(refuse(Reason::NotPermitted, "payload.approvals", rule).found(count));
         }
-        Ok(())
+        found
     }
 
     fn check_keys(
         &self,
         index: LeafIndex,
         keys: &Keys,
-        genesis: &Genesis,
-        signer: &KeyRow,
-    ) -> Result<(), Violation> {
+        (genesis, signer): (&Genesis, &KeyRow),
+    ) -> Vec<Violation> {
         let subject = subject(&genesis.origin, &keys.subject_part());
-        for receipt in &keys.receipt {
-            check_possession(&receipt.key, genesis, &subject, &receipt.possession)?;
-        }
+        let possessions = keys.receipt.iter().filter_map(|receipt| {
+            check_possession(&receipt.key, genesis, &subject, &receipt.possession).err()
+        });
+        let mut found: Vec<Violation> = possessions.collect();
         if index == KEYS_INDEX {
             if signer.owner != KeyOwner::Service {
                 let rule = "the service key signs the keys record at index 1";
-                return Err(refuse(Reason::NotPermitted, "header.kid", rule));
+                found.push(refuse(Reason::NotPermitted, "header.kid", rule));
             }
-            let [only] = keys.receipt.as_slice() else {
-                return Err(refuse(
-                    Reason::InvalidField,
-                    "payload.receipt",
-                    GENESIS_RECEIPT_KEY,
-                ));
-            };
-            if only.key != genesis.receipt_key {
-                return Err(refuse(
-                    Reason::InvalidField,
-                    "payload.receipt",
-                    GENESIS_RECEIPT_KEY,
-                ));
+            let is_of_genesis = matches!(keys.receipt.as_slice(),
+                [only] if only.key == genesis.receipt_key);
+            if !is_of_genesis {
+                let rule = "exactly the receipt key of genesis";
+                found.push(refuse(Reason::InvalidField, "payload.receipt", rule));
             }
-            return Ok(());
+            return found;
         }
-        self.check_approved(index, keys, genesis, signer)?;
-        for receipt in &keys.receipt {
-            let known = self.key(&receipt.key.thumbprint());
-            if known.is_some_and(|row| row.owner != KeyOwner::Receipt || row.retired_at.is_some()) {
-                return Err(key_in_use("payload.receipt"));
-            }
+        found.extend(self.check_approved(index, keys, (genesis, signer)));
+        let in_use = keys.receipt.iter().any(|receipt| {
+            self.key(&receipt.key.thumbprint())
+                .is_some_and(|row| row.owner != KeyOwner::Receipt || row.retired_at.is_some())
+        });
+        if in_use {
+            found.push(key_in_use("payload.receipt"));
         }
-        Ok(())
+        found
     }
 
-    fn check_policy(&self, change: &PolicyChange, genesis: &Genesis) -> Result<(), Violation> {
+    fn check_policy(&self, change: &PolicyChange, genesis: &Genesis) -> Vec<Violation> {
+        let mut found = Vec::new();
         if let Some((_, texts)) = self.policy()
             && texts.digest() != change.predecessor
         {
             let rule = "the digest of the policies in force";
-            return Err(refuse(Reason::VersionConflict, "payload.predecessor", rule));
+            found.push(refuse(Reason::VersionConflict, "payload.predecessor", rule));
         }
-        check_policies(&change.texts, genesis)
+        found.extend(check_policies(&change.texts, genesis));
+        found
     }
 
     fn check_rules(&self, change: &Rules) -> Result<(), Violation> {
@@ -225,68 +257,63 @@ impl Registry {
         }
     }
 
-    fn check_node(&self, change: &Node, genesis: &Genesis) -> Result<(), Violation> {
+    fn check_node(&self, change: &Node, genesis: &Genesis) -> Vec<Violation> {
         let known = self.node(change.id());
+        let mut found = Vec::new();
         match &change.change {
             NodeChange::Admit(node) => {
                 if known.is_some() {
                     let rule = "node ids are never used twice";
-                    return Err(refuse(Reason::IdConflict, "payload.id", rule));
+                    found.push(refuse(Reason::IdConflict, "payload.id", rule));
                 }
-                if self
-                    .nodes
-                    .values()
-                    .any(|row| row.node.cosigner == node.cosigner)
-                {
-                    return Err(key_in_use("payload.cosigner"));
+                let mut rows = self.nodes.values();
+                if rows.any(|row| row.node.cosigner == node.cosigner) {
+                    found.push(key_in_use("payload.cosigner"));
                 }
-                check_node_name(node, &genesis.origin)
+                found.extend(check_node_name(node, &genesis.origin).err());
             }
             NodeChange::Remove(_) => {
                 if self.extent == Extent::Whole && known.is_none_or(|row| row.removed_at.is_some())
                 {
-                    return Err(refuse(
-                        Reason::NotFound,
-                        "payload.id",
-                        "a node of the cluster",
-                    ));
+                    let rule = "a node of the cluster";
+                    found.push(refuse(Reason::NotFound, "payload.id", rule));
                 }
-                Ok(())
             }
         }
+        found
     }
 
-    fn check_organization(
-        &self,
-        record: &Organization,
-        genesis: &Genesis,
-    ) -> Result<(), Violation> {
+    fn check_organization(&self, record: &Organization, genesis: &Genesis) -> Vec<Violation> {
+        let mut found = Vec::new();
         if self.organizations.contains_key(&record.organization) {
             let rule = "an organisation is registered once";
-            return Err(refuse(Reason::IdConflict, "payload.organization", rule));
+            found.push(refuse(Reason::IdConflict, "payload.organization", rule));
         }
         let subject =
             principal_subject(&genesis.origin, &record.organization, &record.administrator);
-        self.check_new_key(&record.key, genesis, &subject, &record.possession)
+        found.extend(self.check_new_key(&record.key, genesis, &subject, &record.possession));
+        found
     }
 
     fn check_principal(
         &self,
         record: &Principal,
-        genesis: &Genesis,
-        signer: &KeyRow,
-    ) -> Result<(), Violation> {
+        (genesis, signer): (&Genesis, &KeyRow),
+    ) -> Vec<Violation> {
         let allowed = matches!(&signer.owner, KeyOwner::Principal(principal)
             if principal.is_administrator() && principal.organization == record.organization);
         if !allowed {
+            // Whoever administers nothing here learns nothing of who is registered.
             let rule = "an administrator of the organisation signs";
-            return Err(refuse(Reason::NotPermitted, "header.kid", rule));
+            return vec![refuse(Reason::NotPermitted, "header.kid", rule)];
         }
+        let mut found = Vec::new();
         let administers = match &record.change {
             PrincipalChange::Admit(admission) => {
                 let subject =
                     principal_subject(&genesis.origin, &record.organization, &record.principal);
-                self.check_new_key(&admission.key, genesis, &subject, &admission.possession)?;
+                let (key, possession) = (&admission.key, &admission.possession);
+                found.extend(self.check_new_key(key, genesis, &subject, possession));
                 admission.roles.iter().any(Role::is_administrator)
             }
             PrincipalChange::Revoke => {
@@ -295,16 +322,16 @@ impl Registry {
                     && current.is_none_or(|row| row.retired_at.is_some())
                 {
                     let rule = "an active principal of the organisation";
-                    return Err(refuse(Reason::NotFound, "payload.principal", rule));
+                    return vec![refuse(Reason::NotFound, "payload.principal", rule)];
                 }
                 false
             }
         };
         if !administers && self.is_last_administrator(&record.organization, &record.principal) {
             let rule = "an organisation keeps an administrator";
-            return Err(refuse(Reason::NotPermitted, "payload.principal", rule));
+            found.push(refuse(Reason::NotPermitted, "payload.principal", rule));
         }
-        Ok(())
+        found
     }
 
     /// Whether nobody else administers the organisation; not judged on a selection.
@@ -325,200 +352,10 @@ impl Registry {
         genesis: &Genesis,
         subject: &str,
         possession: &Signature,
-    ) -> Result<(), Violation> {
-        if self.key(&key.thumbprint()).is_some() {
-            return Err(key_in_use("payload.key"));
-        }
-        check_possession(key, genesis, subject, possession)
-    }
-}
-
-fn check_genesis(
-    index: LeafIndex,
-    genesis: &Genesis,
-    statement: &UnverifiedStatement,
-) -> Result<(), Violation> {
-    if index != LeafIndex(0) {
-        return Err(refuse(
-            Reason::NotPermitted,
-            "statement",
-            "genesis is entry 0 alone",
-        ));
-    }
-    let kid = statement.header().key;
-    let signer = genesis
-        .operators
-        .iter()
-        .find(|operator| operator.key.thumbprint() == kid);
-    let signer =
-        signer.ok_or_else(|| refuse(Reason::UnknownKey, "header.kid", "an operator of genesis"))?;
-    verify(statement, &signer.key)?;
-    check_header(
-        statement.header(),
-        &genesis.origin,
-        None,
-        &genesis.subject_part(),
-    )?;
-    check_policies(&genesis.policy, genesis)?;
-    for node in &genesis.nodes {
-        check_node_name(node, &genesis.origin)?;
-    }
-    let digest = ApprovalDigest::of(&genesis.encode_unapproved());
-    let mut behind = BTreeSet::from([kid]);
-    for approval in &genesis.approvals {
-        let operator = genesis
-            .operators
-            .iter()
-            .find(|operator| operator.key.thumbprint() == approval.operator);
-        let operator = operator.ok_or_else(|| unknown_approver(approval.operator))?;
-        check_approval(&operator.key, &digest, &approval.signature)?;
-        behind.insert(approval.operator);
-    }
-    if behind.len() < genesis.operators.len() {
-        let rule = "every operator signs or approves genesis";
-        return Err(refuse(Reason::NotPermitted, "payload.approvals", rule));
-    }
-    Ok(())
-}
-
-const GENESIS_RECEIPT_KEY: &str = "exactly the receipt key of genesis";
-
-fn refuse(reason: Reason, field: &str, rule: impl Into<String>) -> Violation {
-    Violation::new(reason, field, rule)
-}
-
-fn key_in_use(field: &str) -> Violation {
-    refuse(
-        Reason::IdConflict,
-        field,
-        "a key is registered once and for one purpose",
-    )
-}
-
-fn unknown_approver(kid: Thumbprint) -> Violation {
-    refuse(
-        Reason::UnknownKey,
-        "payload.approvals",
-        "an operator of the ledger",
-    )
-    .found(kid)
-}
-
-fn must_be_operator(signer: &KeyRow) -> Result<(), Violation> {
-    if matches!(signer.owner, KeyOwner::Operator { .. }) {
-        Ok(())
-    } else {
-        Err(refuse(
-            Reason::NotPermitted,
-            "header.kid",
-            "an operator signs",
-        ))
-    }
-}
-
-fn verify(statement: &UnverifiedStatement, key: &PublicKey) -> Result<(), Violation> {
-    match statement.clone().verify(key) {
-        Ok(_verified) => Ok(()),
-        Err(error) => {
-            let rule = "a signature by the key that kid names";
-            Err(refuse(Reason::WrongSignature, "statement", rule).found(error))
-        }
-    }
-}
-
-fn check_approval(
-    operator: &PublicKey,
-    digest: &ApprovalDigest,
-    signature: &Signature,
-) -> Result<(), Violation> {
-    operator
-        .verify_approval(digest, signature)
-        .map_err(|error| {
-            let rule = "each approval is a signature over the payload without approvals";
-            refuse(error.reason(), "payload.approvals", rule)
-        })
-}
-
-fn check_possession(
-    key: &PublicKey,
-    genesis: &Genesis,
-    subject: &str,
-    possession: &Signature,
-) -> Result<(), Violation> {
-    let claim = Possession {
-        service: genesis.origin.as_str(),
-        subject,
-    };
-    key.verify_possession(&claim, possession).map_err(|error| {
-        refuse(
-            error.reason(),
-            "payload.possession",
-            "a signature by the new key over its subject",
-        )
-    })
-}
-
-/// Issuer, subject and audience are what the record says.
-fn check_header(
-    header: &Header,
-    origin: &Origin,
-    organization: Option<&OrganizationId>,
-    part: &str,
-) -> Result<(), Violation> {
-    let issuer = match organization {
-        Some(organization) => format!("https://{origin}/o/{organization}"),
-        None => format!("https://{origin}"),
-    };
-    let checks = [
-        (Reason::WrongIssuer, "header.iss", &header.issuer, issuer),
-        (
-            Reason::WrongIssuer,
-            "header.sub",
-            &header.subject,
-            subject(origin, part),
-        ),
-        (
-            Reason::WrongAudience,
-            "header.aud",
-            &header.audience,
-            origin.to_string(),
-        ),
-    ];
-    for (reason, field, found, expected) in checks {
-        if *found != expected {
-            return Err(refuse(reason, field, "what the payload says")
-                .found(found)
-                .nearest(expected));
-        }
-    }
-    Ok(())
-}
-
-/// Both texts are policies, and over the log key of genesis.
-fn check_policies(texts: &PolicyTexts, genesis: &Genesis) -> Result<(), Violation> {
-    for (field, text) in [
-        ("payload.publish", &texts.publish),
-        ("payload.trust", &texts.trust),
-    ] {
-        let policy = Policy::parse(text.as_bytes())
-            .map_err(|error| refuse(Reason::InvalidField, field, error.to_string()))?;
-        if !policy.logs().iter().any(|log| log.key == genesis.log_key) {
-            let rule = "a policy names the log key of genesis";
-            return Err(refuse(Reason::InvalidField, field, rule));
-        }
-    }
-    Ok(())
-}
-
-fn check_node_name(node: &NodeEntry, origin: &Origin) -> Result<(), Violation> {
-    let expected = format!("{origin}/node/{}", node.id);
-    let found = node.cosigner.name().as_str();
-    if found == expected {
-        Ok(())
-    } else {
-        let rule = "a cosigner key is named after its node";
-        Err(refuse(Reason::InvalidField, "payload.cosigner", rule)
-            .found(found)
-            .nearest(expected))
+    ) -> Vec<Violation> {
+        let in_use = self.key(&key.thumbprint()).is_some();
+        let in_use = in_use.then(|| key_in_use("payload.key"));
+        let unproven = check_possession(key, genesis, subject, possession).err();
+        in_use.into_iter().chain(unproven).collect()
     }
 }

@@ -1,13 +1,14 @@
 //! Who may sign evidence of an organisation.
 
 use super::{KeyOwner, KeyRow, PrincipalRow, Registry};
-use crate::reason::{Reason, Violation};
+use crate::reason::{Reason, Violation, Violations};
 use crate::statement::header::{self, EvidenceSubject, Header, Issuer};
 use crate::tlog::LeafIndex;
 
 impl Registry {
     /// The principal and key that sign evidence with this header, if it may stand at `index`: an active
-    /// key of the organisation that the issuer names, addressed to this ledger.
+    /// key of the organisation that the issuer names, addressed to this ledger. Otherwise everything
+    /// that speaks against it, the key first.
     ///
     /// Operators and service keys never sign evidence. An AI agent says that it is one (origin 2)
     /// and for whom it acts, and nobody else says to be one. The statement's signature is not
@@ -16,43 +17,66 @@ impl Registry {
         &self,
         index: LeafIndex,
         header: &Header,
-    ) -> Result<(&PrincipalRow, &KeyRow), Violation> {
-        let row = self.signer(&header.key, index)?;
-        let KeyOwner::Principal(principal) = &row.owner else {
-            let rule = "a principal of an organisation signs evidence";
-            return Err(Violation::new(Reason::NotPermitted, "header.kid", rule));
-        };
+    ) -> Result<(&PrincipalRow, &KeyRow), Violations> {
+        let mut found = Vec::new();
+        let signer = self
+            .signer(&header.key, index)
+            .and_then(|row| match &row.owner {
+                KeyOwner::Principal(principal) => Ok((principal, row)),
+                KeyOwner::Operator { .. } | KeyOwner::Service | KeyOwner::Receipt => {
+                    let rule = "a principal of an organisation signs evidence";
+                    Err(Violation::new(Reason::NotPermitted, "header.kid", rule))
+                }
+            })
+            .map_err(|violation| found.push(violation))
+            .ok();
         let origin = self.genesis().map_or("", |genesis| genesis.origin.as_str());
-        let organization = principal.organization.as_str();
-        let issuer = Issuer::Organization {
-            origin,
-            organization,
-        };
-        if header.issuer_in(origin) != Some(issuer) {
-            let rule = "the issuer is the organisation of the key";
-            return Err(Violation::new(Reason::WrongIssuer, "header.iss", rule)
-                .found(&header.issuer)
-                .nearest(issuer.to_string()));
-        }
-        let about = header.evidence_subject();
-        if about.is_none_or(|subject: EvidenceSubject<'_>| subject.organization != organization) {
-            let rule = "urn:aimslog:<organisation of the key>:<system|aims>:<id>";
-            return Err(
-                Violation::new(Reason::WrongIssuer, "header.sub", rule).found(&header.subject)
-            );
-        }
         if header.audience != origin {
             let rule = "the audience is this ledger";
-            return Err(Violation::new(Reason::WrongAudience, "header.aud", rule)
-                .found(&header.audience)
-                .nearest(origin));
+            found.push(
+                Violation::new(Reason::WrongAudience, "header.aud", rule)
+                    .found(&header.audience)
+                    .nearest(origin),
+            );
         }
-        check_agent(principal, header)?;
-        Ok((principal, row))
+        if let Some((principal, _)) = signer {
+            check_issuer(principal, (origin, header), &mut found);
+            check_agent(principal, header, &mut found);
+        }
+        match signer {
+            Some(signer) if found.is_empty() => Ok(signer),
+            _ => Err(found.into()),
+        }
     }
 }
 
-fn check_agent(principal: &PrincipalRow, header: &Header) -> Result<(), Violation> {
+/// Issuer and subject belong to the organisation of the key.
+fn check_issuer(
+    principal: &PrincipalRow,
+    (origin, header): (&str, &Header),
+    found: &mut Vec<Violation>,
+) {
+    let organization = principal.organization.as_str();
+    let issuer = Issuer::Organization {
+        origin,
+        organization,
+    };
+    if header.issuer_in(origin) != Some(issuer) {
+        let rule = "the issuer is the organisation of the key";
+        found.push(
+            Violation::new(Reason::WrongIssuer, "header.iss", rule)
+                .found(&header.issuer)
+                .nearest(issuer.to_string()),
+        );
+    }
+    let about = header.evidence_subject();
+    if about.is_none_or(|subject: EvidenceSubject<'_>| subject.organization != organization) {
+        let rule = "urn:aimslog:<organisation of the key>:<system|aims>:<id>";
+        found.push(Violation::new(Reason::WrongIssuer, "header.sub", rule).found(&header.subject));
+    }
+}
+
+fn check_agent(principal: &PrincipalRow, header: &Header, found: &mut Vec<Violation>) {
     let says_agent = header.origin == Some(header::Origin::AiAgent);
     if says_agent != principal.is_agent() {
         let rule = if principal.is_agent() {
@@ -60,16 +84,17 @@ fn check_agent(principal: &PrincipalRow, header: &Header) -> Result<(), Violatio
         } else {
             "only a key that is registered for an AI agent says origin 2"
         };
-        return Err(Violation::new(Reason::InvalidHeader, "header.-70017", rule));
+        found.push(Violation::new(Reason::InvalidHeader, "header.origin", rule));
     }
     let on_behalf_of = header.on_behalf_of.as_deref();
     if let Some(acts_for) = &principal.acts_for
         && on_behalf_of != Some(acts_for.as_str())
     {
         let rule = "an AI agent names the principal for whom it is registered to act";
-        return Err(Violation::new(Reason::InvalidHeader, "header.-70018", rule)
-            .found(on_behalf_of.unwrap_or_default())
-            .nearest(acts_for.as_str()));
+        found.push(
+            Violation::new(Reason::InvalidHeader, "header.on_behalf_of", rule)
+                .found(on_behalf_of.unwrap_or_default())
+                .nearest(acts_for.as_str()),
+        );
     }
-    Ok(())
 }

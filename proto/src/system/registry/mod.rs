@@ -10,6 +10,7 @@
 
 mod apply;
 mod chain;
+mod checks;
 mod evidence;
 mod record;
 

@@ -26,18 +26,18 @@ fn approved<P: Payload>(record: P, operator: u8) -> P {
 fn refused(world: &World, statement: &UnverifiedStatement) -> Reason {
     let index = LeafIndex(world.entries.len() as u64);
     let mut registry = world.registry.clone();
-    let violation = registry.apply(index, statement).unwrap_err();
+    let violations = registry.apply(index, statement).unwrap_err();
     assert_eq!(
         registry.last_index(),
         world.registry.last_index(),
-        "{violation}"
+        "{violations}"
     );
     assert_eq!(
         registry.keys().count(),
         world.registry.keys().count(),
-        "{violation}"
+        "{violations}"
     );
-    violation.reason
+    violations.reason().unwrap()
 }
 
 fn revoke(id: &str) -> Principal {
@@ -262,7 +262,7 @@ fn genesis_needs_every_operator() {
     let check = |record: &Genesis, signer| {
         Registry::new()
             .apply(LeafIndex(0), &signed(record, signer))
-            .map_err(|error| error.reason)
+            .map_err(|error| error.reason().unwrap())
     };
     assert_eq!(check(&alone, seed::OPERATOR_A), Err(Reason::NotPermitted));
     let whole = genesis(&[seed::OPERATOR_A, seed::OPERATOR_B], 2);
@@ -271,7 +271,7 @@ fn genesis_needs_every_operator() {
     let other = signed(&keys_record(), seed::SERVICE);
     let first = Registry::new().apply(LeafIndex(0), &other);
     assert_eq!(
-        first.map_err(|error| error.reason),
+        first.map_err(|error| error.reason().unwrap()),
         Err(Reason::NotPermitted)
     );
 }

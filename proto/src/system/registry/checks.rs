@@ -1,0 +1,197 @@
+//! Single rules for system records, each independent of what the registry holds.
+
+use std::collections::BTreeSet;
+
+use super::{KeyOwner, KeyRow};
+use crate::reason::{Reason, Violation};
+use crate::statement::UnverifiedStatement;
+use crate::statement::header::Header;
+use crate::statement::key::{ApprovalDigest, Possession, PublicKey, Signature, Thumbprint};
+use crate::system::{Genesis, NodeEntry, Payload, PolicyTexts, SystemRecord, subject};
+use crate::tlog::{LeafIndex, Origin, Policy};
+
+/// Genesis is made once, offline: the first fault is enough there.
+pub(super) fn check_genesis(
+    index: LeafIndex,
+    genesis: &Genesis,
+    statement: &UnverifiedStatement,
+) -> Result<(), Violation> {
+    if index != LeafIndex(0) {
+        let rule = "genesis is entry 0 alone";
+        return Err(refuse(Reason::NotPermitted, "statement", rule));
+    }
+    let kid = statement.header().key;
+    let operator_of = |thumbprint: Thumbprint| {
+        let mut operators = genesis.operators.iter();
+        operators.find(|operator| operator.key.thumbprint() == thumbprint)
+    };
+    let signer = operator_of(kid)
+        .ok_or_else(|| refuse(Reason::UnknownKey, "header.kid", "an operator of genesis"))?;
+    verify(statement, &signer.key)?;
+    let record = SystemRecord::Genesis(Box::new(genesis.clone()));
+    let mut broken = check_header(statement.header(), &genesis.origin, Some(&record));
+    broken.extend(check_policies(&genesis.policy, genesis));
+    if let Some(first) = broken.into_iter().next() {
+        return Err(first);
+    }
+    for node in &genesis.nodes {
+        check_node_name(node, &genesis.origin)?;
+    }
+    let digest = ApprovalDigest::of(&genesis.encode_unapproved());
+    let mut behind = BTreeSet::from([kid]);
+    for approval in &genesis.approvals {
+        let operator =
+            operator_of(approval.operator).ok_or_else(|| unknown_approver(approval.operator))?;
+        check_approval(&operator.key, &digest, &approval.signature)?;
+        behind.insert(approval.operator);
+    }
+    if behind.len() < genesis.operators.len() {
+        let rule = "every operator signs or approves genesis";
+        return Err(refuse(Reason::NotPermitted, "payload.approvals", rule));
+    }
+    Ok(())
+}
+
+pub(super) fn refuse(reason: Reason, field: &str, rule: impl Into<String>) -> Violation {
+    Violation::new(reason, field, rule)
+}
+
+pub(super) fn key_in_use(field: &str) -> Violation {
+    refuse(
+        Reason::IdConflict,
+        field,
+        "a key is registered once and for one purpose",
+    )
+}
+
+pub(super) fn unknown_approver(kid: Thumbprint) -> Violation {
+    refuse(
+        Reason::UnknownKey,
+        "payload.approvals",
+        "an operator of the ledger",
+    )
+    .found(kid)
+}
+
+pub(super) fn must_be_operator(signer: &KeyRow) -> Result<(), Violation> {
+    if matches!(signer.owner, KeyOwner::Operator { .. }) {
+        Ok(())
+    } else {
+        Err(refuse(
+            Reason::NotPermitted,
+            "header.kid",
+            "an operator signs",
+        ))
+    }
+}
+
+pub(super) fn verify(statement: &UnverifiedStatement, key: &PublicKey) -> Result<(), Violation> {
+    match statement.clone().verify(key) {
+        Ok(_verified) => Ok(()),
+        Err(error) => {
+            let rule = "a signature by the key that kid names";
+            Err(refuse(Reason::WrongSignature, "signature", rule).found(error))
+        }
+    }
+}
+
+pub(super) fn check_approval(
+    operator: &PublicKey,
+    digest: &ApprovalDigest,
+    signature: &Signature,
+) -> Result<(), Violation> {
+    operator
+        .verify_approval(digest, signature)
+        .map_err(|error| {
+            let rule = "each approval is a signature over the payload without approvals";
+            refuse(error.reason(), "payload.approvals", rule)
+        })
+}
+
+pub(super) fn check_possession(
+    key: &PublicKey,
+    genesis: &Genesis,
+    subject: &str,
+    possession: &Signature,
+) -> Result<(), Violation> {
+    let claim = Possession {
+        service: genesis.origin.as_str(),
+        subject,
+    };
+    key.verify_possession(&claim, possession).map_err(|error| {
+        refuse(
+            error.reason(),
+            "payload.possession",
+            "a signature by the new key over its subject",
+        )
+    })
+}
+
+/// Audience, and with a record also issuer and subject, are what they must be.
+pub(super) fn check_header(
+    header: &Header,
+    origin: &Origin,
+    record: Option<&SystemRecord>,
+) -> Vec<Violation> {
+    let mut checks = Vec::new();
+    if let Some(record) = record {
+        let issuer = match record {
+            SystemRecord::Principal(principal) => {
+                format!("https://{origin}/o/{}", principal.organization)
+            }
+            _ => format!("https://{origin}"),
+        };
+        checks.push((Reason::WrongIssuer, "header.iss", &header.issuer, issuer));
+        let subject = subject(origin, &record.subject_part());
+        checks.push((Reason::WrongIssuer, "header.sub", &header.subject, subject));
+    }
+    let audience = origin.to_string();
+    checks.push((
+        Reason::WrongAudience,
+        "header.aud",
+        &header.audience,
+        audience,
+    ));
+    let broken = checks
+        .into_iter()
+        .filter(|(_, _, found, expected)| *found != expected);
+    broken
+        .map(|(reason, field, found, expected)| {
+            refuse(reason, field, "what the payload says")
+                .found(found)
+                .nearest(expected)
+        })
+        .collect()
+}
+
+/// Both texts are policies, and over the log key of genesis.
+pub(super) fn check_policies(texts: &PolicyTexts, genesis: &Genesis) -> Vec<Violation> {
+    let texts = [
+        ("payload.publish", &texts.publish),
+        ("payload.trust", &texts.trust),
+    ];
+    let broken = texts.into_iter().filter_map(|(field, text)| {
+        let policy = match Policy::parse(text.as_bytes()) {
+            Ok(policy) => policy,
+            Err(error) => return Some(refuse(Reason::InvalidField, field, error.to_string())),
+        };
+        let mut logs = policy.logs().iter();
+        let rule = "a policy names the log key of genesis";
+        (!logs.any(|log| log.key == genesis.log_key))
+            .then(|| refuse(Reason::InvalidField, field, rule))
+    });
+    broken.collect()
+}
+
+pub(super) fn check_node_name(node: &NodeEntry, origin: &Origin) -> Result<(), Violation> {
+    let expected = format!("{origin}/node/{}", node.id);
+    let found = node.cosigner.name().as_str();
+    if found == expected {
+        Ok(())
+    } else {
+        let rule = "a cosigner key is named after its node";
+        Err(refuse(Reason::InvalidField, "payload.cosigner", rule)
+            .found(found)
+            .nearest(expected))
+    }
+}
