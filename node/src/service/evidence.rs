@@ -141,6 +141,7 @@ impl EvidenceService for EvidenceApi {
         self.backend.fresh()?;
         let submissions = request.into_inner().submissions;
         submit::check_batch(&submissions)?;
+        let _room = submit::room_in_memory(&self.backend, &submissions)?;
         let admitted = submit::admit(&self.backend, submissions, Depth::Foresee).await?;
         let results = admitted
             .iter()
