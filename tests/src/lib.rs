@@ -10,6 +10,7 @@
 
 pub mod check;
 pub mod cluster;
+pub mod crowd;
 pub mod evil;
 pub mod fake;
 pub mod files;
@@ -22,3 +23,4 @@ pub mod operator;
 pub mod peer;
 pub mod people;
 pub mod proxy;
+pub mod volume;
