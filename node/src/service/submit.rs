@@ -255,8 +255,8 @@ pub(super) async fn admit(
     depth: Depth,
 ) -> Result<Vec<Admission>, Failure> {
     // What was looked at while others had their turn would be old.
-    let turn = backend.turns.acquire().await;
-    let _turn =
+    let turn = Arc::clone(&backend.turns).acquire_owned().await;
+    let turn =
         turn.map_err(|_closed| Failure::new(Reason::ShuttingDown, "the node is stopping"))?;
     let registry = backend.ledger.registry();
     let progress = backend.ledger.progress().borrow().clone();
@@ -270,6 +270,8 @@ pub(super) async fn admit(
     let memory = Arc::clone(&backend.door);
     backend
         .read(move |rows| {
+            // Also where the caller has gone away meanwhile: the work goes on.
+            let _turn = turn;
             let next = LeafIndex(progress.tree.size.0);
             let view = DoorView {
                 rows,
