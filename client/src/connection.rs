@@ -71,8 +71,8 @@ impl Connection {
     }
 
     /// Makes the call until it has a final answer or the deadline has passed. Endpoints are tried in
-    /// turn, at once for the first round and with growing pauses after it. Returns the endpoint that
-    /// answered with the answer.
+    /// turn, at once for the first round and with growing pauses after it, or as long as a node asks
+    /// for. Returns the endpoint that answered with the answer.
     pub(crate) async fn call<T, F, Fut>(&self, attempt: F) -> Result<(String, T), ClientError>
     where
         F: Fn(Channel) -> Fut,
@@ -94,6 +94,8 @@ impl Connection {
         let until = Instant::now() + self.deadline;
         let mut backoff = BACKOFF_MIN;
         let mut may_have_arrived = false;
+        // How many endpoints in a row cannot, each for want of its own.
+        let mut unable = 0;
         let mut last = String::from("no attempt was made");
         let first = self.preferred.load(Ordering::Relaxed) % self.channels.len();
         let positions = self.channels.iter().enumerate();
@@ -112,8 +114,19 @@ impl Connection {
                 }
                 Ok(Err(status)) => {
                     last = format!("{address}: {}", status.message());
-                    match judge(&status) {
+                    let verdict = judge(&status);
+                    unable = match &verdict {
+                        Verdict::Elsewhere(_) => unable + 1,
+                        _ => 0,
+                    };
+                    match verdict {
                         Verdict::Final(refusal) => return Err(refusal.into()),
+                        Verdict::Elsewhere(refusal)
+                            if unable == self.channels.len() && !may_have_arrived =>
+                        {
+                            return Err(refusal.into());
+                        }
+                        Verdict::Elsewhere(_) => None,
                         Verdict::Retry { after } => after,
                         Verdict::RetryUnknown => {
                             may_have_arrived = true;
@@ -122,6 +135,7 @@ impl Connection {
                     }
                 }
                 Err(_elapsed) => {
+                    unable = 0;
                     may_have_arrived = true;
                     last = format!("{address}: no answer in time");
                     None

@@ -16,6 +16,9 @@ pub(crate) enum Verdict {
     Retry { after: Option<Duration> },
     /// Try again: the attempt may have been carried out, and repeating it is safe.
     RetryUnknown,
+    /// Try the others at once: this node cannot, and another one may lead by now. Final where all of
+    /// them say so.
+    Elsewhere(Refusal),
     /// Final.
     Final(Refusal),
 }
@@ -35,13 +38,13 @@ pub(crate) fn judge(status: &Status) -> Verdict {
             | Reason::NodeRemoved
             | Reason::Corrupt
             | Reason::ShuttingDown
-            | Reason::Overloaded
-            | Reason::DiskFull,
+            | Reason::Overloaded,
         ) => {
             return Verdict::Retry {
                 after: retry_delay(status),
             };
         }
+        Some(Reason::DiskFull) => return Verdict::Elsewhere(refusal),
         Some(_) => return Verdict::Final(refusal),
         None => {}
     }

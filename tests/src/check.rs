@@ -1,15 +1,19 @@
 //! What must hold after every scenario, whatever was done to the cluster.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aimslog_client::{EntryKey, EvidenceRequest, Ledger, ReadKey, verifier};
+use aimslog_client::{EntryKey, EvidenceRequest, Ledger, ReadKey, RecordFilter, verifier};
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::{Frontier, LeafHash, LeafIndex, TreeSize};
 
 use crate::cluster::{Cluster, ORIGIN};
 use crate::history::History;
+use crate::people::Hospital;
+
+/// Entries of a large log that are looked at one by one.
+const SAMPLE: usize = 300;
 
 /// With all nodes running: waits until all serve the same tree, then checks that every acknowledged
 /// entry stands at its index on every node, that every node's entries hash to the same root, which
@@ -72,6 +76,95 @@ pub async fn check_log(cluster: &Cluster, history: &History, reader: &ReadKey) {
         reader,
     )
     .await;
+}
+
+/// The same for a log that is too large to be asked for entry by entry three times over: all nodes
+/// serve the same cosigned head, the entries of one node, read page by page, hash to its root, every
+/// acknowledged entry stands at its index among them, and all heads ever seen are prefixes of it.
+/// Of the entries on the other nodes, and of the evidence, a sample is looked at.
+pub async fn check_large_log(cluster: &Cluster, history: &History, reader: &Hospital) {
+    let told = history.told();
+    let last = told.acknowledged.keys().next_back();
+    let covering = TreeSize(last.map_or(2, |index| index.0 + 1));
+    let mut heads = Vec::new();
+    for position in 0..cluster.nodes.len() {
+        let ledger = cluster.ledger_of(position);
+        heads.push(*ledger.checkpoint_covering(covering).await.unwrap().head());
+    }
+    // One covers more than the other where a node was asked before it knew the newest.
+    let head = heads.iter().copied().max_by_key(|head| head.size).unwrap();
+    for position in 0..cluster.nodes.len() {
+        let ledger = cluster.ledger_of(position);
+        let served = ledger.checkpoint_covering(head.size).await.unwrap();
+        assert_eq!(*served.head(), head, "node {position} serves another head");
+    }
+    let leaves = leaves_by_pages(cluster, head.size.0, reader).await;
+    for (index, id) in &told.acknowledged {
+        let (entry, _) = &leaves[usize::try_from(index.0).unwrap()];
+        assert_eq!(entry, id, "another entry stands at {index}");
+    }
+    let mut frontier = Frontier::EMPTY;
+    for (_, leaf) in &leaves {
+        frontier.push(*leaf).unwrap();
+        if let Some(seen) = told.heads.get(&frontier.size().0) {
+            assert_eq!(frontier.head(), *seen.head(), "a head is no prefix");
+        }
+    }
+    assert_eq!(frontier.head(), head, "the entries do not hash to the head");
+    let step = told.acknowledged.len() / SAMPLE + 1;
+    let sample: Vec<_> = told.acknowledged.iter().step_by(step).collect();
+    for position in 0..cluster.nodes.len() {
+        let key = reader.read_key();
+        let ledger = cluster.ledger_of(position).reading_as(key, ORIGIN);
+        for (index, id) in &sample {
+            let (entry, _) = ledger.entry(EntryKey::Index(**index)).await.unwrap();
+            assert_eq!(EntryId::of(&entry), **id, "node {position}, {index}");
+        }
+    }
+    let sample: Vec<EntryId> = sample.into_iter().map(|(_, id)| *id).collect();
+    verify_evidence(cluster, &sample, &reader.read_key()).await;
+}
+
+/// The leaves of a tree that are records of one organisation page by page, and the few others one
+/// by one.
+async fn leaves_by_pages(
+    cluster: &Cluster,
+    size: u64,
+    reader: &Hospital,
+) -> Vec<(EntryId, LeafHash)> {
+    let ledger = cluster.ledger_as(reader.read_key());
+    let filter = RecordFilter {
+        organization: reader.id.clone(),
+        ..RecordFilter::default()
+    };
+    let mut leaves = BTreeMap::new();
+    let mut page = None;
+    loop {
+        let read = ledger.list(&filter, page.as_deref()).await.unwrap();
+        for record in read.records {
+            let leaf = (
+                EntryId::of(&record.statement),
+                LeafHash::of(&record.statement),
+            );
+            leaves.insert(record.entry.index.0, leaf);
+        }
+        page = read.next;
+        if page.is_none() {
+            break;
+        }
+    }
+    let others: Vec<u64> = (0..size)
+        .filter(|index| !leaves.contains_key(index))
+        .collect();
+    for index in others {
+        let key = EntryKey::Index(LeafIndex(index));
+        let (entry, leaf) = ledger.entry(key).await.unwrap();
+        leaves.insert(index, (EntryId::of(&entry), leaf));
+    }
+    leaves
+        .into_values()
+        .take(usize::try_from(size).unwrap())
+        .collect()
 }
 
 async fn leaves_of(

@@ -349,6 +349,31 @@ impl Cluster {
         self.nodes[position].process.is_some()
     }
 
+    /// Changes the configuration of a node that does not run: one text for another.
+    pub fn configure(&self, position: usize, (from, to): (&str, &str)) {
+        let path = self.nodes[position].folder.join("aimslogd.toml");
+        let before = fs::read_to_string(&path).unwrap();
+        let after = before.replacen(from, to, 1);
+        assert_ne!(before, after, "the configuration does not say {from}");
+        fs::write(path, after).unwrap();
+    }
+
+    /// All that a node has written to its log.
+    pub fn log_of(&self, position: usize) -> String {
+        fs::read_to_string(self.nodes[position].folder.join("log.txt")).unwrap_or_default()
+    }
+
+    /// Memory that a running node holds now, in bytes.
+    pub fn resident_bytes(&self, position: usize) -> u64 {
+        let process = self.nodes[position].process.as_ref();
+        let id = process.expect("the node runs").id();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.expect("the kernel tells the memory of a process");
+        let kib: u64 = kib.trim().trim_end_matches(" kB").parse().unwrap();
+        kib << 10
+    }
+
     /// The policy that verifiers get.
     pub fn policy(&self) -> Policy {
         Policy::parse(&fs::read(self.folder().join("public/policy.txt")).unwrap()).unwrap()

@@ -10,6 +10,7 @@
 
 pub mod check;
 pub mod cluster;
+pub mod crowd;
 pub mod draft;
 pub mod evil;
 pub mod fake;
@@ -25,4 +26,5 @@ pub mod peer;
 pub mod people;
 pub mod proxy;
 pub mod refusals;
+pub mod volume;
 pub mod wire;

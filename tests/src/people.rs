@@ -80,14 +80,22 @@ impl Hospital {
 
     /// A statement of the record in this submission file.
     pub fn finish(&self, json: &str) -> FinishedStatement {
-        let submission = self.submission(json);
+        self.finish_as(&self.submission(json), Identity::OfRecord)
+    }
+
+    /// One more statement of the same record. Takes half the time of another record's.
+    pub fn finish_again(&self, submission: &Submission) -> FinishedStatement {
+        self.finish_as(submission, Identity::Fresh(rand::random()))
+    }
+
+    fn finish_as(&self, submission: &Submission, identity: Identity) -> FinishedStatement {
         let mut surroundings = Surroundings {
             now: UnixSeconds(clock::unix_seconds()),
             salt: &mut rand::random,
             resolve: &|_| None,
         };
         self.author()
-            .finish(&submission, Identity::OfRecord, &mut surroundings)
+            .finish(submission, identity, &mut surroundings)
             .unwrap()
     }
 

@@ -1,10 +1,12 @@
 //! The tasks of a running node, and the services on its three listeners.
 
+use super::disk::{self, DiskParts};
 use super::open::Materials;
-use super::{Doors, StartError, Supervisor, disk, freshness, lifecycle};
+use super::{Doors, StartError, Supervisor, freshness, lifecycle};
 use crate::config::{CosignVerify, Peer};
 use crate::identity::KeyRing;
 use crate::ledger::alarms::{Alarm, Alarms, Probation};
+use crate::ledger::brake::{self, BrakeParts};
 use crate::ledger::cosigner::{self, CosignerInputs, CosignerParts, HeadCosigner};
 use crate::ledger::door_memory::DoorMemory;
 use crate::ledger::exchange_client::{LeaderSink, PeerClients};
@@ -20,12 +22,12 @@ use crate::ledger::own_ledger::OwnLedger;
 use crate::ledger::peer_file::{self, Memories, PeerFileParts};
 use crate::ledger::publisher::{self, Mailbox, Publisher, PublisherInputs, PublisherParts};
 use crate::ledger::roster::RosterGate;
-use crate::ledger::sequencer::{Sequencer, SequencerConfig, SequencerParts};
-use crate::ledger::verifier_task::{self, BrakeParts, VerifierParts, VerifyMode};
+use crate::ledger::sequencer::{Pace, Sequencer, SequencerConfig, SequencerParts};
+use crate::ledger::verifier_task::{self, VerifierParts, VerifyMode};
 use crate::limits_server::CLIENT_MESSAGE_BYTES_MAX;
 use crate::raft::{Consensus, Hooks, Member, RaftConfig, Retention, Timing};
 use crate::service::admin::{AmnesiacApi, ClusterApi};
-use crate::service::backend::{Backend, Disk, Facts};
+use crate::service::backend::{Backend, DiskRoom, Facts};
 use crate::service::evidence::EvidenceApi;
 use crate::service::forward::Forwarded;
 use crate::service::log::LogApi;
@@ -41,7 +43,7 @@ use aimslog_proto::tlog::TreeSize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -81,12 +83,12 @@ pub(super) async fn run(
 ) -> Result<Consensus, StartError> {
     let shared = share(&materials, &parts, &tls)?;
     let consensus = open_raft(&materials, &parts, &shared).await?;
-    let (limit, limits) = watch::channel(SequencerConfig::default().queue_bytes_max);
+    let (pace, paces) = watch::channel(Pace::FREE);
     let sequencer_parts = SequencerParts {
         propose: consensus.clone(),
         clock: Arc::clone(&materials.clock),
         progress: parts.ledger.progress(),
-        limit: limits,
+        pace: paces,
     };
     let (sequencer, sequencer_loop) = Sequencer::new(sequencer_parts, SequencerConfig::default());
     let stopped = supervisor.stop.clone();
@@ -102,7 +104,7 @@ pub(super) async fn run(
         consensus.status(),
         configured,
     ));
-    let (disk_room, disk) = watch::channel(disk::room(&materials.config));
+    let (room, rooms) = watch::channel(DiskRoom::Enough);
     let (fresh, freshness) = watch::channel(None);
     let backend = Backend {
         ledger: parts.ledger.clone(),
@@ -113,7 +115,8 @@ pub(super) async fn run(
         peers,
         memories: Arc::clone(&shared.memories),
         alarms: shared.alarms.clone(),
-        disk,
+        disk_room: rooms,
+        turns: Arc::new(Semaphore::new(turns())),
         freshness,
         verified: shared.verified.subscribe(),
         guard: parts.guard.subscribe(),
@@ -121,9 +124,9 @@ pub(super) async fn run(
         facts: Arc::new(facts(&materials)),
     };
     let signals = Signals {
-        disk_room,
+        room,
         fresh,
-        limit,
+        pace,
         mailbox,
     };
     spawn_tasks(supervisor, (&materials, &parts, &shared), &backend, signals);
@@ -196,6 +199,12 @@ async fn open_raft(
     Ok(Consensus::open(config, hooks).await?)
 }
 
+/// Submissions judged at once: one for each processor. More would only take it from those who
+/// replicate, verify and cosign.
+fn turns() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 fn members(materials: &Materials) -> BTreeMap<u64, Member> {
     first_members(materials)
         .into_iter()
@@ -247,9 +256,9 @@ fn facts(materials: &Materials) -> Facts {
 
 /// The sending ends that the tasks keep up to date.
 struct Signals {
-    disk_room: watch::Sender<Disk>,
+    room: watch::Sender<DiskRoom>,
     fresh: watch::Sender<Option<Instant>>,
-    limit: watch::Sender<usize>,
+    pace: watch::Sender<Pace>,
     mailbox: Mailbox,
 }
 
@@ -279,15 +288,16 @@ fn spawn_tasks(
         "verifier",
         verifier_task::run(verifier, shared.verified.clone()),
     );
-    let brake = BrakeParts {
+    let braking = BrakeParts {
         status: status.clone(),
         progress: progress(),
         verified: shared.verified.subscribe(),
         memories: Arc::clone(&shared.memories),
-        limit_bytes: SequencerConfig::default().queue_bytes_max,
+        sequencer: backend.sequencer.clone(),
+        queue_bytes_max: SequencerConfig::default().queue_bytes_max,
         shutdown: stop.clone(),
     };
-    tasks.spawn(verifier_task::brake(brake, signals.limit));
+    tasks.spawn(brake::run(braking, signals.pace));
     let cosigning = CosignerParts {
         guard: Arc::clone(&parts.guard),
         cosigner: Arc::clone(&shared.cosigner),
@@ -316,11 +326,8 @@ fn spawn_tasks(
     ));
     let remembering = peer_memory((materials, parts, shared), stop);
     tasks.spawn(peer_file::run(remembering));
-    tasks.spawn(disk::watch(
-        Arc::clone(&materials.config),
-        signals.disk_room,
-        stop.clone(),
-    ));
+    let volume = volume((materials, shared), backend, stop);
+    tasks.spawn(disk::watch(volume, signals.room));
     tasks.spawn(freshness::watch(
         backend.consensus.clone(),
         signals.fresh,
@@ -329,6 +336,21 @@ fn spawn_tasks(
     tasks.spawn(lifecycle::watch(status, progress(), stop.clone()));
     if shared.ring.keys().is_none() {
         spawn_seeker(supervisor, (materials, parts, shared), backend);
+    }
+}
+
+/// Watches the data volume.
+fn volume(
+    (materials, shared): (&Materials, &Shared),
+    backend: &Backend,
+    stop: &CancellationToken,
+) -> DiskParts {
+    DiskParts {
+        config: Arc::clone(&materials.config),
+        consensus: backend.consensus.clone(),
+        memories: Arc::clone(&shared.memories),
+        alarms: shared.alarms.clone(),
+        shutdown: stop.clone(),
     }
 }
 

@@ -166,7 +166,8 @@ verify = {verify}
 entries = {entries}
 
 [disk]
-# The node takes no submissions while the data volume has less free space than this, in MiB.
+# With less free space than this on the data volume, in MiB, the node leads only if no other one has
+# room, and takes no submissions.
 reserve_mib = {reserve}
 
 [log]

@@ -1,7 +1,7 @@
 //! What is wrong with this node, in words, and what it may still do.
 //!
 //! Alarms are raised where they are found and stand until the process ends, except CLOCK, which
-//! follows the clock, and KEYS, which ends when they arrive. Whoever votes, acknowledges, leads,
+//! follows the clock, NOSPACE, which follows the disk, and KEYS, which ends when they arrive. Whoever votes, acknowledges, leads,
 //! signs or serves asks the [`Standing`].
 
 use std::collections::BTreeSet;
@@ -91,6 +91,27 @@ pub struct ClockOff {
     pub offset_ms: i64,
 }
 
+/// Too little room on the data volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{} MiB free, {} MiB must be", free >> 20, reserve >> 20)]
+pub struct NoSpace {
+    /// Bytes that were free when it was found.
+    pub free: u64,
+    /// Bytes that must be.
+    pub reserve: u64,
+    /// Whether another voter has room, so that this one need not lead.
+    pub elsewhere: Elsewhere,
+}
+
+/// Whether another voter has room on its disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// One at least.
+    Room,
+    /// None that was heard lately.
+    NoRoom,
+}
+
 /// Name of the alarm of a node that has forgotten something.
 pub const AMNESIA: &str = "AMNESIA";
 
@@ -129,6 +150,9 @@ pub enum Alarm {
     /// The clock is off.
     #[error("CLOCK: {0}; this node does not campaign until its clock is right")]
     Clock(#[source] ClockOff),
+    /// The disk is full, or nearly.
+    #[error("NOSPACE: {0}: this node takes no submissions; make room")]
+    NoSpace(#[source] NoSpace),
     /// The keys of the ledger are not here.
     #[error(
         "KEYS: log, receipt and service key are not here yet; this node leads nothing and asks the \
@@ -136,6 +160,9 @@ pub enum Alarm {
     )]
     Keys,
 }
+
+/// Name of [`Alarm::NoSpace`], by which other nodes know it.
+pub const NOSPACE: &str = "NOSPACE";
 
 /// Name of [`Alarm::Keys`], by which other nodes know it.
 pub const KEYS: &str = "KEYS";
@@ -149,6 +176,7 @@ impl Alarm {
             Self::Fork(_) => "FORK",
             Self::Corrupt(_) => "CORRUPT",
             Self::Clock(_) => "CLOCK",
+            Self::NoSpace(_) => NOSPACE,
             Self::Keys => KEYS,
         }
     }
@@ -187,6 +215,8 @@ pub struct Standing {
     pub corrupt: Option<Corrupt>,
     /// The clock, if it is off.
     pub clock: Option<ClockOff>,
+    /// The data volume, if it lacks room.
+    pub space: Option<NoSpace>,
     /// Whether it could sign what a leader signs.
     pub keys: KeyState,
 }
@@ -201,6 +231,7 @@ impl Standing {
             fork: None,
             corrupt: None,
             clock: None,
+            space: None,
             keys: KeyState::Held,
         }
     }
@@ -211,9 +242,10 @@ impl Standing {
         let corrupt = self.corrupt.clone().map(Alarm::Corrupt);
         let fork = self.fork.clone().map(Alarm::Fork);
         let clock = self.clock.map(Alarm::Clock);
+        let space = self.space.map(Alarm::NoSpace);
         let removed = self.removed.map(Alarm::Removed);
         let keys = (self.keys == KeyState::Awaited).then_some(Alarm::Keys);
-        [amnesia, removed, corrupt, fork, clock, keys]
+        [amnesia, removed, corrupt, fork, clock, space, keys]
             .into_iter()
             .flatten()
             .collect()
@@ -234,9 +266,13 @@ impl Standing {
         self.may_vote() && self.corrupt.is_none() && self.keys == KeyState::Held
     }
 
-    /// Whether it may start an election.
+    /// Whether it may start an election. Without room it leaves that to those that have some; where
+    /// nobody has, somebody must lead all the same, for those who read.
     pub fn may_campaign(&self) -> bool {
-        self.may_lead() && self.clock.is_none()
+        let others_should = self
+            .space
+            .is_some_and(|space| space.elsewhere == Elsewhere::Room);
+        self.may_lead() && self.clock.is_none() && !others_should
     }
 
     /// Whether it may cosign. A fork bars only the head about which the nodes disagree, and that
@@ -300,6 +336,7 @@ impl Alarms {
             Alarm::Corrupt(found) => keep_first(&mut standing.corrupt, found),
             Alarm::Fork(found) => keep_newest(&mut standing.fork, found),
             Alarm::Clock(found) => keep_newest(&mut standing.clock, found),
+            Alarm::NoSpace(found) => keep_newest(&mut standing.space, found),
             Alarm::Removed(found) => keep_first(&mut standing.removed, found),
             Alarm::Keys => {
                 std::mem::replace(&mut standing.keys, KeyState::Awaited) == KeyState::Held
@@ -310,7 +347,11 @@ impl Alarms {
                 Alarm::Clock(_) | Alarm::Keys => {
                     tracing::warn!(alarm = alarm.name(), "{alarm}");
                 }
-                Alarm::Amnesia(_) | Alarm::Removed(_) | Alarm::Corrupt(_) | Alarm::Fork(_) => {
+                Alarm::Amnesia(_)
+                | Alarm::Removed(_)
+                | Alarm::Corrupt(_)
+                | Alarm::Fork(_)
+                | Alarm::NoSpace(_) => {
                     tracing::error!(alarm = alarm.name(), "{alarm}");
                 }
             }
@@ -324,6 +365,16 @@ impl Alarms {
             .send_if_modified(|standing| standing.clock.take().is_some())
         {
             tracing::info!("clock agrees with the voters again");
+        }
+    }
+
+    /// There is room on the disk again.
+    pub fn space_is_back(&self) {
+        if self
+            .standing
+            .send_if_modified(|standing| standing.space.take().is_some())
+        {
+            tracing::info!("there is room on the disk again");
         }
     }
 

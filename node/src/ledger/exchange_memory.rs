@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::{Duration, Instant};
 
 use super::guard::Memory;
+use super::verify_rate::{Look, VerifyRate};
 
 /// How a node is, as it says itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,8 +39,8 @@ pub struct PeerView {
     /// Its clock minus this node's, milliseconds; half the round trip is taken off where it is
     /// known.
     pub clock_offset_ms: i64,
-    /// Entries that it verified per second, over the last reports; 0 while unknown.
-    pub verify_rate: u64,
+    /// How fast it verifies, over the last reports.
+    pub verify_rate: VerifyRate,
 }
 
 /// A report with the circumstances of its arrival.
@@ -115,24 +116,17 @@ fn view(before: Option<&PeerView>, heard: Heard) -> PeerView {
     let then_ms = to_signed(heard.report.clock_ms)
         .saturating_add(i64::try_from(heard.under_way.as_millis()).unwrap_or(i64::MAX));
     let clock_offset_ms = then_ms.saturating_sub(to_signed(heard.clock_ms));
-    let verify_rate = before.map_or(0, |before| {
-        let entries = heard
-            .report
-            .verified_size
-            .saturating_sub(before.report.verified_size);
-        let elapsed = heard.at.saturating_duration_since(before.heard).as_millis();
-        let measured = u128::from(entries)
-            .saturating_mul(1_000)
-            .checked_div(elapsed);
-        let measured = u64::try_from(measured.unwrap_or(0)).unwrap_or(u64::MAX);
-        // An idle node has no rate; the best one seen fades slowly instead.
-        measured.max(before.verify_rate / 8 * 7)
-    });
+    let look = Look {
+        applied: heard.report.applied_size,
+        verified: heard.report.verified_size,
+        at: heard.at,
+    };
+    let verify_rate = before.map_or_else(VerifyRate::default, |before| before.verify_rate);
     PeerView {
         report: heard.report,
         heard: heard.at,
         clock_offset_ms,
-        verify_rate,
+        verify_rate: verify_rate.after(look),
     }
 }
 
@@ -191,15 +185,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn verify_rate_is_entries_per_second() {
+    async fn reports_show_how_fast_a_peer_verifies() {
         let peers = PeerMemories::default();
-        let mut first = heard(2, 0, 0);
-        first.report.verified_size = 100;
-        peers.hear(first);
-        tokio::time::advance(Duration::from_millis(500)).await;
-        let mut second = heard(2, 0, 0);
-        second.report.verified_size = 600;
-        peers.hear(second);
-        assert_eq!(peers.views()[&2].verify_rate, 1_000);
+        for verified_size in (0..40_000).step_by(2_000) {
+            let mut heard = heard(2, 0, 0);
+            heard.report.verified_size = verified_size;
+            peers.hear(heard);
+            tokio::time::advance(Duration::from_millis(500)).await;
+        }
+        let rate = peers.views()[&2].verify_rate.per_second();
+        assert!((3_950..=4_000).contains(&rate), "{rate}");
     }
 }

@@ -10,6 +10,7 @@
 pub mod alarms;
 pub mod apply;
 pub mod blobs;
+pub mod brake;
 pub mod command;
 pub mod cosigner;
 pub mod cosigner_state;
@@ -49,6 +50,7 @@ pub mod sequencer;
 pub mod state;
 pub mod tree;
 pub mod verifier_task;
+pub mod verify_rate;
 
 mod entries;
 mod exchange_wire;

@@ -202,6 +202,7 @@ pub async fn run(
         work: JoinSet::new(),
         epoch: Instant::now(),
         cut: None,
+        proposed: None,
     };
     inputs.progress.mark_changed();
     inputs.status.mark_changed();
@@ -248,6 +249,8 @@ struct Task {
     epoch: Instant,
     /// The newest cut fed in.
     cut: Option<CutNote>,
+    /// When this node proposed the newest cut, while it leads.
+    proposed: Option<Instant>,
 }
 
 impl Task {
@@ -266,6 +269,9 @@ impl Task {
             let status = inputs.status.borrow();
             (status.role == Role::Leader && may_lead).then_some(status.vote.term)
         };
+        if term.is_none() {
+            self.proposed = None;
+        }
         self.feed(Event::Lead(term));
     }
 
@@ -278,6 +284,7 @@ impl Task {
             None => Ok(()),
             Some(cut) => {
                 self.cut = Some(cut);
+                self.tell("cut applied", cut.tree.size);
                 let rules = self
                     .parts
                     .policies
@@ -321,7 +328,10 @@ impl Task {
             }
             Done::Publish(result) => {
                 match result {
-                    Ok(Outcome::Published { number }) => tracing::debug!(number, "head published"),
+                    Ok(Outcome::Published { .. }) => {
+                        let size = self.cut.map_or(TreeSize(0), |cut| cut.tree.size);
+                        self.tell("head published", size);
+                    }
                     other => tracing::warn!(?other, "head was not published"),
                 }
                 self.feed(Event::PublishDone);
@@ -339,6 +349,7 @@ impl Task {
         for action in actions {
             match action {
                 Action::ProposeCut => {
+                    self.proposed = Some(Instant::now());
                     let cut = self.parts.propose.control(Control::Cut);
                     self.work.spawn(async move { Done::Cut(cut.await) });
                 }
@@ -350,7 +361,16 @@ impl Task {
         }
     }
 
+    /// Where the time of a head goes.
+    fn tell(&self, what: &'static str, size: TreeSize) {
+        if let Some(proposed) = self.proposed {
+            let ms = proposed.elapsed().as_millis();
+            tracing::debug!(size = size.0, ms, "{what}");
+        }
+    }
+
     fn publish(&mut self, cut: &CutNote, cosignatures: &Cosignatures) {
+        self.tell("cosigned by a quorum", cut.tree.size);
         match self.parts.sealer.seal(cut, cosignatures) {
             Ok(publish) => {
                 let publish = self.parts.propose.control(Control::Publish(publish));

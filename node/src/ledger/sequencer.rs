@@ -10,7 +10,7 @@ mod cycle;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -80,6 +80,28 @@ impl Default for SequencerConfig {
     }
 }
 
+/// How much the sequencer takes in and lets go. Set by whoever sees how far verification is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Statement and payload bytes that may wait or be in flight; the smaller of this and the
+    /// configuration counts.
+    pub queue_bytes: usize,
+    /// What is proposed now may let the tree grow to this size.
+    pub tree_size: u64,
+}
+
+impl Pace {
+    /// Nothing is held back.
+    pub const FREE: Self = Self {
+        queue_bytes: usize::MAX,
+        tree_size: u64::MAX,
+    };
+}
+
+/// While statements are held back, so few of them go this often all the same: nobody who verifies
+/// nothing any more can stop the ledger for good.
+const TRICKLE_ITEMS: usize = 16;
+const TRICKLE_INTERVAL: Duration = Duration::from_millis(500);
 /// How often a command is handed over again with a later time.
 const TIME_RETRIES_MAX: u32 = 8;
 /// Steps that the registration time catches up at once after the process was suspended.
@@ -148,22 +170,37 @@ pub struct Sequencer {
 #[derive(Debug)]
 struct Load {
     bytes: AtomicUsize,
-    limit: watch::Receiver<usize>,
+    /// All that were ever given back.
+    answered: AtomicU64,
+    pace: watch::Receiver<Pace>,
     limit_max: usize,
 }
 
-/// Gives its bytes back when the submission is answered, or given up.
+/// Room for bytes on their way, given back when it is dropped: when they are answered, or given up.
 #[derive(Debug)]
-struct Permit {
+pub struct Room {
     load: Arc<Load>,
     bytes: usize,
+}
+
+impl Room {
+    /// Takes so many bytes of this room along, or what is left of it.
+    #[must_use]
+    pub fn part(&mut self, bytes: usize) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Self {
+            load: Arc::clone(&self.load),
+            bytes,
+        }
+    }
 }
 
 #[derive(Debug)]
 enum Request {
     Item {
         item: Item,
-        permit: Permit,
+        room: Room,
         answer: oneshot::Sender<Result<ItemOutcome, SubmitError>>,
     },
     Control {
@@ -176,7 +213,7 @@ impl Sequencer {
     /// The handle, and the loop behind it, which runs until all handles are gone or `shutdown`
     /// resolves.
     ///
-    /// `limit` is the brake: whoever sees that verification lags lowers the bytes that may wait.
+    /// `pace` is the brake: whoever sees that verification lags lets less go.
     pub fn new<P: Propose>(
         parts: SequencerParts<P>,
         config: SequencerConfig,
@@ -184,13 +221,32 @@ impl Sequencer {
         let (requests, incoming) = mpsc::channel(REQUESTS_MAX);
         let load = Arc::new(Load {
             bytes: AtomicUsize::new(0),
-            limit: parts.limit.clone(),
+            answered: AtomicU64::new(0),
+            pace: parts.pace.clone(),
             limit_max: config.queue_bytes_max,
         });
         (
             Self { requests, load },
             SequencerLoop::new(parts, config, incoming),
         )
+    }
+
+    /// Room for statements of this size in all, before any work is done for them: what is refused
+    /// here cost nothing, and what has room is not refused for want of it later.
+    ///
+    /// # Errors
+    /// [`SubmitError::Overloaded`].
+    pub fn room(&self, bytes: usize) -> Result<Room, SubmitError> {
+        self.load.take(bytes, self.load.limit())
+    }
+
+    /// Room to hold a call that another node answers. The brake is for the leader: only the memory
+    /// of this node counts.
+    ///
+    /// # Errors
+    /// [`SubmitError::Overloaded`].
+    pub fn room_in_memory(&self, bytes: usize) -> Result<Room, SubmitError> {
+        self.load.take(bytes, self.load.limit_max)
     }
 
     /// Proposes one admitted statement and returns what became of it.
@@ -201,19 +257,23 @@ impl Sequencer {
     /// # Errors
     /// [`SubmitError`]; after `OutcomeUnknown` and `NotLeader` the statement may be logged.
     pub async fn submit(&self, item: Item) -> Result<ItemOutcome, SubmitError> {
+        let room = self.room(item.encoded_len())?;
+        self.submit_within(room, item).await
+    }
+
+    /// The same for a statement that has room already.
+    ///
+    /// # Errors
+    /// As [`Sequencer::submit`], except `Overloaded` for want of room.
+    pub async fn submit_within(&self, room: Room, item: Item) -> Result<ItemOutcome, SubmitError> {
         // A command that no node can read would stop all of them; the door lets none through.
         let bytes = item.encoded_len();
         let readable = item.attachments.len() <= ATTACHMENTS_MAX;
         if !readable || bytes + Batch::OVERHEAD > COMMAND_BYTES_MAX {
             return Err(SubmitError::TooLarge { bytes });
         }
-        let permit = self.load.take(bytes)?;
         let (answer, outcome) = oneshot::channel();
-        self.send(Request::Item {
-            item,
-            permit,
-            answer,
-        })?;
+        self.send(Request::Item { item, room, answer })?;
         outcome.await.unwrap_or(Err(SubmitError::OutcomeUnknown))
     }
 
@@ -238,6 +298,11 @@ impl Sequencer {
         self.load.bytes.load(Ordering::Relaxed)
     }
 
+    /// Bytes that were answered since the start.
+    pub fn answered_bytes(&self) -> u64 {
+        self.load.answered.load(Ordering::Relaxed)
+    }
+
     fn send(&self, request: Request) -> Result<(), SubmitError> {
         self.requests
             .try_send(request)
@@ -253,28 +318,28 @@ impl Sequencer {
 
 impl Load {
     fn limit(&self) -> usize {
-        self.limit_max.min(*self.limit.borrow())
+        self.limit_max.min(self.pace.borrow().queue_bytes)
     }
 
-    fn take(self: &Arc<Self>, bytes: usize) -> Result<Permit, SubmitError> {
-        let limit = self.limit();
+    fn take(self: &Arc<Self>, bytes: usize, limit: usize) -> Result<Room, SubmitError> {
         let waiting = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let permit = Permit {
-            load: Arc::clone(self),
-            bytes,
-        };
         // One submission always goes through, so that no limit can stop the ledger for good.
         if waiting > 0 && waiting.saturating_add(bytes) > limit {
-            drop(permit);
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
             return Err(SubmitError::Overloaded { waiting, limit });
         }
-        Ok(permit)
+        Ok(Room {
+            load: Arc::clone(self),
+            bytes,
+        })
     }
 }
 
-impl Drop for Permit {
+impl Drop for Room {
     fn drop(&mut self) {
         self.load.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        let answered = u64::try_from(self.bytes).unwrap_or(u64::MAX);
+        self.load.answered.fetch_add(answered, Ordering::Relaxed);
     }
 }
 

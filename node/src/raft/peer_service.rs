@@ -183,10 +183,12 @@ impl PeerService for PeerServer {
     ) -> Result<Response<pb::TransferLeaderResponse>, Status> {
         let (_metadata, extensions, request) = request.into_parts();
         self.door.check(&extensions, request.envelope.as_ref())?;
-        if self.door.participation() != Participation::Full {
+        let request = wire::transfer_from_pb(&request).map_err(|e| unreadable(&e))?;
+        // The others hear of it too: they need not wait for the old leader any longer.
+        let to_this_node = *request.to_node_id() == self.door.id;
+        if to_this_node && self.door.participation() != Participation::Full {
             return Err(Status::failed_precondition("this node does not campaign"));
         }
-        let request = wire::transfer_from_pb(&request, self.door.id).map_err(|e| unreadable(&e))?;
         let answer = self.raft.handle_transfer_leader(request).await;
         let answer = answer.map_err(|error| stopped(&error))?;
         Ok(Response::new(wire::transfer_result_to_pb(&answer)))

@@ -13,6 +13,8 @@ use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 
+mod handover;
+
 use super::{
     testing::{Collector, MemoryGuard, OpenGate, PlainDialer, panicking},
     *,
@@ -416,34 +418,6 @@ async fn a_peer_that_swallows_everything_does_not_delay_the_others() {
         assert!(matches!(committed, Ok(Ok(_))), "{number}: {committed:?}");
     }
     swallow.abort();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn leadership_is_handed_over_but_never_to_who_must_not_campaign() {
-    let cluster = Cluster::of_three().await;
-    let leader = cluster.leader().await;
-    let (idle, next) = ((leader + 1) % 3, (leader + 2) % 3);
-    cluster.seats[idle]
-        .consensus()
-        .participate(Participation::NoCampaign);
-    cluster.seats[leader]
-        .consensus()
-        .transfer_leader(cluster.seats[next].id)
-        .await
-        .unwrap();
-    cluster.seats[next]
-        .until("led", |s| s.role == Role::Leader)
-        .await;
-    cluster.propose("led by the next").await;
-    let idle_id = cluster.seats[idle].id;
-    let leading = cluster.leader().await;
-    cluster.seats[leading]
-        .consensus()
-        .transfer_leader(idle_id)
-        .await
-        .unwrap();
-    cluster.propose("still going").await;
-    assert_ne!(cluster.leader().await, idle);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -222,17 +222,17 @@ pub(super) fn transfer_to_pb(
         envelope: Some(route.envelope()),
         from_leader: Some(vote_to_pb(request.from_leader())),
         last_log_id: request.last_log_id().map(log_id_to_pb),
+        next_leader_id: *request.to_node_id(),
     }
 }
 
 pub(super) fn transfer_from_pb(
     request: &pb::TransferLeaderRequest,
-    target: u64,
 ) -> Result<TransferLeaderRequest<TypeConfig>, WireError> {
     let last_log_id = request.last_log_id.as_ref().map(log_id_from_pb);
     Ok(TransferLeaderRequest::new(
         vote_from_pb(request.from_leader)?,
-        target,
+        request.next_leader_id,
         last_log_id,
     ))
 }

@@ -9,7 +9,7 @@ use crate::ledger::command;
 use crate::ledger::outcome::Outcome;
 use crate::ledger::sequencer::Control;
 use crate::raft::{ChangeError, Member, Role};
-use crate::service::backend::{Backend, Disk};
+use crate::service::backend::Backend;
 use crate::service::status::Failure;
 use crate::service::submit;
 use aimslog_proto::pb::admin::v1 as pb;
@@ -188,29 +188,13 @@ impl ClusterApi {
             level: progress.level,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             members: members.collect(),
-            alarms: self.alarms(),
+            alarms: wire_alarms(&self.backend.alarms),
             head_age_ms: progress
                 .head
                 .map_or(0, |head| now.saturating_sub(head.time.0)),
             raft_syncs: syncs.raft,
             guard_syncs: syncs.guard,
         }
-    }
-
-    fn alarms(&self) -> Vec<pb::Alarm> {
-        let mut alarms = wire_alarms(&self.backend.alarms);
-        if let Disk::Full { free, reserve } = *self.backend.disk.borrow() {
-            let detail = format!(
-                "{} MiB free, {} MiB must be: no submissions are taken; make room",
-                free >> 20,
-                reserve >> 20
-            );
-            alarms.push(pb::Alarm {
-                name: "NOSPACE".to_owned(),
-                detail,
-            });
-        }
-        alarms
     }
 }
 

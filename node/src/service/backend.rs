@@ -18,7 +18,7 @@ use aimslog_proto::reason::Reason;
 use aimslog_proto::system::registry::{KeyOwner, Registry};
 use aimslog_proto::tlog::{LeafIndex, TreeSize};
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Duration, Instant};
 use tonic::metadata::MetadataMap;
 
@@ -44,8 +44,10 @@ pub struct Backend {
     pub memories: Arc<PeerMemories>,
     /// What is wrong with this node.
     pub alarms: Alarms,
-    /// Whether the disk has room for submissions.
-    pub disk: watch::Receiver<Disk>,
+    /// Whether there is room on the disks for submissions.
+    pub disk_room: watch::Receiver<DiskRoom>,
+    /// Turns at the door: submissions are judged by so many threads.
+    pub turns: Arc<Semaphore>,
     /// When this node last heard of a leader with a quorum behind it.
     pub freshness: watch::Receiver<Option<Instant>>,
     /// Entries that this node verified itself.
@@ -58,17 +60,27 @@ pub struct Backend {
     pub facts: Arc<Facts>,
 }
 
-/// Room on the data volume.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disk {
-    /// Enough.
-    Roomy,
-    /// Less than the reserve: no submissions.
+/// Whether what is submitted to this node can be stored, if it leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DiskRoom {
+    /// It can.
+    Enough,
+    /// A majority has room, but not this node; it hands over to one that has.
+    HandsOver {
+        /// The one.
+        to: u64,
+    },
+    /// This node has too little, and nobody has it in its place.
     Full {
         /// Bytes that are free.
         free: u64,
         /// Bytes that must be.
         reserve: u64,
+    },
+    /// Too many nodes have too little.
+    FullElsewhere {
+        /// Which.
+        nodes: Vec<u64>,
     },
 }
 

@@ -158,6 +158,7 @@ async fn here(
     upload: Upload,
     until: Instant,
 ) -> Result<pb::PutBlobResponse, Failure> {
+    submit::has_room(backend)?;
     let already_stored = propose(backend, upload, until).await?;
     Ok(pb::PutBlobResponse { already_stored })
 }

@@ -142,6 +142,7 @@ impl EvidenceService for EvidenceApi {
         self.backend.founded()?;
         // A node that was cut off would judge by an old registry and old versions.
         self.backend.fresh()?;
+        let _room = submit::room_in_memory(&self.backend, &submissions)?;
         let admitted = submit::admit(&self.backend, submissions, Depth::Foresee).await?;
         let results = admitted
             .iter()

@@ -172,7 +172,8 @@ impl From<Failure> for Status {
 fn retry_delay(reason: Reason) -> Option<Duration> {
     let millis = match code(reason) {
         Code::Unavailable | Code::DeadlineExceeded => 200,
-        Code::ResourceExhausted if reason == Reason::Overloaded => 100,
+        // Half of what the queue holds is answered by then.
+        Code::ResourceExhausted if reason == Reason::Overloaded => 1_000,
         Code::ResourceExhausted if reason == Reason::DiskFull => 10_000,
         _ => return None,
     };

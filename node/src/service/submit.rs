@@ -5,8 +5,8 @@ use crate::ledger::command::Item;
 use crate::ledger::door::{self, Companions, DoorView, Submission};
 use crate::ledger::door_memory::DoorMemory;
 use crate::ledger::outcome::ItemOutcome;
-use crate::ledger::sequencer::SubmitError;
-use crate::service::backend::{Backend, Disk, ReadFailure};
+use crate::ledger::sequencer::{self, SubmitError};
+use crate::service::backend::{Backend, DiskRoom, ReadFailure};
 use crate::service::status::Failure;
 use crate::service::{convert, forward};
 use aimslog_proto::limits::{BATCH_BYTES_MAX, BATCH_STATEMENTS_MAX, FOREIGN_STATEMENT_BYTES_MAX};
@@ -48,7 +48,7 @@ pub(super) fn outcome_unknown() -> Failure {
 
 /// Refuses a batch that is empty or too large, before anything of it is looked at.
 pub(super) fn check_batch(submissions: &[pb::Submission]) -> Result<(), Failure> {
-    let bytes: usize = submissions.iter().map(prost::Message::encoded_len).sum();
+    let bytes = bytes_of(submissions);
     if submissions.is_empty() {
         let rule = "name at least one submission";
         return Err(Failure::field(Reason::InvalidRequest, "submissions", rule));
@@ -92,6 +92,19 @@ fn begun(backend: &Backend) -> Result<(), Failure> {
     backend.founded()
 }
 
+fn bytes_of(submissions: &[pb::Submission]) -> usize {
+    submissions.iter().map(prost::Message::encoded_len).sum()
+}
+
+/// Holds the bytes of a call while it waits: for its turn, or for the leader.
+pub(super) fn room_in_memory(
+    backend: &Backend,
+    submissions: &[pb::Submission],
+) -> Result<sequencer::Room, Failure> {
+    let room = backend.sequencer.room_in_memory(bytes_of(submissions));
+    room.map_err(|error| failure(&error))
+}
+
 /// Submits a batch on whichever node leads.
 pub(super) async fn batch(
     backend: &Backend,
@@ -104,6 +117,7 @@ pub(super) async fn batch(
     if backend.leads() {
         return here(backend, request, until).await;
     }
+    let _room = room_in_memory(backend, &request.submissions)?;
     forward::to_leader(backend, ForwardedCall::Submit, &request, until).await
 }
 
@@ -142,7 +156,7 @@ pub(super) async fn system_here(
     };
     // Of what is logged, and not of what was sent: an unprotected header is dropped.
     let entry_id = EntryId::of(&item.statement).as_bytes().to_vec();
-    match propose(backend, item, until).await? {
+    match in_time(backend.sequencer.submit(item), until).await? {
         ItemOutcome::Logged(logged) | ItemOutcome::AlreadyLogged(logged) => {
             Ok(admin::SubmitSystemResponse {
                 index: logged.index,
@@ -160,17 +174,26 @@ pub(super) async fn here(
     until: Instant,
 ) -> Result<pb::SubmitResponse, Failure> {
     has_room(backend)?;
+    // Before anything of it is looked at: an overloaded leader has no time to waste on refusals.
+    let room = backend.sequencer.room(bytes_of(&request.submissions));
+    let mut room = room.map_err(|error| failure(&error))?;
     let admitted = admit(backend, request.submissions, Depth::Door).await?;
-    let proposals = admitted.into_iter().map(|admission| async move {
-        match admission {
-            Ok(item) => {
-                let statement = item.statement.clone();
-                let outcome = propose(backend, item, until).await?;
-                Ok(result(&statement, outcome))
+    let mut proposals = Vec::with_capacity(admitted.len());
+    for admission in admitted {
+        let part = room.part(admission.as_ref().map_or(0, Item::encoded_len));
+        proposals.push(async move {
+            match admission {
+                Ok(item) => {
+                    let statement = item.statement.clone();
+                    let proposed = backend.sequencer.submit_within(part, item);
+                    let outcome = in_time(proposed, until).await?;
+                    Ok(result(&statement, outcome))
+                }
+                Err(violations) => Ok(refused(&violations)),
             }
-            Err(violations) => Ok(refused(&violations)),
-        }
-    });
+        });
+    }
+    drop(room);
     let results: Result<Vec<pb::SubmitResult>, Failure> =
         join_all(proposals).await.into_iter().collect();
     let response = pb::SubmitResponse { results: results? };
@@ -182,8 +205,11 @@ pub(super) async fn here(
     Ok(response)
 }
 
-async fn propose(backend: &Backend, item: Item, until: Instant) -> Result<ItemOutcome, Failure> {
-    match timeout_at(until, backend.sequencer.submit(item)).await {
+async fn in_time(
+    proposed: impl Future<Output = Result<ItemOutcome, SubmitError>>,
+    until: Instant,
+) -> Result<ItemOutcome, Failure> {
+    match timeout_at(until, proposed).await {
         Ok(outcome) => outcome.map_err(|error| failure(&error)),
         Err(_elapsed) => Err(outcome_unknown()),
     }
@@ -225,16 +251,26 @@ pub(super) fn last_index(response: &pb::SubmitResponse) -> Option<u64> {
     indices.max()
 }
 
-fn has_room(backend: &Backend) -> Result<(), Failure> {
-    match *backend.disk.borrow() {
-        Disk::Roomy => Ok(()),
-        Disk::Full { free, reserve } => Err(Failure::new(
-            Reason::DiskFull,
-            format!(
-                "{} MiB free, {} MiB must be; nothing was stored",
-                free >> 20,
-                reserve >> 20
-            ),
+/// Refuses what cannot be stored.
+pub(super) fn has_room(backend: &Backend) -> Result<(), Failure> {
+    let refused = |words: String| {
+        let words = format!("{words}; nothing was stored");
+        Err(Failure::new(Reason::DiskFull, words))
+    };
+    match &*backend.disk_room.borrow() {
+        DiskRoom::Enough => Ok(()),
+        DiskRoom::HandsOver { to } => {
+            let words = format!("this node has no room on its disk and hands over to node {to}");
+            Err(Failure::new(Reason::NotLeader, words).with("leader", to))
+        }
+        DiskRoom::Full { free, reserve } => refused(format!(
+            "{} MiB free, {} MiB must be",
+            free >> 20,
+            reserve >> 20
+        )),
+        DiskRoom::FullElsewhere { nodes } => refused(format!(
+            "the nodes {nodes:?} have less room on their disks than must be, and without them \
+             there is no majority"
         )),
     }
 }
@@ -255,12 +291,18 @@ pub(super) async fn admit(
     depth: Depth,
 ) -> Result<Vec<Admission>, Failure> {
     backend.founded()?;
+    // What was looked at while others had their turn would be old.
+    let turn = Arc::clone(&backend.turns).acquire_owned().await;
+    let turn =
+        turn.map_err(|_closed| Failure::new(Reason::ShuttingDown, "the node is stopping"))?;
     let registry = backend.ledger.registry();
     let progress = backend.ledger.progress().borrow().clone();
     let now = UnixMillis(backend.clock.unix_millis().max(progress.time.0));
     let memory = Arc::clone(&backend.door);
     backend
         .read(move |rows| {
+            // Also where the caller has gone away meanwhile: the work goes on.
+            let _turn = turn;
             let next = LeafIndex(progress.tree.size.0);
             let sent = submissions.iter();
             let companions = Companions::of(sent.map(|sent| sent.statement.as_slice()));

@@ -31,6 +31,14 @@ fn removed(index: Option<u64>) -> Removed {
     Removed { node: 2, index }
 }
 
+fn no_space(elsewhere: Elsewhere) -> Alarm {
+    Alarm::NoSpace(NoSpace {
+        free: 3 << 20,
+        reserve: 16 << 20,
+        elsewhere,
+    })
+}
+
 #[test]
 fn rights_follow_from_alarms() {
     // (alarm, may vote, lead, campaign, sign, serve)
@@ -46,6 +54,11 @@ fn rights_follow_from_alarms() {
             Some(Alarm::Clock(ClockOff { offset_ms: 2_500 })),
             [true, true, false, true, true],
         ),
+        (
+            Some(no_space(Elsewhere::Room)),
+            [true, true, false, true, true],
+        ),
+        (Some(no_space(Elsewhere::NoRoom)), [true; 5]),
         (Some(Alarm::Removed(removed(Some(31)))), [false; 5]),
         (Some(Alarm::Keys), [true, false, false, true, true]),
     ];
@@ -95,6 +108,15 @@ fn first_amnesia_is_kept_and_the_clock_recovers() {
 }
 
 #[test]
+fn room_on_the_disk_comes_back() {
+    let alarms = Alarms::new(Probation::Passed);
+    alarms.raise(&no_space(Elsewhere::Room));
+    assert_eq!(alarms.standing().participation(), Participation::NoCampaign);
+    alarms.space_is_back();
+    assert_eq!(alarms.standing(), Standing::good(Probation::Passed));
+}
+
+#[test]
 fn a_node_without_keys_leads_once_they_are_here() {
     let alarms = Alarms::new(Probation::Passed);
     alarms.raise(&Alarm::Keys);
@@ -112,6 +134,7 @@ fn every_alarm_says_what_to_do() {
         (Alarm::Clock(ClockOff { offset_ms: -3_000 }), "-3000 ms"),
         (Alarm::Removed(removed(None)), "stop it"),
         (Alarm::Removed(removed(Some(31))), "index 31"),
+        (no_space(Elsewhere::Room), "3 MiB free, 16 MiB must be"),
         (Alarm::Keys, "asks the voters"),
     ];
     for (alarm, hint) in sentences {

@@ -14,12 +14,12 @@ use futures::{
 use sha2::{Digest, Sha256};
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{Instant, timeout},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
-    CATCH_UP_STEPS_MAX, Control, Permit, Propose, Request, SequencerConfig, SubmitError,
-    TIME_RETRIES_MAX,
+    CATCH_UP_STEPS_MAX, Control, Pace, Propose, Request, Room, SequencerConfig, SubmitError,
+    TIME_RETRIES_MAX, TRICKLE_INTERVAL, TRICKLE_ITEMS,
 };
 use crate::{
     clock::Clock,
@@ -39,8 +39,8 @@ pub struct SequencerParts<P> {
     pub clock: Arc<dyn Clock>,
     /// What is applied here.
     pub progress: watch::Receiver<LedgerProgress>,
-    /// Bytes that may wait; the smaller of this and the configuration counts.
-    pub limit: watch::Receiver<usize>,
+    /// How much is taken in and let go.
+    pub pace: watch::Receiver<Pace>,
 }
 
 /// The loop of the sequencer: one per node, owned by whoever started the node.
@@ -49,8 +49,14 @@ pub struct SequencerLoop<P> {
     parts: SequencerParts<P>,
     config: SequencerConfig,
     incoming: mpsc::Receiver<Request>,
+    /// Cuts and heads, which do not queue behind statements.
+    urgent: VecDeque<Job>,
     queue: VecDeque<Job>,
     queued_bytes: usize,
+    /// Statements in flight.
+    flying: usize,
+    /// When statements were last handed over.
+    departed: Instant,
     /// Who waits for the statement with this digest, whether it is queued or in flight.
     waiters: BTreeMap<[u8; 32], Vec<Waiter>>,
     /// The time of the newest command handed over, and the term in which that was.
@@ -81,7 +87,7 @@ enum Job {
 struct Waiter {
     answer: oneshot::Sender<Result<ItemOutcome, SubmitError>>,
     /// Held until the answer is on its way.
-    _permit: Permit,
+    _room: Room,
 }
 
 /// One command in flight, with the jobs that it holds.
@@ -97,8 +103,11 @@ impl<P: Propose> SequencerLoop<P> {
             parts,
             config,
             incoming,
+            urgent: VecDeque::new(),
             queue: VecDeque::new(),
             queued_bytes: 0,
+            flying: 0,
+            departed: Instant::now(),
             waiters: BTreeMap::new(),
             last: Stamp::default(),
         }
@@ -114,6 +123,7 @@ impl<P: Propose> SequencerLoop<P> {
             if self.depart(&mut flights).await {
                 tick = Instant::now() + self.config.tick;
             }
+            let held = self.held_until(flights.len());
             tokio::select! {
                 biased;
                 () = &mut shutdown => return,
@@ -128,6 +138,8 @@ impl<P: Propose> SequencerLoop<P> {
                         self.land(jobs, result);
                     }
                 },
+                // Looked at again above.
+                () = released(&mut self.parts.pace, held) => {}
                 () = tokio::time::sleep_until(tick) => {
                     tick = Instant::now() + self.config.tick;
                     self.tick(&mut flights).await;
@@ -146,15 +158,11 @@ impl<P: Propose> SequencerLoop<P> {
 
     fn enqueue(&mut self, request: Request) {
         match request {
-            Request::Item {
-                item,
-                permit,
-                answer,
-            } => {
+            Request::Item { item, room, answer } => {
                 let id = Sha256::digest(&item.statement).into();
                 let waiter = Waiter {
                     answer,
-                    _permit: permit,
+                    _room: room,
                 };
                 let waiters = self.waiters.entry(id).or_default();
                 waiters.push(waiter);
@@ -168,7 +176,7 @@ impl<P: Propose> SequencerLoop<P> {
                 }
             }
             Request::Control { control, answer } => {
-                self.queue.push_back(Job::Control {
+                self.queue_of(&control).push_back(Job::Control {
                     control,
                     answer,
                     retries: 0,
@@ -177,12 +185,25 @@ impl<P: Propose> SequencerLoop<P> {
         }
     }
 
+    /// Where a control command waits. The age of the newest head depends on cuts and heads.
+    fn queue_of(&mut self, control: &Control) -> &mut VecDeque<Job> {
+        match control {
+            Control::Cut | Control::Publish(_) => &mut self.urgent,
+            Control::Genesis(_) | Control::Blob(_) | Control::Level(_) => &mut self.queue,
+        }
+    }
+
     /// Hands over as many commands as may go now; true if any did.
     async fn depart(&mut self, flights: &mut FuturesUnordered<Flight>) -> bool {
         let mut departed = false;
-        while flights.len() < self.config.window && self.may_depart(flights.len()) {
+        while self.may_depart(flights.len()) {
             let now = self.stamp(flights).await;
             let jobs = self.next_jobs();
+            let items = items_in(&jobs);
+            if items > 0 {
+                self.flying += items;
+                self.departed = Instant::now();
+            }
             let command = assemble(&jobs, now);
             let flight = self.fly(command, jobs).await;
             flights.push(flight);
@@ -192,18 +213,51 @@ impl<P: Propose> SequencerLoop<P> {
     }
 
     fn may_depart(&self, in_flight: usize) -> bool {
-        match self.queue.front() {
+        // Cuts and heads are what others wait for: they wait neither for a batch to fill nor for
+        // statements to land. There is one of them at a time.
+        !self.urgent.is_empty()
+            || (self.is_ready(in_flight) && self.held_until(in_flight).is_none())
+    }
+
+    /// Whether there is a command's worth in the queue, and a place for it in the window.
+    fn is_ready(&self, in_flight: usize) -> bool {
+        let filled = match self.queue.front() {
             None => false,
-            // Cuts and heads are what others wait for; they never wait for a batch to fill.
             Some(Job::Control { .. }) => true,
             Some(Job::Item { .. }) => {
                 in_flight == 0 || self.queued_bytes >= self.config.batch_bytes_goal
             }
+        };
+        filled && in_flight < self.config.window
+    }
+
+    /// Until when statements that are ready wait all the same, because a quorum has enough to verify.
+    fn held_until(&self, in_flight: usize) -> Option<Instant> {
+        let is_statement = matches!(self.queue.front(), Some(Job::Item { .. }));
+        if !is_statement || !self.is_ready(in_flight) || self.growth() > 0 {
+            return None;
         }
+        let until = self.departed + TRICKLE_INTERVAL;
+        (Instant::now() < until).then_some(until)
+    }
+
+    /// How many statements the pace lets go now.
+    fn growth(&self) -> usize {
+        let tree_size = self.parts.progress.borrow().tree.size.0;
+        let allowed = self.parts.pace.borrow().tree_size.saturating_sub(tree_size);
+        let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
+        allowed.saturating_sub(self.flying)
     }
 
     /// The jobs of the next command: one control command, or as many statements as fit.
     fn next_jobs(&mut self) -> Vec<Job> {
+        if let Some(job) = self.urgent.pop_front() {
+            return vec![job];
+        }
+        let items_max = match self.growth() {
+            0 => TRICKLE_ITEMS,
+            growth => growth.min(COMMAND_ITEMS_MAX),
+        };
         let mut jobs = Vec::new();
         let mut bytes = Batch::OVERHEAD;
         while let Some(job) = self.queue.pop_front() {
@@ -213,7 +267,7 @@ impl<P: Propose> SequencerLoop<P> {
                     break;
                 }
                 Job::Item { item, .. }
-                    if jobs.len() < COMMAND_ITEMS_MAX
+                    if jobs.len() < items_max
                         && bytes + item.encoded_len() <= COMMAND_BYTES_MAX =>
                 {
                     bytes += item.encoded_len();
@@ -289,6 +343,7 @@ impl<P: Propose> SequencerLoop<P> {
     /// Answers everybody who waited for this command, or queues its jobs again where only its time
     /// was refused: another leader had taken a later one.
     fn land(&mut self, jobs: Vec<Job>, result: Result<Outcome, SubmitError>) {
+        self.flying = self.flying.saturating_sub(items_in(&jobs));
         let result = match result {
             Ok(Outcome::TimeRefused { last_ms }) => {
                 self.last.time_ms = self.last.time_ms.max(last_ms);
@@ -334,7 +389,7 @@ impl<P: Propose> SequencerLoop<P> {
                     answer,
                     retries,
                 } if retries < TIME_RETRIES_MAX => {
-                    self.queue.push_front(Job::Control {
+                    self.queue_of(&control).push_front(Job::Control {
                         control,
                         answer,
                         retries: retries + 1,
@@ -362,6 +417,24 @@ impl<P: Propose> SequencerLoop<P> {
             reply(waiter.answer, outcome);
         }
     }
+}
+
+/// Resolves when the pace may have changed, or statements have been held back long enough; never
+/// where none are.
+async fn released(pace: &mut watch::Receiver<Pace>, held: Option<Instant>) {
+    let Some(until) = held else {
+        return std::future::pending().await;
+    };
+    // A pace that nobody sets any more stays as it is.
+    let changed = timeout_at(until, pace.changed()).await;
+    if matches!(changed, Ok(Err(_))) {
+        tokio::time::sleep_until(until).await;
+    }
+}
+
+fn items_in(jobs: &[Job]) -> usize {
+    let items = jobs.iter().filter(|job| matches!(job, Job::Item { .. }));
+    items.count()
 }
 
 /// Sends an answer; who stopped waiting does not need it.

@@ -58,14 +58,14 @@ struct Bench {
     raft: FakeRaft,
     sequencer: Sequencer,
     clock: Arc<FixedClock>,
-    limit: watch::Sender<usize>,
+    pace: watch::Sender<Pace>,
     progress: watch::Sender<LedgerProgress>,
 }
 
 fn bench(config: SequencerConfig) -> Bench {
     let raft = FakeRaft::default();
     let clock = Arc::new(FixedClock::at_millis(NOW));
-    let limit = watch::Sender::new(usize::MAX);
+    let pace = watch::Sender::new(Pace::FREE);
     let progress = watch::Sender::new(LedgerProgress {
         founded: true,
         time: aimslog_proto::time::UnixMillis(NOW),
@@ -76,7 +76,7 @@ fn bench(config: SequencerConfig) -> Bench {
         propose: raft.clone(),
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
         progress: progress.subscribe(),
-        limit: limit.subscribe(),
+        pace: pace.subscribe(),
     };
     let (sequencer, run) = Sequencer::new(parts, config);
     tokio::spawn(run.run(std::future::pending()));
@@ -84,7 +84,7 @@ fn bench(config: SequencerConfig) -> Bench {
         raft,
         sequencer,
         clock,
-        limit,
+        pace,
         progress,
     }
 }
@@ -239,7 +239,10 @@ async fn every_failure_of_raft_has_its_error() {
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_refuses_and_the_brake_makes_it_full_sooner() {
     let bench = bench(SequencerConfig::default());
-    bench.limit.send_replace(20);
+    bench.pace.send_replace(Pace {
+        queue_bytes: 20,
+        ..Pace::FREE
+    });
     let first = submit(&bench, "a").await;
     let second = submit(&bench, "b").await;
     let third = submit(&bench, "c").await;
@@ -369,4 +372,123 @@ async fn control_commands_do_not_wait_for_a_batch_to_fill() {
     commit(answer_item, &Outcome::Batch(vec![result(1)]));
     item.await.unwrap().unwrap();
     assert_eq!(bench.progress.receiver_count(), 1);
+}
+
+fn pace_up_to(bench: &Bench, tree_size: u64) {
+    bench.pace.send_replace(Pace {
+        tree_size,
+        ..Pace::FREE
+    });
+}
+
+/// What a quorum has not verified makes heads old, so no more is ordered than it verifies soon.
+#[tokio::test(start_paused = true)]
+async fn statements_wait_until_a_quorum_has_verified_enough() {
+    let bench = bench(SequencerConfig::default());
+    pace_up_to(&bench, 1);
+    let first = submit(&bench, "a").await;
+    let second = submit(&bench, "b").await;
+    let (command, answer) = bench.raft.next().await;
+    assert_eq!(statements(&command), [b"a"]);
+    bench
+        .progress
+        .send_modify(|progress| progress.tree.size.0 = 1);
+    commit(answer, &Outcome::Batch(vec![result(0)]));
+    first.await.unwrap().unwrap();
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bench.raft.waiting(), 0, "it is held back");
+    let before = tokio::time::Instant::now();
+    pace_up_to(&bench, 2);
+    let (command, answer) = bench.raft.next().await;
+    assert_eq!(statements(&command), [b"b"]);
+    assert!(before.elapsed() < TRICKLE_INTERVAL, "it went at once");
+    commit(answer, &Outcome::Batch(vec![result(1)]));
+    second.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_few_statements_go_even_if_nobody_verifies() {
+    let bench = bench(SequencerConfig::default());
+    pace_up_to(&bench, 0);
+    let mut tasks = Vec::new();
+    for number in 0..=TRICKLE_ITEMS {
+        tasks.push(submit(&bench, &format!("statement {number}")).await);
+    }
+    for expected in [TRICKLE_ITEMS, 1] {
+        let before = tokio::time::Instant::now();
+        let (command, answer) = bench.raft.next().await;
+        assert_eq!(statements(&command).len(), expected);
+        assert!(before.elapsed() <= TRICKLE_INTERVAL);
+        commit(answer, &Outcome::Batch(vec![result(1); expected]));
+    }
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn cuts_and_heads_overtake_what_waits() {
+    let config = SequencerConfig {
+        window: 1,
+        ..SequencerConfig::default()
+    };
+    let bench = bench(config);
+    let first = submit(&bench, "a").await;
+    let (_, answer) = bench.raft.next().await;
+    let second = submit(&bench, "b").await;
+    let sequencer = bench.sequencer.clone();
+    let cut = tokio::spawn(async move { sequencer.control(Control::Cut).await });
+    let (command, answer_cut) = bench.raft.next().await;
+    assert_eq!(
+        command,
+        Command::Cut { time_ms: NOW },
+        "also beyond the window"
+    );
+    let outcome = Outcome::Cut {
+        size: 4,
+        root: [1; 32],
+    };
+    commit(answer_cut, &outcome);
+    assert_eq!(cut.await.unwrap(), Ok(outcome));
+    commit(answer, &Outcome::Batch(vec![result(1)]));
+    first.await.unwrap().unwrap();
+    let (_, answer) = bench.raft.next().await;
+    commit(answer, &Outcome::Batch(vec![result(2)]));
+    second.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn room_of_a_batch_is_taken_once_and_given_back_in_parts() {
+    let bench = bench(SequencerConfig::default());
+    bench.pace.send_replace(Pace {
+        queue_bytes: 100,
+        ..Pace::FREE
+    });
+    let mut room = bench.sequencer.room(90).unwrap();
+    assert!(matches!(
+        bench.sequencer.room(20),
+        Err(SubmitError::Overloaded {
+            waiting: 90,
+            limit: 100
+        })
+    ));
+    let (part, rest) = (room.part(60), room.part(60));
+    drop(room);
+    assert_eq!(bench.sequencer.load_bytes(), 90);
+    drop(part);
+    assert_eq!(bench.sequencer.load_bytes(), 30, "no more than there was");
+    drop(rest);
+    assert_eq!(
+        (
+            bench.sequencer.load_bytes(),
+            bench.sequencer.answered_bytes()
+        ),
+        (0, 90)
+    );
+    assert!(
+        bench.sequencer.room(1_000).is_ok(),
+        "one always goes through"
+    );
 }

@@ -1,4 +1,4 @@
-//! The verifier follows apply and stops at what is wrong; the brake follows the quorum.
+//! The verifier follows apply and stops at what is wrong.
 
 use std::sync::Mutex;
 
@@ -97,61 +97,4 @@ async fn wrong_entry_stops_all_signing() {
     };
     assert_eq!(alarms.standing().corrupt, Some(expected));
     assert!(!alarms.standing().may_sign());
-}
-
-#[test]
-fn lag_is_that_of_the_fastest_majority() {
-    let pace = |behind| VoterPace {
-        behind,
-        rate: 2_000,
-    };
-    let rows: [(&str, Vec<VoterPace>, u64); 6] = [
-        ("nobody", vec![], 0),
-        ("alone", vec![pace(Some(1_000))], 500),
-        (
-            "one of three hangs",
-            vec![pace(Some(0)), pace(None), pace(Some(200))],
-            100,
-        ),
-        (
-            "two of three lag",
-            vec![pace(Some(0)), pace(Some(4_000)), pace(Some(8_000))],
-            2_000,
-        ),
-        (
-            "two of three hang",
-            vec![pace(Some(0)), pace(None), pace(None)],
-            2_000,
-        ),
-        (
-            "idle nodes are trusted",
-            vec![VoterPace {
-                behind: Some(10),
-                rate: 1,
-            }],
-            10,
-        ),
-    ];
-    for (what, voters, expected_ms) in rows {
-        assert_eq!(
-            quorum_lag(&voters),
-            Duration::from_millis(expected_ms),
-            "{what}"
-        );
-    }
-}
-
-#[test]
-fn queue_shrinks_with_the_lag_to_nothing() {
-    let limit = |millis| queue_limit(64 << 20, Duration::from_millis(millis));
-    assert_eq!(limit(0), 64 << 20);
-    assert_eq!(limit(1_000), 64 << 20);
-    assert_eq!(limit(2_000), 0);
-    assert_eq!(limit(60_000), 0);
-    let mut last = limit(1_000);
-    for millis in 1_001..2_000 {
-        let next = limit(millis);
-        assert!(next < last, "{millis}");
-        last = next;
-    }
 }

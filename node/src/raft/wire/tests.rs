@@ -131,8 +131,8 @@ fn votes_come_through() {
 
 #[test]
 fn transfers_come_through() {
-    let request = TransferLeaderRequest::new(vote(), 2, Some(log_id(6)));
-    let heard = transfer_from_pb(&transfer_to_pb(&ROUTE, &request), 2).unwrap();
+    let request = TransferLeaderRequest::new(vote(), 3, Some(log_id(6)));
+    let heard = transfer_from_pb(&transfer_to_pb(&ROUTE, &request)).unwrap();
     assert_eq!(heard, request);
     let changed = TransferLeaderError::VoteChanged {
         expected: vote(),
