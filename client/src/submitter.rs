@@ -55,7 +55,7 @@ impl Ledger {
         let mut outcomes = Vec::with_capacity(statements.len());
         let mut rest = statements;
         while !rest.is_empty() {
-            let (batch, later) = rest.split_at(batch_length(rest));
+            let (batch, later) = rest.split_at(batch_length(rest, wait));
             outcomes.extend(self.submit_batch(batch, wait).await?);
             rest = later;
         }
@@ -141,7 +141,7 @@ impl Ledger {
         let mut all = Vec::with_capacity(statements.len());
         let mut rest = statements;
         while !rest.is_empty() {
-            let (batch, later) = rest.split_at(batch_length(rest));
+            let (batch, later) = rest.split_at(batch_length(rest, Wait::Committed));
             let message = v1::ValidateRequest {
                 submissions: batch.iter().map(message_of).collect(),
             };
@@ -269,11 +269,15 @@ fn refusal(message: v1::Refused) -> Outcome {
 }
 
 /// How many of the first statements fit in one request; at least one.
-fn batch_length(statements: &[FinishedStatement]) -> usize {
+fn batch_length(statements: &[FinishedStatement], wait: Wait) -> usize {
+    let count_max = match wait {
+        Wait::Committed => limits::BATCH_STATEMENTS_MAX,
+        Wait::Receipt => limits::RECEIPTS_MAX,
+    };
     let mut bytes = 0;
     statements
         .iter()
-        .take(limits::BATCH_STATEMENTS_MAX)
+        .take(count_max)
         .take_while(|statement| {
             bytes += statement.byte_count();
             bytes <= limits::BATCH_BYTES_MAX
@@ -296,10 +300,15 @@ mod tests {
 
     #[test]
     fn batches_stay_within_count_and_bytes() {
+        let batch_length = |statements: &[_]| batch_length(statements, Wait::Committed);
         assert_eq!(batch_length(&vec![statement(10); 5]), 5);
         assert_eq!(
             batch_length(&vec![statement(10); 5000]),
             limits::BATCH_STATEMENTS_MAX
+        );
+        assert_eq!(
+            super::batch_length(&vec![statement(10); 5000], Wait::Receipt),
+            limits::RECEIPTS_MAX
         );
         let half = limits::BATCH_BYTES_MAX / 2;
         assert_eq!(batch_length(&vec![statement(half); 5]), 2);

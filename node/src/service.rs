@@ -26,3 +26,4 @@ mod blobs;
 mod convert;
 mod files;
 mod records;
+mod watch;

@@ -116,6 +116,9 @@ pub const RECEIPT_HEADER_BYTES_MAX: usize = 1024;
 
 /// Largest evidence file: it bounds what a reader has to hold in memory.
 pub const EVIDENCE_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Statements and disclosures of one evidence file together: in base64 and JSON, with proofs, they stay
+/// below the largest file.
+pub const EVIDENCE_CONTENT_BYTES_MAX: usize = EVIDENCE_BYTES_MAX / 2;
 /// Records of an evidence file, and entries of its chain: a year's audit; more is several files.
 pub const EVIDENCE_RECORDS_MAX: usize = 10_000;
 /// Other heads, and changes of policy, of an evidence file: each costs a verified note.
@@ -134,8 +137,13 @@ pub const COMMAND_BYTES_MAX: usize = 1024 * 1024;
 pub const COMMAND_ITEMS_MAX: usize = 4_096;
 /// One message between peers: one read of the log (2 MiB), one command more, room for framing.
 pub const PEER_MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Results in one answer: with 1,000 statements of 4 KiB an answer stays below the message limit.
+/// Statements in one call that waits for the receipts: each comes back with a whole evidence file.
+pub const RECEIPTS_MAX: usize = 100;
+/// Results in one answer.
 pub const PAGE_MAX: usize = 1_000;
+/// A page of records ends once it has so many bytes: with one record more it still fits into a message
+/// of 4 MiB, which is what gRPC clients take by default.
+pub const PAGE_BYTES_GOAL: usize = 3 * 1024 * 1024;
 /// Results in one answer, where the caller names no number.
 pub const PAGE_DEFAULT: usize = 100;
 /// A stored attachment: it travels through the Raft log.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aimslog_proto::{
+    limits::EVIDENCE_CONTENT_BYTES_MAX,
     statement::{
         FieldProof, UnverifiedStatement,
         evidence::{
@@ -74,6 +75,9 @@ pub enum EvidenceFileError {
         /// The entry asked for.
         index: LeafIndex,
     },
+    /// More bytes than a file may have.
+    #[error("the records have more than {EVIDENCE_CONTENT_BYTES_MAX} bytes together")]
+    TooLarge,
     /// What the state holds does not fit together.
     #[error("the state contradicts itself: {what}")]
     Contradiction {
@@ -94,6 +98,7 @@ pub fn evidence_file(
 ) -> Result<EvidenceFile, EvidenceFileError> {
     let size = TreeSize(request.head.size);
     let mut records = Vec::new();
+    let mut bytes = 0;
     let mut chain = Chain::new(rows, registry, size);
     for index in request.indices {
         let entry = reader::entry(rows, *index)?
@@ -106,7 +111,12 @@ pub fn evidence_file(
             return Err(EvidenceFileError::SystemRecord { index: *index });
         }
         chain.lead_to_signer(&entry, *index)?;
-        records.push(record(rows, request.fields, (*index, &entry))?);
+        let record = record(rows, request.fields, (*index, &entry))?;
+        bytes += content_bytes(&record);
+        if bytes > EVIDENCE_CONTENT_BYTES_MAX {
+            return Err(EvidenceFileError::TooLarge);
+        }
+        records.push(record);
     }
     let policy_steps = chain.policy_steps()?;
     let chain = chain.entries()?;
@@ -182,6 +192,12 @@ fn record(
         registered_at: Some(UnixMillis(entry.time_ms)),
         register_number: (entry.number > 0).then_some(entry.number),
     })
+}
+
+fn content_bytes(record: &FileRecord) -> usize {
+    let fields = record.fields.iter();
+    let fields: usize = fields.map(|field| field.disclosure.len()).sum();
+    record.statement.len() + fields
 }
 
 fn fields(

@@ -200,6 +200,11 @@ impl DiskSlots {
 
     fn create_at(dir: &Path, path: &Path, record: GuardRecord) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
+        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            // The folder may be new: without its entry above, the guard would be gone after a loss
+            // of power, and the node would take itself for one that has lost its memory.
+            File::open(parent)?.sync_all()?;
+        }
         let staged = dir.join("guard.new");
         let file = OpenOptions::new()
             .read(true)

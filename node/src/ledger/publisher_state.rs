@@ -4,7 +4,7 @@
 //! node's own head at the cut until the policy is satisfied, commit the head, begin again. A cut
 //! for which nothing has happened for a second is superseded by a new one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aimslog_proto::tlog::{KeyId, KeyName, NoteSignature, TreeHead, TreeSize};
 use thiserror::Error;
@@ -19,6 +19,9 @@ pub const CUT_STALL_MS_MAX: u64 = 1_000;
 
 /// How many cosignatures that came before their cut are held, one per node.
 const EARLY_MAX: usize = 64;
+
+/// Sizes that somebody waits for; of more, the largest are forgotten and come at the interval.
+const WANTED_MAX: usize = 1_024;
 
 /// Checked cosignatures, one per key.
 pub type Cosignatures = BTreeMap<(KeyName, KeyId), NoteSignature>;
@@ -171,7 +174,8 @@ pub struct PublishState<R> {
     term: Option<u64>,
     applied: TreeSize,
     published: Option<TreeHead>,
-    wanted: TreeSize,
+    /// Sizes that somebody waits for, none of them published yet.
+    wanted: BTreeSet<TreeSize>,
     cut_ms: Option<u64>,
     phase: Phase<R>,
     /// Cosignatures for cuts that this node has not applied yet, the newest of each sender.
@@ -186,7 +190,7 @@ impl<R: HeadRules> PublishState<R> {
             term: None,
             applied: TreeSize(0),
             published: None,
-            wanted: TreeSize(0),
+            wanted: BTreeSet::new(),
             cut_ms: None,
             phase: Phase::Idle,
             early: BTreeMap::new(),
@@ -201,7 +205,7 @@ impl<R: HeadRules> PublishState<R> {
             Event::Lead(term) => self.lead(term),
             Event::Applied(size) => self.applied = size,
             Event::Published(head) => self.head_published(head),
-            Event::Wanted(size) => self.wanted = self.wanted.max(size),
+            Event::Wanted(size) => self.want(size),
             Event::Cut { cut, rules } => actions.extend(self.cut(cut, rules, now_ms)),
             Event::CutFailed => {
                 if matches!(self.phase, Phase::Cutting | Phase::Awaiting { .. }) {
@@ -265,6 +269,19 @@ impl<R: HeadRules> PublishState<R> {
             .is_none_or(|published| published.size < head.size)
         {
             self.published = Some(head);
+            self.wanted.retain(|size| *size > head.size);
+        }
+    }
+
+    /// Somebody waits for a head of this size. What will not be reached soon gives way to what will:
+    /// nobody can keep others waiting by asking for the impossible.
+    fn want(&mut self, size: TreeSize) {
+        if size <= self.published_size() {
+            return;
+        }
+        self.wanted.insert(size);
+        if self.wanted.len() > WANTED_MAX {
+            self.wanted.pop_last();
         }
     }
 
@@ -277,7 +294,10 @@ impl<R: HeadRules> PublishState<R> {
         if self.applied <= self.published_size() {
             return None;
         }
-        let hurry = self.wanted > self.published_size() && self.wanted <= self.applied;
+        let hurry = self
+            .wanted
+            .first()
+            .is_some_and(|size| *size <= self.applied);
         let gap_ms = if hurry {
             CUT_GAP_MS_MIN
         } else {

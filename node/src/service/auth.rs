@@ -5,7 +5,7 @@
 
 use aimslog_proto::reason::Reason;
 use aimslog_proto::statement::key::{PublicKey, Thumbprint};
-use aimslog_proto::token::{ReadToken, TokenError, UnverifiedToken};
+use aimslog_proto::token::{TokenError, UnverifiedToken};
 use tonic::metadata::MetadataMap;
 
 use crate::service::status::Failure;
@@ -28,8 +28,8 @@ pub struct Reader {
     pub organization: String,
     /// The principal that signed the token.
     pub principal: String,
-    /// From when on the token is refused, in Unix seconds.
-    pub expires_at: u64,
+    /// The key that signed it.
+    pub key: Thumbprint,
 }
 
 /// Why nobody is known to call. The caller learns it: it is about the token alone.
@@ -80,13 +80,13 @@ pub fn reader(
         return Err(AuthError::Missing);
     }
     let token = UnverifiedToken::parse(token)?;
-    let holder = holder(&token.key()).ok_or(AuthError::UnknownKey)?;
-    let ReadToken { expires_at, .. } =
-        token.verify(&holder.key, expected.audience, expected.now)?;
+    let key = token.key();
+    let holder = holder(&key).ok_or(AuthError::UnknownKey)?;
+    token.verify(&holder.key, expected.audience, expected.now)?;
     Ok(Reader {
         organization: holder.organization,
         principal: holder.principal,
-        expires_at,
+        key,
     })
 }
 
@@ -134,7 +134,7 @@ mod tests {
         let reader = call(Some(&bearer(3, AUDIENCE, NOW))).unwrap();
         assert_eq!(reader.organization, "acme");
         assert_eq!(reader.principal, "p-1");
-        assert_eq!(reader.expires_at, NOW + 300);
+        assert_eq!(reader.key, key(1).public_key().thumbprint());
     }
 
     #[test]

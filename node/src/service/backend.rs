@@ -11,7 +11,7 @@ use crate::ledger::machine::Ledger;
 use crate::ledger::publisher::Publisher;
 use crate::ledger::sequencer::Sequencer;
 use crate::raft::{Consensus, Role};
-use crate::service::auth::{self, Expected, KeyHolder, Reader};
+use crate::service::auth::{self, AuthError, Expected, KeyHolder, Reader};
 use crate::service::status::Failure;
 use crate::store::state_db::{StateError, StateView};
 use aimslog_proto::reason::Reason;
@@ -159,6 +159,20 @@ impl Backend {
                 KeyOwner::Operator { .. } | KeyOwner::Service | KeyOwner::Receipt => None,
             }
         })?)
+    }
+
+    /// Refuses whoever may not read any more: the key was taken back, or this node does not know.
+    pub fn still_reads(&self, reader: &Reader) -> Result<(), Failure> {
+        self.serving()?;
+        self.fresh()?;
+        let registry = self.ledger.registry();
+        if registry
+            .key_at(&reader.key, next_index(&registry))
+            .is_some()
+        {
+            return Ok(());
+        }
+        Err(AuthError::UnknownKey.into())
     }
 
     /// Refuses unless a leader with a quorum was heard of lately and what it said is applied.

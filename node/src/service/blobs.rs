@@ -98,7 +98,7 @@ async fn next(
         .await
         .map_err(|_elapsed| {
             Failure::new(
-                Reason::OutcomeUnknown,
+                Reason::InvalidRequest,
                 "the file did not arrive in time; nothing is stored",
             )
         })?;

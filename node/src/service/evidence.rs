@@ -6,7 +6,8 @@ use crate::service::files::{ChunkStream, Fields};
 use crate::service::heads::HeadChoice;
 use crate::service::status::Failure;
 use crate::service::submit::{self, Depth};
-use crate::service::{auth, blobs, convert, deadline, files, records};
+use crate::service::{auth, blobs, convert, deadline, files, records, watch};
+use aimslog_proto::limits::RECEIPTS_MAX;
 use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::pb::v1::evidence_service_server::EvidenceService;
 use aimslog_proto::reason::Reason;
@@ -23,7 +24,7 @@ use tonic::{Request, Response, Status, Streaming};
 pub struct EvidenceApi {
     backend: Backend,
     uploads: Arc<Semaphore>,
-    watches: Arc<Semaphore>,
+    watches: watch::Slots,
 }
 
 impl EvidenceApi {
@@ -32,7 +33,7 @@ impl EvidenceApi {
         Self {
             backend,
             uploads: Arc::new(Semaphore::new(crate::limits_server::BLOB_UPLOADS_MAX)),
-            watches: Arc::new(Semaphore::new(crate::limits_server::WATCHES_MAX)),
+            watches: watch::Slots::default(),
         }
     }
 
@@ -43,6 +44,11 @@ impl EvidenceApi {
     ) -> Result<pb::SubmitResponse, Failure> {
         if request.wait != i32::from(pb::Wait::Receipt) {
             return submit::batch(&self.backend, request, until).await;
+        }
+        if request.submissions.len() > RECEIPTS_MAX {
+            let rule =
+                format!("at most {RECEIPTS_MAX} statements in a call that waits for receipts");
+            return Err(Failure::field(Reason::BatchTooLarge, "submissions", &rule));
         }
         let shown: Vec<Option<Fields>> = request.submissions.iter().map(shown).collect();
         let mut response = submit::batch(&self.backend, request, until).await?;
@@ -78,7 +84,11 @@ impl EvidenceApi {
                 continue;
             };
             if let (Some(entry), Some(fields)) = (&accepted.entry, shown) {
-                accepted.evidence = self.evidence_of(entry.index, fields).await?;
+                let made = self.evidence_of(entry.index, fields).await;
+                accepted.evidence = made.map_err(|failure| {
+                    let words = format!("logged, but without its evidence: {failure}");
+                    Failure::new(Reason::OutcomeUnknown, words)
+                })?;
             }
         }
         Ok(())
@@ -195,12 +205,8 @@ impl EvidenceService for EvidenceApi {
         let reader = self.backend.reader(request.metadata())?;
         let request = request.into_inner();
         records::own(&reader, &request.organization)?;
-        let slot = Arc::clone(&self.watches)
-            .try_acquire_owned()
-            .map_err(|_all_taken| {
-                Failure::new(Reason::Overloaded, "too many watches are open on this node")
-            })?;
-        let stream = records::watch(self.backend.clone(), reader, request.start_index, slot);
+        let slot = self.watches.take(&reader.organization)?;
+        let stream = watch::watch(self.backend.clone(), reader, request.start_index, slot);
         Ok(Response::new(stream))
     }
 

@@ -14,13 +14,14 @@ use crate::service::heads::{HeadChoice, beyond, head};
 use crate::service::status::Failure;
 use crate::store::codec;
 use crate::store::state_db::Rows;
-use aimslog_proto::limits::EVIDENCE_RECORDS_MAX;
+use aimslog_proto::limits::{EVIDENCE_CONTENT_BYTES_MAX, EVIDENCE_RECORDS_MAX};
 use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::system::registry::Registry;
 use aimslog_proto::tlog::LeafIndex;
 use std::collections::BTreeSet;
 use std::pin::Pin;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_stream::Stream;
 use tonic::Status;
 
@@ -106,13 +107,12 @@ pub(super) async fn evidence(
             build(view, &registry, &wanted)
         })
         .await?;
-    let rest = file.get(offset..).map(<[u8]>::to_vec);
-    rest.ok_or_else(|| {
-        Failure::new(
-            Reason::BeyondTree,
-            format!("the file has {} bytes", file.len()),
-        )
-    })
+    let mut file = file;
+    if offset > file.len() {
+        let words = format!("the file has {} bytes", file.len());
+        return Err(Failure::new(Reason::BeyondTree, words));
+    }
+    Ok(file.split_off(offset))
 }
 
 /// What is absent and what is not for the caller look alike.
@@ -157,6 +157,13 @@ fn refused(error: EvidenceFileError) -> ReadFailure {
             let rule = "records of organisations; those of the ledger itself stand in every chain";
             Failure::field(Reason::InvalidRequest, "entry_ids", rule).into()
         }
+        EvidenceFileError::TooLarge => {
+            let rule = format!(
+                "statements and shown fields of at most {EVIDENCE_CONTENT_BYTES_MAX} bytes in one \
+                 file; ask for fewer entries"
+            );
+            Failure::field(Reason::PageTooLarge, "entry_ids", &rule).into()
+        }
         EvidenceFileError::State(error) => error.into(),
         other => Failure::internal("an evidence file cannot be made", &other).into(),
     }
@@ -174,16 +181,19 @@ pub(super) fn disclosures(rows: &impl Rows, index: u64) -> Result<Vec<Vec<u8>>, 
     }
 }
 
-/// The pieces of a file.
-pub(super) fn chunks(file: &[u8]) -> ChunkStream<pb::GetEvidenceResponse> {
-    let pieces: Vec<_> = file
-        .chunks(EVIDENCE_CHUNK_BYTES)
-        .map(|chunk| {
-            Ok(pb::GetEvidenceResponse {
-                chunk: chunk.to_vec(),
-            })
-        })
-        .collect();
+/// The pieces of a file, copied one by one as they are sent. The file holds its `turn` until it is
+/// sent.
+pub(super) fn chunks(
+    file: Vec<u8>,
+    turn: OwnedSemaphorePermit,
+) -> ChunkStream<pb::GetEvidenceResponse> {
+    let starts = (0..file.len()).step_by(EVIDENCE_CHUNK_BYTES);
+    let pieces = starts.map(move |start| {
+        let _turn = &turn;
+        let end = file.len().min(start + EVIDENCE_CHUNK_BYTES);
+        let chunk = file.get(start..end).unwrap_or_default().to_vec();
+        Ok(pb::GetEvidenceResponse { chunk })
+    });
     Box::pin(tokio_stream::iter(pieces))
 }
 

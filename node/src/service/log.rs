@@ -2,6 +2,7 @@
 
 use crate::config::EntryVisibility;
 use crate::ledger::tree;
+use crate::limits_server::EVIDENCE_FILES_MAX;
 use crate::service::backend::{Backend, ReadFailure};
 use crate::service::heads::{EntryKey, HeadChoice, beyond, entry_under, head, head_receipt};
 use crate::service::status::Failure;
@@ -10,6 +11,9 @@ use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::pb::v1::log_service_server::LogService;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::tlog::{LeafIndex, TreeSize};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
@@ -17,12 +21,16 @@ use tonic::{Request, Response, Status};
 #[derive(Debug, Clone)]
 pub struct LogApi {
     backend: Backend,
+    files: Arc<Semaphore>,
 }
 
 impl LogApi {
     /// Answers from this node.
     pub fn new(backend: Backend) -> Self {
-        Self { backend }
+        Self {
+            backend,
+            files: Arc::new(Semaphore::new(EVIDENCE_FILES_MAX)),
+        }
     }
 
     /// Entry bytes are for readers, or for everybody where the node is configured so.
@@ -53,7 +61,7 @@ impl LogApi {
         self.backend.publisher.want_head(TreeSize(size));
         let reached =
             progress.wait_for(|now| now.head.is_some_and(|head| head.tree.size.0 >= size));
-        match tokio::time::timeout_at(until, reached).await {
+        match timeout_at(until, reached).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(Failure::new(Reason::ShuttingDown, "the node is stopping")),
             Err(_) => Err(Failure::new(
@@ -190,6 +198,7 @@ impl LogService for LogApi {
         &self,
         request: Request<pb::GetCheckpointRequest>,
     ) -> Result<Response<pb::GetCheckpointResponse>, Status> {
+        self.backend.serving()?;
         let until = deadline::of(request.metadata());
         let request = request.into_inner();
         if request.wait_for_size > 0 {
@@ -248,8 +257,14 @@ impl LogService for LogApi {
         request: Request<pb::GetEvidenceRequest>,
     ) -> Result<Response<Self::GetEvidenceStream>, Status> {
         let reader = self.backend.reader(request.metadata())?;
+        let until = deadline::of(request.metadata());
+        let turn = timeout_at(until, Arc::clone(&self.files).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
+            let words = "too many evidence files are being made on this node";
+            return Err(Failure::new(Reason::Overloaded, words).into());
+        };
         let file = files::evidence(&self.backend, &reader, request.into_inner()).await?;
-        Ok(Response::new(files::chunks(&file)))
+        Ok(Response::new(files::chunks(file, turn)))
     }
 
     async fn get_log_info(

@@ -1,34 +1,26 @@
-//! Records for their owner: one, a page, a stream.
+//! Records for their owner: one, or a page.
 
 use crate::ledger::payload::PayloadRow;
 use crate::ledger::reader;
 use crate::ledger::row::EntryRow;
 use crate::ledger::state::TypedRows;
-use crate::limits_server::WATCH_LIFE_MAX;
 use crate::service::auth::Reader;
-use crate::service::backend::{Backend, ReadFailure};
+use crate::service::backend::ReadFailure;
 use crate::service::convert;
-use crate::service::files::{self, ChunkStream, not_visible};
+use crate::service::files::{self, not_visible};
 use crate::service::heads::EntryKey;
 use crate::service::status::Failure;
 use crate::store::codec;
 use crate::store::state_db::{Range, Rows};
-use aimslog_proto::limits::PAGE_MAX;
+use aimslog_proto::limits::{PAGE_BYTES_GOAL, PAGE_DEFAULT, PAGE_MAX};
 use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::statement::UnverifiedStatement;
 use aimslog_proto::tlog::LeafIndex;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::{Instant, timeout_at};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
+use prost::Message as _;
 
-/// Page size where the caller asks for none.
-const PAGE_DEFAULT: usize = 100;
 /// Rows that one page looks at, so that a filter that fits nothing costs a bounded time.
 const ROWS_PER_PAGE: usize = 4_096;
-/// Entries that a watch reads at a time.
-const WATCH_STRETCH: usize = 64;
 
 /// Whether the organisation of a request is the caller's own.
 pub(super) fn own(reader: &Reader, organization: &str) -> Result<(), Failure> {
@@ -56,7 +48,11 @@ pub(super) fn one(
     record(rows, index, &entry)
 }
 
-fn record(rows: &impl Rows, index: u64, entry: &EntryRow) -> Result<pb::Record, ReadFailure> {
+pub(super) fn record(
+    rows: &impl Rows,
+    index: u64,
+    entry: &EntryRow,
+) -> Result<pb::Record, ReadFailure> {
     let payload = reader::payload(rows, LeafIndex(index))?;
     let status = match payload {
         None => pb::PayloadStatus::Public,
@@ -152,6 +148,7 @@ pub(super) fn page(
     let found = rows.scan(&Range::of(&prefix).starting_at(&start), ROWS_PER_PAGE)?;
     let complete = found.len() < ROWS_PER_PAGE;
     let mut records = Vec::new();
+    let mut bytes = 0;
     let mut last = None;
     for (key, _) in &found {
         let Some(index) = codec::trailing_u64(key) else {
@@ -160,13 +157,15 @@ pub(super) fn page(
         let entry: EntryRow = rows.expect_value(&codec::entry(index))?;
         last = Some((entry.time_ms, index));
         if query.wants(&entry)? {
-            records.push(record(rows, index, &entry)?);
+            let record = record(rows, index, &entry)?;
+            bytes += record.encoded_len();
+            records.push(record);
         }
-        if records.len() == query.limit {
+        if records.len() == query.limit || bytes >= PAGE_BYTES_GOAL {
             break;
         }
     }
-    let full = records.len() == query.limit;
+    let full = records.len() == query.limit || bytes >= PAGE_BYTES_GOAL;
     let next_page_token = match last {
         Some(place) if full || !complete => query.token(place),
         _ => String::new(),
@@ -174,89 +173,5 @@ pub(super) fn page(
     Ok(pb::ListRecordsResponse {
         records,
         next_page_token,
-    })
-}
-
-/// Streams the organisation's records from `start` on, as they are applied.
-pub(super) fn watch(
-    backend: Backend,
-    reader: Reader,
-    start: u64,
-    slot: OwnedSemaphorePermit,
-) -> ChunkStream<pb::WatchResponse> {
-    let (records, stream) = mpsc::channel(WATCH_STRETCH);
-    tokio::spawn(async move {
-        let _slot = slot;
-        if let Err(failure) = feed(&backend, &reader, start, &records).await {
-            // The reader may have gone away.
-            drop(records.send(Err(Status::from(failure))).await);
-        }
-    });
-    Box::pin(ReceiverStream::new(stream))
-}
-
-async fn feed(
-    backend: &Backend,
-    reader: &Reader,
-    start: u64,
-    records: &mpsc::Sender<Result<pb::WatchResponse, Status>>,
-) -> Result<(), Failure> {
-    let until = Instant::now() + WATCH_LIFE_MAX;
-    let mut progress = backend.ledger.progress();
-    let mut next = start;
-    loop {
-        let organization = reader.organization.clone();
-        let stretch = backend
-            .read(move |view| stretch(view, &organization, next))
-            .await?;
-        next = stretch.next;
-        for record in stretch.records {
-            // Who may read may change while the stream is open.
-            backend.fresh()?;
-            let response = pb::WatchResponse {
-                record: Some(record),
-            };
-            if records.send(Ok(response)).await.is_err() {
-                return Ok(());
-            }
-        }
-        if stretch.more {
-            continue;
-        }
-        let grown = progress.wait_for(|now| now.tree.size.0 > next);
-        let waited = tokio::select! {
-            () = records.closed() => return Ok(()),
-            waited = timeout_at(until, grown) => waited,
-        };
-        match waited {
-            Ok(Ok(_)) => {}
-            // The reader goes on from its index with a fresh token.
-            Ok(Err(_)) | Err(_) => return Ok(()),
-        }
-    }
-}
-
-/// What a watch reads at a time.
-struct Stretch {
-    records: Vec<pb::Record>,
-    next: u64,
-    more: bool,
-}
-
-fn stretch(rows: &impl Rows, organization: &str, from: u64) -> Result<Stretch, ReadFailure> {
-    let entries = reader::entries(rows, LeafIndex(from), WATCH_STRETCH)?;
-    let more = entries.len() == WATCH_STRETCH;
-    let mut records = Vec::new();
-    let mut next = from;
-    for (index, entry) in entries {
-        next = index.0 + 1;
-        if entry.organization == organization {
-            records.push(record(rows, index.0, &entry)?);
-        }
-    }
-    Ok(Stretch {
-        records,
-        next,
-        more,
     })
 }

@@ -194,15 +194,38 @@ pub(super) async fn here(
         });
     }
     drop(room);
-    let results: Result<Vec<pb::SubmitResult>, Failure> =
-        join_all(proposals).await.into_iter().collect();
-    let response = pb::SubmitResponse { results: results? };
+    let response = pb::SubmitResponse {
+        results: all_known(join_all(proposals).await)?,
+    };
     if request.wait == i32::from(pb::Wait::Receipt)
         && let Some(last) = last_index(&response)
     {
         backend.publisher.want_head(TreeSize(last + 1));
     }
     Ok(response)
+}
+
+/// The results, or one failure for the call. Where only some are known the outcome is not: whoever
+/// is told that nothing was stored might not send the same bytes again.
+fn all_known(
+    proposed: Vec<Result<pb::SubmitResult, Failure>>,
+) -> Result<Vec<pb::SubmitResult>, Failure> {
+    let is_stored = |result: &Result<pb::SubmitResult, Failure>| match result {
+        Ok(result) => matches!(
+            result.outcome,
+            Some(pb::submit_result::Outcome::Accepted(_))
+        ),
+        Err(failure) => failure.reason() == Reason::OutcomeUnknown,
+    };
+    let may_be_stored = proposed.iter().any(is_stored);
+    let results: Result<Vec<_>, Failure> = proposed.into_iter().collect();
+    results.map_err(|failure| {
+        if may_be_stored {
+            outcome_unknown()
+        } else {
+            failure
+        }
+    })
 }
 
 async fn in_time(

@@ -265,6 +265,23 @@ fn cuts_at_the_interval_sooner_when_wanted_and_never_without_need() {
 }
 
 #[test]
+fn who_asks_for_the_impossible_keeps_nobody_waiting() {
+    let mut state = collecting(5);
+    counted(&mut state, 1, 6);
+    counted(&mut state, 2, 6);
+    state.step(Event::Published(head(5)), 7);
+    state.step(Event::PublishDone, 8);
+    for far in 0..2 * WANTED_MAX as u64 {
+        state.step(Event::Wanted(TreeSize(u64::MAX - far)), 9);
+    }
+    assert_eq!(state.step(Event::Applied(TreeSize(6)), 9), vec![]);
+    assert_eq!(state.wake_at_ms(), Some(INTERVAL_MS));
+    assert_eq!(state.step(Event::Wanted(TreeSize(6)), 10), vec![]);
+    assert_eq!(state.wake_at_ms(), Some(CUT_GAP_MS_MIN));
+    assert!(state.wanted.len() <= WANTED_MAX);
+}
+
+#[test]
 fn stalled_cut_is_superseded_after_a_second_without_progress() {
     let mut state = collecting(5);
     assert_eq!(state.step(Event::Tick, 1_004), vec![]);
