@@ -41,7 +41,8 @@ Examples:
 pub(crate) struct Verify {
     /// The file to check
     file: PathBuf,
-    /// A checkpoint that you saved earlier (`aimslog checkpoint --save`): the log must extend it
+    /// A checkpoint that you saved earlier (`aimslog checkpoint --save`): the file must show that the
+    /// log extends it (`aimslog disclose --since`), or the answer is CANNOT TELL
     #[arg(long, value_name = "FILE")]
     since: Vec<PathBuf>,
     /// A file whose digest must be named in a record shown (an attachment, also one kept at home)

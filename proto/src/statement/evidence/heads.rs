@@ -133,6 +133,14 @@ impl History<'_> {
         })
     }
 
+    /// Saved heads that no head of the history equals: nothing then shows that the log extends them.
+    pub(super) fn not_reached(&self) -> impl Iterator<Item = &SavedHead> {
+        self.saved.iter().filter(|saved| {
+            let mut sizes = self.heads.iter().map(|head| head.head.size);
+            sizes.all(|size| size != saved.head.size)
+        })
+    }
+
     /// The latest cosignature that is dated after `now`, with some leeway.
     pub(super) fn dated_ahead(&self, now: UnixSeconds) -> Option<&CosignerReport> {
         let cosigners = self.heads.iter().flat_map(|head| &head.cosigners);

@@ -106,25 +106,30 @@ pub(super) fn receipt(
     };
     let leaf = LeafHash::of(statement);
     let root = receipt.root(&leaf);
-    let head = match options.checkpoint {
-        Some(text) => {
-            let Some(head) = accept(verification, text, policy, options) else {
-                return;
-            };
-            if head.head.size != receipt.proof().size() || head.head.root != root {
-                let sentence = format!(
-                    "the receipt leads to size {} and root {root}, the checkpoint has size {} and \
+    let head = if let Some(text) = options.checkpoint {
+        let Some(head) = accept(verification, text, policy, options) else {
+            return;
+        };
+        if head.head.size != receipt.proof().size() || head.head.root != root {
+            let sentence = format!(
+                "the receipt leads to size {} and root {root}, the checkpoint has size {} and \
                      root {}",
-                    receipt.proof().size(),
-                    head.head.size,
-                    head.head.root
-                );
-                verification.findings.add(Code::ReceiptWrong, sentence);
-                return;
-            }
-            Some(head)
+                receipt.proof().size(),
+                head.head.size,
+                head.head.root
+            );
+            verification.findings.add(Code::ReceiptWrong, sentence);
+            return;
         }
-        None => None,
+        Some(head)
+    } else {
+        // Under no head at all a receipt reaches back to nothing.
+        let history = History {
+            heads: Vec::new(),
+            saved: options.saved_heads,
+        };
+        verification.check_history(&history, options);
+        None
     };
     check_signature(verification, &receipt, &leaf, policy, options);
     if !verification.findings.fail() {

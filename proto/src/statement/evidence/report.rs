@@ -91,6 +91,8 @@ pub enum Code {
     OtherHeadWrong,
     /// The log has shown two histories: the checkpoint contradicts a head that you saved.
     Fork,
+    /// Nothing in the input shows that the log extends a head that you saved.
+    SavedHeadNotReached,
     /// A receipt without a checkpoint, whose key you said to accept.
     ReceiptKeyAccepted,
     /// The key that signed the receipt is not known, so its signature was not checked; the
@@ -124,6 +126,7 @@ impl Code {
             | Self::LogKeyUnknown
             | Self::ReceiptKeyOnly
             | Self::StatementMissing
+            | Self::SavedHeadNotReached
             | Self::GenesisMissing
             | Self::KeyNotInChain
             | Self::KindUnknown => Weight::Missing,

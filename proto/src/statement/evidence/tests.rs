@@ -5,6 +5,7 @@
 
 mod inputs;
 mod policy;
+mod saved;
 mod tamper;
 
 use super::testing::{Lists, START, World, key, origin, publish, seed, trust};

@@ -38,7 +38,7 @@ pub struct SavedHead {
 pub struct Options<'a> {
     /// The time of verification.
     pub now: UnixSeconds,
-    /// Heads of this log that the verifier saved.
+    /// Heads of this log that the verifier saved; the input must show that the log extends each.
     pub saved_heads: &'a [SavedHead],
     /// The field lists that the program knows.
     pub field_lists: &'a dyn FieldLists,
@@ -222,7 +222,7 @@ impl Verification {
         }
     }
 
-    /// What the heads say about forks and clocks.
+    /// What the heads say about the reader's saved heads and about clocks.
     pub(super) fn check_history(&mut self, history: &History<'_>, options: &Options<'_>) {
         for saved in history.forks() {
             let sentence = format!(
@@ -231,6 +231,14 @@ impl Verification {
                 saved.head.size, saved.head.root
             );
             self.findings.add(Code::Fork, sentence);
+        }
+        for saved in history.not_reached() {
+            let sentence = format!(
+                "nothing here shows that the log extends the head of size {} that you saved: ask \
+                 for an evidence file that reaches back to it",
+                saved.head.size
+            );
+            self.findings.add(Code::SavedHeadNotReached, sentence);
         }
         if let Some(cosigner) = history.dated_ahead(options.now) {
             let sentence = format!(
