@@ -17,8 +17,8 @@ use tonic::{Request, Status};
 
 use crate::clock;
 use crate::connection::{Connection, Endpoints};
-use crate::convert::{self, EntryRef};
 use crate::error::ClientError;
+use crate::record::{ListedRecord, RecordPage, listed};
 use crate::trust::{HeadMemory, SignedHead, chain};
 
 /// Largest answer that is read, in bytes: a page of records.
@@ -52,29 +52,6 @@ impl std::fmt::Debug for Ledger {
             .field("connection", &self.connection)
             .finish_non_exhaustive()
     }
-}
-
-/// A record with what the caller may see of it. The statement's bytes hash to the entry id; that it
-/// stands in the log is what an evidence file or an inclusion proof says, not this.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedRecord {
-    /// Where the service says it stands.
-    pub entry: EntryRef,
-    /// The Signed Statement.
-    pub statement: Vec<u8>,
-    /// What became of the disclosures.
-    pub payload: v1::PayloadStatus,
-    /// All disclosures, if present.
-    pub disclosures: Vec<Vec<u8>>,
-}
-
-/// A page of records.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordPage {
-    /// In log order.
-    pub records: Vec<ListedRecord>,
-    /// Asks for the next page; `None` at the end.
-    pub next: Option<String>,
 }
 
 /// What to list.
@@ -194,7 +171,16 @@ impl Ledger {
             wait_for_size: size.0,
             ..Default::default()
         };
-        self.checkpoint_of(request).await
+        let head = self.checkpoint_of(request).await?;
+        if head.head().size < size {
+            let why = format!(
+                "a head of at least {size} entries was asked for, not {}",
+                head.head()
+            );
+            let endpoint = "the ledger".to_owned();
+            return Err(ClientError::Unverified { endpoint, why });
+        }
+        Ok(head)
     }
 
     async fn checkpoint_of(
@@ -227,7 +213,8 @@ impl Ledger {
         })
     }
 
-    /// One record of the reader's organisation.
+    /// One record of the reader's organisation, which is the one that was asked for. Asked for by its
+    /// index, it is whatever the answering node says stands there.
     pub async fn record(&self, key: EntryKey) -> Result<ListedRecord, ClientError> {
         let asked = match key {
             EntryKey::Id(id) => v1::get_record_request::Key::EntryId(id.as_bytes().to_vec()),
@@ -242,15 +229,11 @@ impl Ledger {
                     .into_inner())
             })
             .await?;
-        listed(
-            &endpoint,
-            answer
-                .record
-                .ok_or(ClientError::Malformed { what: "record" })?,
-        )
+        listed(&endpoint, Some(key), answer.record)
     }
 
-    /// A page of the reader's organisation's records.
+    /// A page of the reader's organisation's records. Each is checked as [`ListedRecord`] says; whether
+    /// the page is complete is the word of the node that answered.
     pub async fn list(
         &self,
         filter: &RecordFilter,
@@ -274,7 +257,7 @@ impl Ledger {
         let records = answer
             .records
             .into_iter()
-            .map(|record| listed(&endpoint, record));
+            .map(|record| listed(&endpoint, None, Some(record)));
         let records = records.collect::<Result<_, _>>()?;
         let next = Some(answer.next_page_token).filter(|token| !token.is_empty());
         Ok(RecordPage { records, next })
@@ -293,22 +276,4 @@ impl Ledger {
     pub fn deadline(&self) -> Duration {
         self.connection.deadline()
     }
-}
-
-pub(crate) fn listed(endpoint: &str, message: v1::Record) -> Result<ListedRecord, ClientError> {
-    let payload = message.payload_status();
-    let entry = convert::entry_ref(message.entry)?;
-    if EntryId::of(&message.statement) != entry.entry_id {
-        let why = "a statement does not hash to its entry id".to_owned();
-        return Err(ClientError::Unverified {
-            endpoint: endpoint.to_owned(),
-            why,
-        });
-    }
-    Ok(ListedRecord {
-        entry,
-        statement: message.statement,
-        payload,
-        disclosures: message.disclosures,
-    })
 }

@@ -1,7 +1,10 @@
 //! The client of an Aimslog ledger.
 //!
 //! What this crate returns is verified: heads against the policy and against the heads remembered,
-//! proofs against heads, evidence files from end to end. What cannot be verified says so in its name.
+//! proofs against heads, evidence files from end to end and against what was asked for. Of a record the
+//! bytes are held against the id, and its fields against what the statement commits to. What cannot be
+//! verified says so in its name, with two exceptions, which no call for records can prove: where and
+//! when an entry was logged ([`EntryRef`]), and that a list or a [`Watch`] leaves out nothing.
 //! Without the feature `transport` nothing here touches the network: [`trust`] and the protocol crate
 //! are all that an offline verifier needs.
 #![warn(missing_docs)]
@@ -26,6 +29,8 @@ mod ledger;
 #[cfg(feature = "transport")]
 mod proofs;
 #[cfg(feature = "transport")]
+mod record;
+#[cfg(feature = "transport")]
 mod status;
 #[cfg(feature = "transport")]
 mod submitter;
@@ -43,9 +48,11 @@ pub use error::{ClientError, Fork, Refusal};
 pub use evidence::EvidenceRequest;
 pub use finished::FinishedStatement;
 #[cfg(feature = "transport")]
-pub use ledger::{EntryKey, Ledger, ListedRecord, ReadKey, RecordFilter, RecordPage};
+pub use ledger::{EntryKey, Ledger, ReadKey, RecordFilter};
 #[cfg(feature = "transport")]
 pub use proofs::{ProvenInclusion, ProvenOrder};
+#[cfg(feature = "transport")]
+pub use record::{ListedRecord, RecordPage};
 #[cfg(feature = "transport")]
 pub use submitter::{Outcome, Wait};
 #[cfg(feature = "transport")]

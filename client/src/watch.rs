@@ -8,7 +8,8 @@ use tokio::time::sleep;
 use tonic::Streaming;
 
 use crate::error::ClientError;
-use crate::ledger::{Ledger, ListedRecord, listed};
+use crate::ledger::Ledger;
+use crate::record::{ListedRecord, listed};
 use crate::status::{Verdict, judge};
 
 /// Before a stream that ended is opened again: a node ends streams from time to time.
@@ -25,7 +26,8 @@ pub struct Watch<'a> {
 }
 
 impl Ledger {
-    /// Follows the records of the reader's organisation from an index on.
+    /// Follows the records of the reader's organisation from an index on. Each is checked as
+    /// [`ListedRecord`] says; that none is left out is the word of the nodes that answer.
     pub fn watch(&self, organization: impl Into<String>, from: LeafIndex) -> Watch<'_> {
         Watch {
             ledger: self,
@@ -47,10 +49,7 @@ impl Watch<'_> {
             };
             match stream.message().await {
                 Ok(Some(answer)) => {
-                    let record = answer
-                        .record
-                        .ok_or(ClientError::Malformed { what: "record" })?;
-                    let record = listed(&endpoint, record)?;
+                    let record = listed(&endpoint, None, answer.record)?;
                     if record.entry.index < self.next {
                         let why = "a watched record came twice or out of order".to_owned();
                         return Err(ClientError::Unverified { endpoint, why });

@@ -16,7 +16,7 @@ use clap::Args;
 
 use crate::args::Connection;
 use crate::context::Context;
-use crate::describe::entry_id;
+use crate::describe::{entry_id, fields};
 use crate::exit::{Exit, UserError};
 use crate::output::Output;
 use crate::records::{FileRecord, read_records};
@@ -107,6 +107,8 @@ impl Retract {
     fn retraction(&self, listed: &ListedRecord, id: EntryId) -> Result<Submission> {
         let statement = UnverifiedStatement::parse(&listed.statement)?;
         let header = statement.header();
+        // Also of a copy that was kept here: what is signed again must be what was signed.
+        fields(&statement, &listed.disclosures)?;
         let record = retracted(listed, header, &self.reason)?;
         let subject = header.evidence_subject().ok_or_else(|| {
             UserError::usage("only records are retracted, not records of the ledger itself")
