@@ -1,11 +1,14 @@
 //! Evidence files from the ledger: downloaded in pieces, continued where a connection broke off, and
 //! verified before they count.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
+use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::limits::EVIDENCE_BYTES_MAX;
 use aimslog_proto::pb::v1;
+use aimslog_proto::statement::evidence::{RecordReport, Report};
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::TreeSize;
@@ -51,10 +54,57 @@ impl EvidenceRequest {
             offset,
         }
     }
+
+    /// Whether a file with this report holds what was asked for: exactly these records, under this
+    /// head, and of each record exactly these fields, or none where the ledger has none to show.
+    pub fn answered_by(&self, report: &Report) -> Result<(), String> {
+        let asked: BTreeSet<String> = self.entries.iter().map(ToString::to_string).collect();
+        let found: BTreeSet<String> = report
+            .records
+            .iter()
+            .map(|record| record.entry_id.clone())
+            .collect();
+        if found != asked || report.records_total != asked.len() {
+            return Err("the evidence file is not over the records that were asked for".to_owned());
+        }
+        let head = report.head.as_ref().map(|head| head.size);
+        if self.under.is_some_and(|size| head != Some(size.0)) {
+            return Err("the evidence file is not under the head that was asked for".to_owned());
+        }
+        match report.records.iter().find(|record| !self.shown_by(record)) {
+            None => Ok(()),
+            Some(record) => Err(format!(
+                "the evidence file shows other fields of record {} than those asked for",
+                record.index
+            )),
+        }
+    }
+
+    fn shown_by(&self, record: &RecordReport) -> bool {
+        let shown = record.fields.len();
+        if shown == 0 {
+            return true;
+        }
+        if self.fields.is_empty() {
+            return u64::try_from(shown) == Ok(record.fields_total);
+        }
+        let mut names = record.fields.iter().map(|field| &field.name);
+        let asked: BTreeSet<&str> = self.fields.iter().map(String::as_str).collect();
+        let of_kind = record.kind.rsplit_once(".v").and_then(|(name, version)| {
+            let kind = RuleBundle::v1().kind(name, version.parse().ok()?).ok()?;
+            Some(
+                kind.field_names()
+                    .filter(|name| asked.contains(name))
+                    .count(),
+            )
+        });
+        names.all(|name| asked.contains(name.as_str())) && of_kind == Some(shown)
+    }
 }
 
 impl Ledger {
-    /// The evidence file of these records. It is verified before it is returned.
+    /// The evidence file of these records. That it verifies and that it holds what was asked for is
+    /// checked before it is returned.
     pub async fn evidence(&self, asked: &EvidenceRequest) -> Result<Vec<u8>, ClientError> {
         // Pinned, so that a broken connection costs no more than the rest of the file.
         let under = match asked.under {
@@ -72,7 +122,7 @@ impl Ledger {
         };
         self.download_unverified_evidence(&asked, 0, &mut keep)
             .await?;
-        self.check_evidence("the ledger", &file)?;
+        self.check_evidence("the ledger", &asked, &file)?;
         Ok(file)
     }
 
@@ -113,17 +163,28 @@ impl Ledger {
         }
     }
 
-    /// Refuses an evidence file that does not verify under the policy of this ledger.
-    pub(crate) fn check_evidence(&self, endpoint: &str, file: &[u8]) -> Result<(), ClientError> {
+    /// Refuses an evidence file that does not verify under the policy of this ledger, or that holds
+    /// something else than what was asked for.
+    pub(crate) fn check_evidence(
+        &self,
+        endpoint: &str,
+        asked: &EvidenceRequest,
+        file: &[u8],
+    ) -> Result<Report, ClientError> {
         let now = UnixSeconds(clock::unix_seconds());
         let report = verifier::verify(file, self.policy(), now);
-        if report.verdict.is_verified() {
-            return Ok(());
+        let answered = if report.verdict.is_verified() {
+            asked.answered_by(&report)
+        } else {
+            Err(report.to_string())
+        };
+        match answered {
+            Ok(()) => Ok(report),
+            Err(why) => Err(ClientError::Unverified {
+                endpoint: endpoint.to_owned(),
+                why,
+            }),
         }
-        Err(ClientError::Unverified {
-            endpoint: endpoint.to_owned(),
-            why: report.to_string(),
-        })
     }
 }
 
@@ -154,3 +215,6 @@ async fn drain(
         *length += bytes;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,6 +62,7 @@ impl Ledger {
     ) -> Result<(SignedHead, ConsistencyProof), ClientError> {
         let (endpoint, answer) = self.ask_consistency((old.head().size, size), &[]).await?;
         let head = self.check_head(&endpoint, answer.head)?;
+        check_size(&endpoint, &head, size)?;
         let proof = self.continuation(old, &head).await?;
         Ok((head, proof))
     }
@@ -144,6 +145,9 @@ impl Ledger {
             })
             .await?;
         let head = self.check_head(&endpoint, answer.head)?;
+        if size.0 > 0 {
+            check_size(&endpoint, &head, size)?;
+        }
         let proof = convert::inclusion(answer.proof)?;
         let unverified = |why: String| ClientError::Unverified {
             endpoint: endpoint.clone(),
@@ -217,4 +221,18 @@ impl Ledger {
             .await?;
         Ok((answer.receipt, self.check_head(&endpoint, answer.head)?))
     }
+}
+
+/// The head is the one of the size that was asked for.
+fn check_size(endpoint: &str, head: &SignedHead, asked: TreeSize) -> Result<(), ClientError> {
+    if head.head().size == asked {
+        return Ok(());
+    }
+    Err(ClientError::Unverified {
+        endpoint: endpoint.to_owned(),
+        why: format!(
+            "the head of {asked} entries was asked for, not {}",
+            head.head()
+        ),
+    })
 }

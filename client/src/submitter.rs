@@ -3,12 +3,15 @@
 use aimslog_proto::limits;
 use aimslog_proto::pb::v1;
 use aimslog_proto::reason::{Reason, Violation};
+use aimslog_proto::statement::header::Family;
 use aimslog_proto::statement::id::EntryId;
+use aimslog_proto::statement::statement::UnverifiedStatement;
 use aimslog_proto::tlog::LeafHash;
 use sha2::{Digest as _, Sha256};
 
 use crate::convert::{self, EntryRef};
 use crate::error::ClientError;
+use crate::evidence::EvidenceRequest;
 use crate::finished::FinishedStatement;
 use crate::ledger::Ledger;
 use crate::status;
@@ -67,6 +70,7 @@ impl Ledger {
         batch: &[FinishedStatement],
         wait: Wait,
     ) -> Result<Vec<Outcome>, ClientError> {
+        let waited = wait;
         let wait = match wait {
             Wait::Committed => v1::Wait::Committed,
             Wait::Receipt => v1::Wait::Receipt,
@@ -92,14 +96,14 @@ impl Ledger {
         batch
             .iter()
             .zip(answer.results)
-            .map(|(sent, result)| self.outcome(&endpoint, sent, result))
+            .map(|(sent, result)| self.outcome(&endpoint, (sent, waited), result))
             .collect()
     }
 
     fn outcome(
         &self,
         endpoint: &str,
-        sent: &FinishedStatement,
+        (sent, wait): (&FinishedStatement, Wait),
         result: v1::SubmitResult,
     ) -> Result<Outcome, ClientError> {
         match result
@@ -121,7 +125,27 @@ impl Ledger {
                 }
                 let evidence = Some(accepted.evidence).filter(|file| !file.is_empty());
                 if let Some(file) = &evidence {
-                    self.check_evidence(endpoint, file)?;
+                    let asked = EvidenceRequest {
+                        entries: vec![entry.entry_id],
+                        ..EvidenceRequest::default()
+                    };
+                    let report = self.check_evidence(endpoint, &asked, file)?;
+                    // The proof says where the entry stands; the answer must not say otherwise.
+                    if report
+                        .records
+                        .iter()
+                        .any(|record| record.index != entry.index.0)
+                    {
+                        let why = "the answer names another index than its evidence".to_owned();
+                        return Err(ClientError::Unverified {
+                            endpoint: endpoint.to_owned(),
+                            why,
+                        });
+                    }
+                } else if wait == Wait::Receipt && has_evidence(sent) {
+                    return Err(ClientError::Malformed {
+                        what: "the evidence file that was waited for",
+                    });
                 }
                 Ok(Outcome::Logged {
                     entry,
@@ -237,6 +261,12 @@ impl Ledger {
         }
         Ok(content)
     }
+}
+
+/// Records of the ledger itself have no evidence file.
+fn has_evidence(sent: &FinishedStatement) -> bool {
+    UnverifiedStatement::parse_submitted(&sent.statement)
+        .is_ok_and(|statement| statement.header().content_type.family() == Family::Evidence)
 }
 
 fn message_of(statement: &FinishedStatement) -> v1::Submission {

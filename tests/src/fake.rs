@@ -38,6 +38,8 @@ pub struct Story {
     pub instead: LeafIndex,
     /// Its consistency proofs are wrong.
     pub wrong_consistency: bool,
+    /// The size of the head that it shows with them, in the place of the one asked for.
+    pub consistency_head: Option<u64>,
 }
 
 impl std::fmt::Debug for Story {
@@ -58,6 +60,7 @@ impl Story {
             evidence: Vec::new(),
             instead: LeafIndex(0),
             wrong_consistency: false,
+            consistency_head: None,
         }
     }
 
@@ -224,7 +227,7 @@ impl LogService for Teller {
                 new_size,
                 hashes,
             }),
-            head: Some(story.signed(new_size)),
+            head: Some(story.signed(story.consistency_head.unwrap_or(new_size))),
         }))
     }
 

@@ -15,6 +15,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aimslog_client::file::replace_private_file;
 use aimslog_client::trust::{HeadMemory, SignedHead};
 use aimslog_client::{
     ClientError, EntryKey, EvidenceRequest, FinishedStatement, Ledger, ProvenInclusion,
@@ -22,11 +23,12 @@ use aimslog_client::{
 use aimslog_proto::statement::evidence::{
     EvidenceFile, FileEntry, FileHead, FileRecord, Held, Shown,
 };
+use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::statement::key::SigningKey as StatementKey;
 use aimslog_proto::statement::receipt::HeadReceipt;
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::{
-    InclusionPlan, LeafHash, LeafIndex, NoteSignature, Origin, TreeHead, VerifierKey,
+    InclusionPlan, LeafHash, LeafIndex, NoteSignature, Origin, TreeHead, TreeSize, VerifierKey,
 };
 use aimslog_tests::cluster::{Cluster, ORIGIN, free_ports, program};
 use aimslog_tests::fake::{FakeLedger, Sign, Story, head_of};
@@ -370,12 +372,111 @@ async fn what_is_not_logged_is_not_proven() {
         evidence,
         ..world.honest()
     });
-    ledger.evidence(&request).await.unwrap();
     let instead: Result<ProvenInclusion, _> = ledger
         .inclusion(EntryKey::Id(world.unlogged.entry_id()))
         .await;
     let why = unverified(instead, "another entry");
     assert!(why.contains("does not hash to the id"), "{why}");
+}
+
+/// A file in which everything holds is no answer to another question.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn evidence_of_something_else_is_not_what_was_asked_for() {
+    let world = World::new();
+    let fake = FakeLedger::start(&world.cluster, world.honest()).await;
+    let ledger = world.client(&fake).await;
+    let head = head_of(&world.entries);
+    let evidence = world.evidence(receipt(&world.forger.receipt, &head), &world.record);
+    fake.tell(Story {
+        evidence,
+        instead: LeafIndex(world.entries.len() as u64 - 1),
+        ..world.honest()
+    });
+    // The file is over the records behind the system records, under the head of all.
+    let logged: Vec<EntryId> = world.entries[3..].iter().map(|e| EntryId::of(e)).collect();
+    let right = EvidenceRequest {
+        entries: logged.clone(),
+        ..EvidenceRequest::default()
+    };
+    ledger.evidence(&right).await.unwrap();
+    let mut more = logged.clone();
+    more.push(world.unlogged.entry_id());
+    let table = [
+        (
+            "another record",
+            vec![world.unlogged.entry_id()],
+            "",
+            head.size.0,
+        ),
+        ("fewer records", logged[1..].to_vec(), "", head.size.0),
+        ("more records", more, "", head.size.0),
+        ("fewer fields", logged.clone(), "decision", head.size.0),
+        ("another head", logged, "", head.size.0 - 1),
+    ];
+    for (name, entries, field, size) in table {
+        let request = EvidenceRequest {
+            entries,
+            fields: Some(field.to_owned())
+                .filter(|f| !f.is_empty())
+                .into_iter()
+                .collect(),
+            under: Some(TreeSize(size)),
+            since: None,
+        };
+        let why = unverified(ledger.evidence(&request).await, name);
+        assert!(why.contains("asked for"), "{name}: {why}");
+    }
+
+    // The program does not keep it either.
+    let seed = world.folder.path().join("reader.seed");
+    let key = StatementKey::from_seed(&rand::random());
+    replace_private_file(&seed, key.to_seed_file().as_bytes()).unwrap();
+    let public = world.cluster.folder().join("public");
+    let answer = Command::new(program("aimslog"))
+        .current_dir(world.folder.path())
+        .env_clear()
+        .env("AIMSLOG_HOME", world.folder.path().join("home"))
+        .args(["disclose", &world.record.entry_id().to_string()])
+        .args(["-o", "asked.evidence.json", "--endpoint"])
+        .arg(format!("127.0.0.1:{}", fake.port))
+        .arg("--key")
+        .arg(seed)
+        .arg("--ca")
+        .arg(public.join("client-ca.pem"))
+        .arg("--policy")
+        .arg(public.join("policy.txt"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&answer.stderr);
+    assert_eq!(answer.status.code(), Some(1), "{said}");
+    assert!(said.contains("asked for"), "{said}");
+    assert!(!world.folder.path().join("asked.evidence.json").exists());
+}
+
+/// Heads that are good, and not those that were asked for.
+#[tokio::test]
+async fn a_head_of_another_size_is_not_the_one_asked_for() {
+    let world = World::new();
+    let fake = FakeLedger::start(&world.cluster, world.honest()).await;
+    let ledger = world.client(&fake).await;
+    let size = world.entries.len() as u64;
+    ledger.checkpoint_covering(TreeSize(size)).await.unwrap();
+    let larger = ledger.checkpoint_covering(TreeSize(size + 1)).await;
+    let why = unverified(larger, "a head that covers more");
+    assert!(why.contains("asked for"), "{why}");
+
+    let policy = world.cluster.policy();
+    let note = world.forger.note(head_of(&world.entries[..4]), &QUORUM);
+    let old = SignedHead::check(&note.to_string(), &policy).unwrap();
+    let (head, _) = ledger.consistency_between(&old, TreeSize(5)).await.unwrap();
+    assert_eq!(head.head().size, TreeSize(5));
+    fake.tell(Story {
+        consistency_head: Some(size),
+        ..world.honest()
+    });
+    let other = ledger.consistency_between(&old, TreeSize(5)).await;
+    let why = unverified(other, "the newest head instead");
+    assert!(why.contains("asked for"), "{why}");
 }
 
 /// Writes what a forger could hand to an auditor, and some that is true, into the folder of `world`.
@@ -452,6 +553,18 @@ fn the_program_refuses_forged_files() {
             "the log has shown two histories",
         ),
         (vec!["head", "--since", "head"], 0, "VERIFIED"),
+        (vec!["good.evidence.json", "--since", "head"], 0, "VERIFIED"),
+        // A fork is not hidden by leaving out the head that would show it.
+        (
+            vec!["good.evidence.json", "--since", "older.head"],
+            1,
+            "CANNOT TELL",
+        ),
+        (
+            vec!["forked.head", "--since", "older.head"],
+            1,
+            "CANNOT TELL",
+        ),
     ];
     for (words, code, expected) in table {
         let mut command = Command::new(program("aimslog"));
