@@ -133,6 +133,13 @@ impl Disclose {
                 parts.file().display()
             )));
         }
+        if let Err(why) = plan.request()?.answered_by(&report) {
+            parts.reject()?;
+            return Err(UserError::not_verified(format!(
+                "{why}; the file that came is kept apart in {}",
+                parts.file().display()
+            )));
+        }
         parts.finish(&file)?;
         let disclosed = Disclosed {
             file: self.output.clone(),

@@ -34,7 +34,7 @@ impl Plan {
         }
     }
 
-    fn request(&self) -> Result<EvidenceRequest> {
+    pub(super) fn request(&self) -> Result<EvidenceRequest> {
         let entries = self.entries.iter().map(|id| EntryId::parse(id));
         Ok(EvidenceRequest {
             entries: entries.collect::<Result<_, _>>()?,
