@@ -2,7 +2,6 @@
 //! it nobody can ever show what the record says.
 
 use std::fs;
-use std::io;
 use std::path::PathBuf;
 
 use aimslog_client::FinishedStatement;
@@ -16,6 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::{Context, make_private};
 use crate::exit::UserError;
+
+/// The folder of those that were refused.
+const REFUSED: &str = "refused";
 
 /// The sealed records of one context.
 #[derive(Debug)]
@@ -42,9 +44,14 @@ impl SealedFields {
         self.folder.join(format!("{entry}.json"))
     }
 
+    fn path_aside(&self, entry: EntryId) -> PathBuf {
+        self.folder.join(REFUSED).join(format!("{entry}.json"))
+    }
+
     /// Where the fields of a record are, if they are here.
     pub(crate) fn path_of(&self, entry: EntryId) -> Option<PathBuf> {
-        Some(self.path(entry)).filter(|path| path.exists())
+        let places = [self.path(entry), self.path_aside(entry)];
+        places.into_iter().find(|path| path.exists())
     }
 
     /// Keeps the fields of a statement that is about to be sealed.
@@ -61,25 +68,23 @@ impl SealedFields {
             .with_context(|| path.display().to_string())
     }
 
-    /// Lets go of the fields of a statement that was refused.
-    pub(crate) fn forget(&self, entry: EntryId) -> Result<()> {
-        let path = self.path(entry);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(error).with_context(|| path.display().to_string())
-            }
-            _ => Ok(()),
+    /// Puts the fields of a statement that was refused aside. A refusal is the word of one node: where
+    /// the statement is in the log all the same, this stays the only copy of what it says.
+    pub(crate) fn set_aside(&self, entry: EntryId) -> Result<()> {
+        let (path, aside) = (self.path(entry), self.path_aside(entry));
+        if !path.exists() {
+            return Ok(());
         }
+        make_private(&self.folder.join(REFUSED))?;
+        fs::rename(&path, &aside).with_context(|| path.display().to_string())
     }
 
     /// The disclosures of a record, if they are here.
     pub(crate) fn disclosures(&self, entry: EntryId) -> Result<Option<Vec<Vec<u8>>>> {
-        let path = self.path(entry);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| path.display().to_string()),
+        let Some(path) = self.path_of(entry) else {
+            return Ok(None);
         };
+        let text = fs::read(&path).with_context(|| path.display().to_string())?;
         let text: Text = serde_json::from_slice(&text).map_err(|error| {
             UserError::usage(format!(
                 "the fields of a sealed record in {} are damaged: {error}",
@@ -140,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_stay_here_readable_by_nobody_else_until_the_record_is_refused() {
+    fn fields_stay_here_readable_by_nobody_else_whatever_the_ledger_answers() {
         let folder = tempfile::tempdir().unwrap();
         let sealed = SealedFields {
             folder: folder.path().join("sealed"),
@@ -156,12 +161,18 @@ mod tests {
         sealed.keep(&statement).unwrap();
         assert_eq!(
             sealed.disclosures(entry).unwrap(),
-            Some(statement.disclosures)
+            Some(statement.disclosures.clone())
         );
         let mode = fs::metadata(&sealed.folder).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{mode:o}");
-        sealed.forget(entry).unwrap();
-        sealed.forget(entry).unwrap();
-        assert_eq!(sealed.disclosures(entry).unwrap(), None);
+        for _twice in 0..2 {
+            sealed.set_aside(entry).unwrap();
+            let aside = sealed.path_of(entry).unwrap();
+            assert!(aside.starts_with(folder.path().join("sealed/refused")));
+            assert_eq!(
+                sealed.disclosures(entry).unwrap(),
+                Some(statement.disclosures.clone())
+            );
+        }
     }
 }

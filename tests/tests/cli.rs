@@ -182,6 +182,20 @@ async fn fields_of_a_sealed_record_stay_at_home_and_are_disclosed_from_there() {
     let retracted = desk.submit(&["retract", &id, "--reason", "entered twice"]);
     let seen = desk.data(&["get", text(&retracted, "/entry_id")]);
     assert_eq!(text(&seen, "/payload"), "sealed");
+    // A refusal is one node's word: what was sealed is moved aside, and never deleted for it.
+    let refused = desk.run(&[
+        "amend",
+        &id,
+        "decision.json",
+        "--sealed",
+        "--again",
+        "--json",
+    ]);
+    assert_eq!(refused.status.code(), Some(4));
+    let told: Value = serde_json::from_slice(&refused.stdout).unwrap();
+    let aside = text(&told, "/0/fields_kept");
+    assert!(aside.contains("/sealed/refused/"), "{aside}");
+    assert!(fs::metadata(aside).unwrap().len() > 0);
     // The ledger has nothing to show without the copy.
     fs::remove_file(kept).unwrap();
     desk.data(&["disclose", &id, "-o", "none.evidence.json"]);

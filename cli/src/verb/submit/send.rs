@@ -130,8 +130,9 @@ impl Sending<'_> {
                 newest_version,
             }) => {
                 self.desk.outbox.forget(signed.id)?;
-                self.desk.sealed.forget(signed.statement.entry_id())?;
+                self.desk.sealed.set_aside(signed.statement.entry_id())?;
                 told.status = REFUSED;
+                told.fields_kept = self.desk.sealed.path_of(signed.statement.entry_id());
                 told.violations = violations
                     .iter()
                     .map(|v| explain(v, newest_version))
