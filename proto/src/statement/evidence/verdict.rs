@@ -63,8 +63,8 @@ impl std::fmt::Debug for Options<'_> {
 /// Verifies an evidence file, a `.tlog-proof`, a COSE receipt or a checkpoint, whichever `bytes`
 /// are, under the policy that the verifier trusts. Never fails: whatever is wrong is in the report.
 pub fn verify(bytes: &[u8], policy: &Policy, options: &Options<'_>) -> Report {
-    let mut verification = Verification::new(Input::Unknown);
-    match input::kind(bytes) {
+    let mut verification = Verification::new(input::kind(bytes));
+    match verification.report.input {
         Input::EvidenceFile => verification.file(bytes, policy, options),
         Input::TlogProof => input::tlog_proof(&mut verification, bytes, policy, options),
         Input::Receipt => input::receipt(&mut verification, bytes, policy, options),
@@ -74,7 +74,6 @@ pub fn verify(bytes: &[u8], policy: &Policy, options: &Options<'_>) -> Report {
             verification.findings.add(Code::InputMalformed, sentence);
         }
     }
-    verification.report.input = input::kind(bytes);
     verification.conclude()
 }
 
