@@ -16,7 +16,7 @@ use crate::output::Output;
 use crate::verb::replace::Replace;
 use crate::verb::runtime;
 
-/// Found a cluster, see how it is, move its lead (operators).
+/// Found a cluster, see how it is, move its lead, replace a node (operators).
 #[derive(Debug, Args)]
 pub(crate) struct Cluster {
     #[command(subcommand)]
