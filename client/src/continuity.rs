@@ -19,27 +19,31 @@ impl Ledger {
         endpoint: &str,
         head: SignedHead,
     ) -> Result<SignedHead, ClientError> {
-        let remembered = self.memory().newest().cloned();
-        let Some(remembered) = remembered else {
-            self.memory().remember_newer(head.clone())?;
-            return Ok(head);
-        };
-        let (relation, _proof) = self.related(remembered.head(), head.head()).await?;
-        match relation {
-            Relation::Extends => {
-                self.memory().remember_newer(head.clone())?;
-                Ok(head)
-            }
-            Relation::Same | Relation::Stale => Ok(remembered),
-            Relation::Fork => {
-                let kept = self.memory().keep_fork(&head)?;
-                Err(Box::new(Fork {
-                    endpoint: endpoint.to_owned(),
-                    remembered: *remembered.head(),
-                    shown: *head.head(),
-                    kept,
-                })
-                .into())
+        loop {
+            let remembered = self.memory().newest().cloned();
+            let relation = match &remembered {
+                None => Relation::Extends,
+                Some(remembered) => self.related(remembered.head(), head.head()).await?.0,
+            };
+            match (relation, remembered) {
+                (Relation::Same | Relation::Stale, Some(remembered)) => return Ok(remembered),
+                (Relation::Fork, Some(remembered)) => {
+                    let kept = self.memory().keep_fork(&head)?;
+                    return Err(Box::new(Fork {
+                        endpoint: endpoint.to_owned(),
+                        remembered: *remembered.head(),
+                        shown: *head.head(),
+                        kept,
+                    })
+                    .into());
+                }
+                // Another call or process may have remembered a head meanwhile: relate to that one.
+                (_, remembered) => {
+                    let known = remembered.as_ref();
+                    if self.memory().remember_after(known, head.clone())? {
+                        return Ok(head);
+                    }
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Writing files so that a crash leaves the old or the new content, never a mix.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -24,14 +25,27 @@ fn replace(
         _ => Path::new("."),
     };
     fs::create_dir_all(folder)?;
-    let beside = path.with_extension("new");
+    let beside = path.with_file_name(name_beside(path));
     let mut options = fs::File::options();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     let mut file = access(&mut options).open(&beside)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
+    let replaced = file
+        .write_all(content)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&beside, path));
+    if replaced.is_err() {
+        drop(fs::remove_file(&beside));
+    }
+    replaced?;
     sync_folder(folder)
+}
+
+/// A name that no other process and no other file uses at the same time.
+fn name_beside(path: &Path) -> OsString {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    let (process, random) = (std::process::id(), rand::random::<u64>());
+    name.push(format!(".{process}-{random:016x}.new"));
+    name
 }
 
 #[cfg(unix)]
@@ -71,6 +85,30 @@ mod tests {
         }
         let names = fs::read_dir(folder.path().join("state")).unwrap();
         assert_eq!(names.count(), 1);
+    }
+
+    #[test]
+    fn writers_at_the_same_time_do_not_mix_what_they_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["head.txt", "head.policy"].map(|name| folder.path().join(name));
+        std::thread::scope(|scope| {
+            for letter in ["a", "b", "c", "d"] {
+                for path in &paths {
+                    let content = format!("{}{letter}", path.display()).repeat(1000);
+                    scope.spawn(move || {
+                        for _ in 0..50 {
+                            replace_file(path, content.as_bytes()).unwrap();
+                        }
+                    });
+                }
+            }
+        });
+        for path in &paths {
+            let content = fs::read_to_string(path).unwrap();
+            let whole = ["a", "b", "c", "d"]
+                .map(|letter| format!("{}{letter}", path.display()).repeat(1000));
+            assert!(whole.contains(&content), "{}", path.display());
+        }
     }
 
     #[cfg(unix)]

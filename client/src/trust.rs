@@ -107,7 +107,7 @@ pub struct HeadMemory {
 #[derive(Debug)]
 struct MemoryFile {
     head: PathBuf,
-    policy: Vec<u8>,
+    policy: Policy,
 }
 
 impl MemoryFile {
@@ -115,7 +115,27 @@ impl MemoryFile {
         self.head.with_extension("policy")
     }
 
-    fn read(&self, policy: &Policy) -> Result<Option<SignedHead>, ClientError> {
+    /// Keeps other processes from writing until it is dropped. The lock is a file of its own: the others
+    /// are replaced.
+    fn lock(&self) -> Result<fs::File, ClientError> {
+        let path = self.head.with_extension("lock");
+        let lock = || {
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            let mut options = fs::File::options();
+            let file = options
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)?;
+            file.lock()?;
+            Ok(file)
+        };
+        lock().map_err(file_error(&path))
+    }
+
+    fn read(&self) -> Result<Option<SignedHead>, ClientError> {
         let Some(note) = read_if_there(&self.head)? else {
             return Ok(None);
         };
@@ -124,7 +144,7 @@ impl MemoryFile {
             why: format!("{}: {why}", self.head.display()),
         };
         let note = String::from_utf8(note).map_err(|error| refused(error.to_string()))?;
-        let why = match SignedHead::check(&note, policy) {
+        let why = match SignedHead::check(&note, &self.policy) {
             Ok(head) => return Ok(Some(head)),
             Err(why) => why,
         };
@@ -137,9 +157,9 @@ impl MemoryFile {
 
     fn write(&self, head: &SignedHead) -> Result<(), ClientError> {
         // The policy first: a head beside an older policy could not be read any more.
-        let policy = self.policy_path();
-        if read_if_there(&policy)?.as_deref() != Some(self.policy.as_slice()) {
-            replace_private_file(&policy, &self.policy).map_err(file_error(&policy))?;
+        let (policy, text) = (self.policy_path(), self.policy.to_canonical_bytes());
+        if read_if_there(&policy)?.as_deref() != Some(text.as_slice()) {
+            replace_private_file(&policy, &text).map_err(file_error(&policy))?;
         }
         replace_private_file(&self.head, head.note().as_bytes()).map_err(file_error(&self.head))
     }
@@ -172,9 +192,9 @@ impl HeadMemory {
     pub fn open(path: &Path, policy: &Policy) -> Result<Self, ClientError> {
         let file = MemoryFile {
             head: path.to_owned(),
-            policy: policy.to_canonical_bytes(),
+            policy: policy.clone(),
         };
-        let newest = file.read(policy)?;
+        let newest = file.read()?;
         Ok(Self {
             file: Some(file),
             newest,
@@ -186,24 +206,27 @@ impl HeadMemory {
         self.newest.as_ref()
     }
 
-    /// Remembers a head that was found to extend the newest one. Written beside the old file and
-    /// renamed over it: a crash leaves one of the two.
-    pub fn remember(&mut self, head: SignedHead) -> Result<(), ClientError> {
+    /// Remembers a head that was found to extend `known`, the newest one at that time. Where another
+    /// call or another process has remembered a head since, nothing is written, that head is the newest
+    /// here too, and the answer is `false`: the memory goes from a head to one that extends it, never
+    /// back and never aside. Written beside the old file and renamed over it: a crash leaves one of them.
+    pub fn remember_after(
+        &mut self,
+        known: Option<&SignedHead>,
+        head: SignedHead,
+    ) -> Result<bool, ClientError> {
+        let _lock = self.file.as_ref().map(MemoryFile::lock).transpose()?;
+        if let Some(file) = &self.file {
+            self.newest = file.read()?;
+        }
+        if self.newest.as_ref().map(SignedHead::head) != known.map(SignedHead::head) {
+            return Ok(false);
+        }
         if let Some(file) = &self.file {
             file.write(&head)?;
         }
         self.newest = Some(head);
-        Ok(())
-    }
-
-    /// Remembers a head unless a larger one is remembered: another call may have been faster, and the
-    /// memory never goes back.
-    pub fn remember_newer(&mut self, head: SignedHead) -> Result<(), ClientError> {
-        let newest = self.newest.as_ref();
-        if newest.is_some_and(|newest| newest.head().size >= head.head().size) {
-            return Ok(());
-        }
-        self.remember(head)
+        Ok(true)
     }
 
     /// Keeps both heads of a fork in a file beside the memory, as the proof to show around, and

@@ -264,6 +264,19 @@ async fn a_forked_tree_is_an_alarm_with_both_heads_as_proof() {
     }
 }
 
+/// Two runs of one context at the same time are one memory.
+#[tokio::test]
+async fn a_fork_is_seen_by_the_run_that_had_not_seen_the_other_head() {
+    let world = World::new();
+    let fake = FakeLedger::start(&world.cluster, world.honest()).await;
+    let (one, other) = (world.ledger(&fake), world.ledger(&fake));
+    one.checkpoint().await.unwrap();
+    let forked = world.with_other_entry(world.entries.len() - 1);
+    fake.tell(Story::of(&forked, world.signed_by(&[2, 3])));
+    let told = other.checkpoint().await;
+    assert!(matches!(told, Err(ClientError::Fork(_))), "{told:?}");
+}
+
 /// A wrong proof tells of the node that gave it; only when nobody has a right one it is a fork.
 #[tokio::test]
 async fn a_wrong_consistency_proof_is_asked_of_the_next_node() {

@@ -119,8 +119,9 @@ fn the_newest_head_survives_the_program_and_a_fork_is_kept() {
     let path = folder.path().join("state/head.txt");
     let mut memory = HeadMemory::open(&path, &policy()).unwrap();
     assert_eq!(memory.newest(), None);
-    memory.remember(head(5, false)).unwrap();
-    memory.remember(head(8, false)).unwrap();
+    assert!(memory.remember_after(None, head(5, false)).unwrap());
+    let five = head(5, false);
+    assert!(memory.remember_after(Some(&five), head(8, false)).unwrap());
     let memory = HeadMemory::open(&path, &policy()).unwrap();
     assert_eq!(memory.newest(), Some(&head(8, false)));
 
@@ -147,4 +148,22 @@ fn the_newest_head_survives_the_program_and_a_fork_is_kept() {
         HeadMemory::in_memory().keep_fork(&head(8, true)).unwrap(),
         None
     );
+}
+
+#[test]
+fn what_another_process_has_remembered_is_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state/head.txt");
+    let open = || HeadMemory::open(&path, &policy()).unwrap();
+    let (mut one, mut other, mut third) = (open(), open(), open());
+    assert!(one.remember_after(None, head(8, false)).unwrap());
+    // Neither back nor aside, whether it knew nothing or something older.
+    assert!(!other.remember_after(None, head(5, false)).unwrap());
+    assert_eq!(other.newest(), Some(&head(8, false)));
+    let five = head(5, false);
+    assert!(!third.remember_after(Some(&five), head(9, true)).unwrap());
+    assert_eq!(open().newest(), Some(&head(8, false)));
+    let eight = head(8, false);
+    assert!(third.remember_after(Some(&eight), head(9, false)).unwrap());
+    assert_eq!(open().newest(), Some(&head(9, false)));
 }
