@@ -1,10 +1,13 @@
 //! A log service that tells clients whatever it likes, under the real certificate of a node.
 
+mod evidence;
+
 use std::fs;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aimslog_proto::pb::v1;
+use aimslog_proto::pb::v1::evidence_service_server::EvidenceServiceServer;
 use aimslog_proto::pb::v1::log_service_server::{LogService, LogServiceServer};
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::tlog::tree::NodeId;
@@ -40,6 +43,10 @@ pub struct Story {
     pub wrong_consistency: bool,
     /// The size of the head that it shows with them, in the place of the one asked for.
     pub consistency_head: Option<u64>,
+    /// The record that it gives in the place of whichever is asked for.
+    pub record: Option<v1::Record>,
+    /// What it says of whatever is submitted.
+    pub accepted: Option<v1::Accepted>,
 }
 
 impl std::fmt::Debug for Story {
@@ -61,6 +68,8 @@ impl Story {
             instead: LeafIndex(0),
             wrong_consistency: false,
             consistency_head: None,
+            record: None,
+            accepted: None,
         }
     }
 
@@ -115,10 +124,12 @@ impl FakeLedger {
         let port = listener.local_addr().unwrap().port();
         let story = Arc::new(Mutex::new(story));
         let service = LogServiceServer::new(Teller(Arc::clone(&story)));
+        let records = EvidenceServiceServer::new(Teller(Arc::clone(&story)));
         let server = Server::builder()
             .tls_config(ServerTlsConfig::new().identity(identity))
             .unwrap()
-            .add_service(service);
+            .add_service(service)
+            .add_service(records);
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let incoming = TcpIncoming::from(listener);
