@@ -11,8 +11,9 @@ use aimslog_proto::aims::kind::Kind;
 use aimslog_proto::statement::EntryId;
 use sha2::{Digest as _, Sha256};
 
-/// Most entries that are remembered; the oldest make room. More than may wait in the queue of the
-/// sequencer at a time, so that under load nothing is forgotten before it is applied.
+/// Most entries that are remembered; the oldest make room. Of records with their
+/// fields, more than may wait in the queue of the sequencer at a time, so that under load nothing is
+/// forgotten before it is applied.
 const REMEMBERED_MAX: usize = 32_768;
 
 /// Signature and content of a statement that the door has found right.

@@ -62,7 +62,8 @@ struct Inner {
     memories: BTreeMap<u64, Memory>,
 }
 
-/// Peers by node id. Bounded by the number of nodes ever admitted, since only members are heard.
+/// Peers by node id. Bounded by the number of nodes ever admitted, since only those are heard whose
+/// certificate the cluster signed.
 #[derive(Debug, Default)]
 pub struct PeerMemories {
     inner: Mutex<Inner>,

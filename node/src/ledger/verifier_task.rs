@@ -25,7 +25,7 @@ pub enum VerifyMode {
     /// Everything.
     #[default]
     All,
-    /// Nothing: it relies on the leader's door. The weaker mode, by name only.
+    /// Nothing: it relies on the leader's door. Weaker, and only where the configuration names it.
     Leader,
 }
 

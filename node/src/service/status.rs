@@ -1,4 +1,4 @@
-//! From domain errors to gRPC status: the only place where a status is made.
+//! From domain errors to gRPC status: the only place where one for clients and operators is made.
 //!
 //! Every status carries `google.rpc.ErrorInfo` with a stable reason and the domain `aimslog`, every
 //! refused request a `BadRequest` with one field violation per broken rule, and what is worth
