@@ -134,7 +134,7 @@ mod tests {
         let reader = call(Some(&bearer(3, AUDIENCE, NOW))).unwrap();
         assert_eq!(reader.organization, "acme");
         assert_eq!(reader.principal, "p-1");
-        assert_eq!(reader.key, key(1).public_key().thumbprint());
+        assert_eq!(reader.key, key(3).public_key().thumbprint());
     }
 
     #[test]
