@@ -16,7 +16,8 @@ use aimslog_proto::statement::StatementId;
 use aimslog_proto::statement::header::Origin as MadeBy;
 use aimslog_proto::statement::key::SigningKey;
 use aimslog_proto::system::{
-    Holder, Making, Organization, OrganizationId, PrincipalId, prove_principal_key, sign_record,
+    Admission, Holder, Making, Organization, OrganizationId, Principal, PrincipalChange,
+    PrincipalId, Role, prove_principal_key, sign_record,
 };
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::Origin;
@@ -92,11 +93,13 @@ impl Cluster {
         let first = self.admins.first().context("no node")?;
         retry("founding the cluster", || first.init()).await?;
         let seed = std::fs::read_to_string(operator_seed)?;
-        let statement = organization(&self.author.key, &SigningKey::parse_seed_file(&seed)?)?;
-        retry("registering the organisation", || {
-            first.submit_system(&statement)
-        })
-        .await?;
+        let operator = SigningKey::parse_seed_file(&seed)?;
+        for statement in registration(&self.author.key, &operator)? {
+            retry("registering the organisation", || {
+                first.submit_system(&statement)
+            })
+            .await?;
+        }
         Ok(())
     }
 
@@ -223,24 +226,41 @@ fn author() -> Author {
     }
 }
 
-fn organization(key: &SigningKey, operator: &SigningKey) -> Result<Vec<u8>> {
+/// The statements that register the organisation, and the holder of `key` as its submitter.
+fn registration(key: &SigningKey, operator: &SigningKey) -> Result<[Vec<u8>; 2]> {
     let origin = Origin::new(ORIGIN)?;
     let organization = OrganizationId::new(ORGANIZATION)?;
     let administrator = PrincipalId::new("admin-1")?;
-    let record = Organization {
-        possession: prove_principal_key(&origin, &organization, &administrator, key)?,
-        organization,
+    let boss = SigningKey::from_seed(&rand::random());
+    let founding = Organization {
+        possession: prove_principal_key(&origin, &organization, &administrator, &boss)?,
+        organization: organization.clone(),
         administrator,
         holder: Holder::new("holder-1")?,
-        key: key.public_key(),
+        key: boss.public_key(),
     };
-    let making = Making {
+    let submitter = PrincipalId::new("submitter-1")?;
+    let admission = Admission {
+        holder: Holder::new("holder-2")?,
+        key: key.public_key(),
+        possession: prove_principal_key(&origin, &organization, &submitter, key)?,
+        roles: vec![Role::new("submitter")?],
+        acts_for: None,
+    };
+    let admitting = Principal {
+        organization,
+        principal: submitter,
+        change: PrincipalChange::Admit(Box::new(admission)),
+    };
+    let making = || Making {
         origin: &origin,
         issued: UnixSeconds(clock::unix_seconds()),
         expires: None,
         id: StatementId::from_bytes(rand::random()),
     };
-    Ok(sign_record(&record, &making, operator)?.bytes().to_vec())
+    let founding = sign_record(&founding, &making(), operator)?;
+    let admitting = sign_record(&admitting, &making(), &boss)?;
+    Ok([founding, admitting].map(|statement| statement.bytes().to_vec()))
 }
 
 const RECORD: &str = r#"{"meta":{"kind":"oversight_decision","subject":"sys-bench-1"},

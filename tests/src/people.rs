@@ -11,7 +11,8 @@ use aimslog_proto::statement::header::Origin as RecordOrigin;
 use aimslog_proto::statement::id::StatementId;
 use aimslog_proto::statement::key::SigningKey;
 use aimslog_proto::system::{
-    Holder, Making, Organization, OrganizationId, PrincipalId, prove_principal_key, sign_record,
+    Admission, Holder, Making, Organization, OrganizationId, Payload, Principal, PrincipalChange,
+    PrincipalId, Role, prove_principal_key, sign_record,
 };
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::Origin;
@@ -19,22 +20,35 @@ use base64::Engine as _;
 
 use crate::cluster::{Cluster, ORIGIN};
 
-/// An organisation with one administrator, who also submits.
+/// The principal that submits.
+const OFFICE: &str = "office-1";
+
+/// An organisation with an administrator, and an office that submits, audits and reads.
 #[derive(Debug, Clone)]
 pub struct Hospital {
-    /// The administrator's key.
+    /// The office's key.
     pub key: Arc<SigningKey>,
+    /// The administrator's key.
+    pub administrator: Arc<SigningKey>,
     /// The organisation's id.
     pub id: String,
 }
 
 impl Hospital {
-    /// An organisation of this id, and the statement that registers it at the cluster.
-    pub fn unregistered(cluster: &Cluster, id: &str) -> (Self, Vec<u8>) {
-        let key = Arc::new(SigningKey::from_seed(&rand::random()));
-        let statement = organization_statement(cluster, id, &key);
-        let id = id.to_owned();
-        (Self { key, id }, statement)
+    /// An organisation of this id, and the statements that register it and its office at the cluster.
+    pub fn unregistered(cluster: &Cluster, id: &str) -> (Self, [Vec<u8>; 2]) {
+        let [key, administrator] =
+            [(); 2].map(|()| Arc::new(SigningKey::from_seed(&rand::random())));
+        let organization = organization_statement(cluster, id, &administrator);
+        let roles = ["internal_auditor", "process_owner", "submitter"];
+        let admission = admission(id, (OFFICE, &roles), &key);
+        let office = system_record(&principal(id, OFFICE, admission), &administrator);
+        let hospital = Self {
+            key,
+            administrator,
+            id: id.to_owned(),
+        };
+        (hospital, [organization, office])
     }
 
     /// Registers an organisation of this id at the cluster.
@@ -45,9 +59,11 @@ impl Hospital {
 
     /// The same by asking one node, which need not lead.
     pub async fn register_at(cluster: &Cluster, id: &str, position: usize) -> Self {
-        let (hospital, statement) = Self::unregistered(cluster, id);
-        if let Err(error) = cluster.admin_of(position).submit_system(&statement).await {
-            panic!("the organisation is refused: {error}\n{}", cluster.logs());
+        let (hospital, statements) = Self::unregistered(cluster, id);
+        for statement in statements {
+            if let Err(error) = cluster.admin_of(position).submit_system(&statement).await {
+                panic!("the organisation is refused: {error}\n{}", cluster.logs());
+            }
         }
         hospital
     }
@@ -122,16 +138,48 @@ pub fn organization_statement(cluster: &Cluster, id: &str, key: &SigningKey) -> 
         holder: Holder::new("holder-1").unwrap(),
         key: key.public_key(),
     };
+    system_record(&record, &operator)
+}
+
+/// The change by which a principal gets this key and these roles.
+pub fn admission(
+    organization: &str,
+    (id, roles): (&str, &[&str]),
+    key: &SigningKey,
+) -> PrincipalChange {
+    let origin = Origin::new(ORIGIN).unwrap();
+    let organization = OrganizationId::new(organization).unwrap();
+    let id = PrincipalId::new(id).unwrap();
+    let roles = roles.iter().map(|role| Role::new(role).unwrap());
+    PrincipalChange::Admit(Box::new(Admission {
+        holder: Holder::new("holder-2").unwrap(),
+        key: key.public_key(),
+        possession: prove_principal_key(&origin, &organization, &id, key).unwrap(),
+        roles: roles.collect(),
+        acts_for: None,
+    }))
+}
+
+/// A record about a principal.
+pub fn principal(organization: &str, id: &str, change: PrincipalChange) -> Principal {
+    Principal {
+        organization: OrganizationId::new(organization).unwrap(),
+        principal: PrincipalId::new(id).unwrap(),
+        change,
+    }
+}
+
+/// A system record, signed by this key now.
+pub fn system_record(record: &impl Payload, signer: &SigningKey) -> Vec<u8> {
+    let origin = Origin::new(ORIGIN).unwrap();
     let making = Making {
         origin: &origin,
         issued: UnixSeconds(clock::unix_seconds()),
         expires: None,
         id: StatementId::from_bytes(rand::random()),
     };
-    sign_record(&record, &making, &operator)
-        .unwrap()
-        .bytes()
-        .to_vec()
+    let signed = sign_record(record, &making, signer).unwrap();
+    signed.bytes().to_vec()
 }
 
 /// The key of a seed file, as the log's own signatures use it.

@@ -57,8 +57,9 @@ impl World {
         let cluster = Cluster::prepare(3);
         let first = &cluster.nodes[0].folder;
         let read = |name: &str| fs::read(first.join(name)).unwrap();
-        let (hospital, organization) = Hospital::unregistered(&cluster, "hospital");
-        let mut entries = vec![read("genesis.cose"), read("keys.cose"), organization];
+        let (hospital, registration) = Hospital::unregistered(&cluster, "hospital");
+        let mut entries = vec![read("genesis.cose"), read("keys.cose")];
+        entries.extend(registration);
         let mut records = hospital.decisions(0..4);
         let unlogged = records.pop().unwrap();
         entries.extend(records.iter().map(|record| record.statement.clone()));

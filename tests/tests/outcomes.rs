@@ -274,11 +274,13 @@ async fn a_full_disk_takes_nothing_and_says_so() {
         status.alarms.iter().any(|alarm| alarm.name == "NOSPACE")
     });
     full.await;
-    let (hospital, statement) = Hospital::unregistered(&cluster, "hospital");
+    let (hospital, statements) = Hospital::unregistered(&cluster, "hospital");
     let sent = submission(&hospital, 1);
     let submitted = submit(&cluster, 0, (&sent, SHORT)).await.unwrap_err();
     let mut admin = wire::admin(&cluster, 0);
-    let request = SubmitSystemRequest { statement };
+    let request = SubmitSystemRequest {
+        statement: statements[0].clone(),
+    };
     let registered = admin.submit_system(within(request, SHORT)).await;
     for status in [submitted, registered.unwrap_err()] {
         let told = Told::by(&status);
@@ -294,8 +296,9 @@ async fn a_full_disk_takes_nothing_and_says_so() {
     cluster.start_all();
     let up = cluster.wait_until(0, PATIENCE, |status| status.role == "leader");
     up.await;
-    let statement = organization_statement(&cluster, "hospital", &hospital.key);
-    cluster.admin_of(0).submit_system(&statement).await.unwrap();
+    for statement in statements {
+        cluster.admin_of(0).submit_system(&statement).await.unwrap();
+    }
     logged(&submit_until_told(&cluster, 0, &sent).await);
 }
 

@@ -270,7 +270,7 @@ async fn before_there_is_a_genesis_every_call_says_so() {
     cluster.start_all();
     let up = cluster.wait_until(0, PATIENCE, |status| status.alarms.is_empty());
     up.await;
-    let (hospital, organization) = Hospital::unregistered(&cluster, "hospital");
+    let (hospital, [organization, _]) = Hospital::unregistered(&cluster, "hospital");
     let finished = hospital.decision(1);
     let submissions = vec![v1::Submission {
         statement: finished.statement,

@@ -10,7 +10,7 @@ use aimslog_proto::{
     aims::{
         bundle::{BundleDigest, RuleBundle},
         catalog::ControlClaim,
-        kind::Kind,
+        kind::{Kind, Signer},
     },
     reason::{Reason, Violation, Violations},
     statement::{
@@ -18,7 +18,7 @@ use aimslog_proto::{
         header::{Change, Revision},
     },
     system::{
-        OrganizationId, PrincipalId,
+        OrganizationId, PrincipalId, Role,
         registry::{PrincipalRow, Registry},
     },
     time::UnixMillis,
@@ -152,7 +152,7 @@ pub(super) struct SignedRules<'r> {
     pub(super) violations: Vec<Violation>,
 }
 
-/// Judges signer, rule bundle, kind and controls. The signature itself is not checked.
+/// Judges signer, role, rule bundle, kind and controls. The signature itself is not checked.
 pub(super) fn check_signed_rules<'r>(
     registry: &'r Registry,
     index: LeafIndex,
@@ -166,12 +166,25 @@ pub(super) fn check_signed_rules<'r>(
     // is judged all the same, so that everything is named at once.
     let principal = registry.principal_at(&header.key, index);
     let (kind, rules) = check_rules(bundle, header);
-    let violations = problems.into_iter().chain(rules).collect();
+    let mut violations: Vec<Violation> = problems.into_iter().chain(rules).collect();
+    if let (Some(principal), Some(kind)) = (principal, kind) {
+        violations.extend(check_role(kind, principal, header));
+    }
     Ok(SignedRules {
         principal,
         kind,
         violations,
     })
+}
+
+/// Whether the principal may sign this kind in the state that the header names.
+fn check_role(kind: &Kind, principal: &PrincipalRow, header: &Header) -> Vec<Violation> {
+    let roles: Vec<&str> = principal.roles.iter().map(Role::as_str).collect();
+    let signer = Signer {
+        roles: &roles,
+        is_agent: principal.is_agent(),
+    };
+    kind.check_signer(header.transition.as_deref(), signer)
 }
 
 /// Rule bundle, kind, version and controls.

@@ -14,7 +14,7 @@ use aimslog_proto::{
     system::{
         Admission, Genesis, Holder, Keys, Making, NodeEntry, NodeId, Operator, Organization,
         OrganizationId, Payload, PolicyChange, PolicyTexts, Principal, PrincipalChange,
-        PrincipalId, ReceiptKey, add_approval, approve_record, prove_principal_key,
+        PrincipalId, ReceiptKey, Role, add_approval, approve_record, prove_principal_key,
         prove_receipt_key, registry::Registry, sign_record,
     },
     time::UnixSeconds,
@@ -218,7 +218,12 @@ impl World {
         let principal = PrincipalId::new(name).unwrap();
         let change = match change {
             Change::Revoke { .. } => PrincipalChange::Revoke,
-            Change::Admit { seed, acts_for, .. } => PrincipalChange::Admit(Box::new(Admission {
+            Change::Admit {
+                seed,
+                roles,
+                acts_for,
+                ..
+            } => PrincipalChange::Admit(Box::new(Admission {
                 holder: Holder::new("holder-2").unwrap(),
                 key: key(seed).public_key(),
                 possession: prove_principal_key(
@@ -228,7 +233,7 @@ impl World {
                     &key(seed),
                 )
                 .unwrap(),
-                roles: Vec::new(),
+                roles: roles.iter().map(|role| Role::new(role).unwrap()).collect(),
                 acts_for: acts_for.map(|id| PrincipalId::new(id).unwrap()),
             })),
         };
@@ -309,6 +314,8 @@ pub(crate) enum Change<'a> {
     Admit {
         name: &'a str,
         seed: u8,
+        /// In ascending order.
+        roles: &'a [&'a str],
         acts_for: Option<&'a str>,
     },
     Revoke {
@@ -372,6 +379,7 @@ impl Engine {
         let worker = Change::Admit {
             name: "worker",
             seed: 11,
+            roles: &["internal_auditor", "process_owner", "submitter"],
             acts_for: None,
         };
         for record in [

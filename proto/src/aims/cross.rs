@@ -131,12 +131,15 @@ pub(super) fn check_tables(
         .initial
         .iter()
         .chain(moves)
+        .chain(tables.sign.keys())
+        .chain(&tables.agents)
         .find(|state| !is_state(state))
     {
         return Err(undefined("states", state));
     }
-    if let Some(role) = tables.append.iter().find(|role| !roles.contains(*role)) {
-        return Err(undefined("append", role));
+    let mut signers = tables.append.iter().chain(tables.sign.values().flatten());
+    if let Some(role) = signers.find(|role| !roles.contains(*role)) {
+        return Err(undefined("append, sign", role));
     }
     let targets = tables.links.iter().flat_map(|link| &link.kinds);
     if let Some(target) = targets.into_iter().find(|target| !kinds.contains(*target)) {

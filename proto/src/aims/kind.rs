@@ -29,6 +29,9 @@ pub(super) struct Tables {
     pub(super) sealed: bool,
     pub(super) subjects: Vec<String>,
     pub(super) append: Vec<String>,
+    pub(super) agents: Vec<String>,
+    #[serde(default)]
+    pub(super) sign: BTreeMap<String, Vec<String>>,
     pub(super) states: Vec<String>,
     pub(super) initial: Vec<String>,
     pub(super) status_field: Option<String>,
@@ -62,6 +65,15 @@ pub struct WhenRule {
     pub values: Vec<String>,
     /// Fields that must then be there.
     pub require: Vec<String>,
+}
+
+/// Who signs, as far as roles go.
+#[derive(Debug, Clone, Copy)]
+pub struct Signer<'a> {
+    /// The roles that it holds at the position of the entry.
+    pub roles: &'a [&'a str],
+    /// Whether it is registered as an AI agent.
+    pub is_agent: bool,
 }
 
 impl Kind {
@@ -105,9 +117,53 @@ impl Kind {
         self.tables.sealed
     }
 
-    /// Whether a principal in this role may sign it.
-    pub fn is_appended_by(&self, role: &str) -> bool {
-        self.tables.append.iter().any(|allowed| allowed == role)
+    /// Roles that may sign a version in `state`; `None` where the header names none.
+    pub fn signers(&self, state: Option<&str>) -> &[String] {
+        let special = state.and_then(|state| self.tables.sign.get(state));
+        special.unwrap_or(&self.tables.append)
+    }
+
+    /// Whether an AI agent may sign a version in `state`; `None` where the header names none.
+    pub fn is_for_agents(&self, state: Option<&str>) -> bool {
+        let state = state.or_else(|| self.tables.initial.first().map(String::as_str));
+        state.is_some_and(|state| self.tables.agents.iter().any(|open| open == state))
+    }
+
+    /// Whether this signer may append a version in `state`. Header and registry only: for apply.
+    pub fn check_signer(&self, state: Option<&str>, signer: Signer<'_>) -> Vec<Violation> {
+        let what = match state {
+            Some(state) => format!("{} in state {state}", self.name),
+            None => self.name.clone(),
+        };
+        let mut found = Vec::new();
+        let allowed = self.signers(state);
+        if !signer
+            .roles
+            .iter()
+            .any(|role| allowed.iter().any(|open| open == role))
+        {
+            let rule = format!("{what} is signed in the role of {}", allowed.join(" or "));
+            let roles = match signer.roles {
+                [] => "no role".to_owned(),
+                roles => roles.join(", "),
+            };
+            found.push(Violation::new(Reason::NotPermitted, "header.kid", rule).found(roles));
+        }
+        if signer.is_agent && !self.is_for_agents(state) {
+            let rule = match self.tables.agents.as_slice() {
+                [] => format!("an AI agent never signs {}", self.name),
+                open => format!(
+                    "an AI agent signs {} in state {} alone",
+                    self.name,
+                    open.join(" or ")
+                ),
+            };
+            found.push(
+                Violation::new(Reason::NotPermitted, "header.origin", rule)
+                    .found(state.unwrap_or("ai-agent")),
+            );
+        }
+        found
     }
 
     /// Classes of subject (`system`, `aims`) that it may be about.

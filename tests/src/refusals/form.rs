@@ -222,6 +222,30 @@ pub const ROWS: &[Faulty] = &[
         },
     },
     Faulty {
+        name: "an administrator in no other role",
+        expected: &[(R::NotPermitted, "header.kid")],
+        make: |scene| {
+            let mut draft = scene.draft();
+            draft.sign_as(&scene.hospital.administrator);
+            draft.submission()
+        },
+    },
+    Faulty {
+        name: "a decision by an AI agent",
+        expected: &[(R::NotPermitted, "header.origin")],
+        make: |scene| {
+            let mut draft = scene.draft();
+            draft.sign_as(&scene.agent);
+            draft.claims.set(claim::ORIGIN, |value| {
+                value.uint(2);
+            });
+            draft.claims.set(claim::ON_BEHALF_OF, |value| {
+                value.text("office-1");
+            });
+            draft.submission()
+        },
+    },
+    Faulty {
         name: "an operator's key",
         expected: &[(R::NotPermitted, "header.kid")],
         make: |scene| {

