@@ -117,7 +117,7 @@ pub enum Reason {
     StaleRegistry,
     /// The outcome is not known in time: send the same bytes again.
     OutcomeUnknown,
-    /// More is waiting than can be answered soon; nothing of this was taken. Try again after RetryInfo.
+    /// More is waiting than can be answered soon; nothing of this was taken. Try again after `RetryInfo`.
     Overloaded,
     /// Too little room on the disks of a majority, or of the leader with nobody to lead in its place; nothing was stored.
     DiskFull,
