@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::aims::kind::Signer;
+use aimslog_proto::aims::role::Reads;
 use aimslog_proto::reason::Reason;
 
 /// Kind, state, the roles that may sign it, and whether an AI agent in such a role may.
@@ -73,7 +74,7 @@ fn each_role_signs_what_its_rows_say_and_nothing_else() {
     for (name, state, roles, agents) in ROWS {
         let kind = bundle.newest_kind(name).unwrap();
         for role in bundle.roles() {
-            let role = role.as_str();
+            let role = role.name.as_str();
             let may = roles.contains(&role);
             for is_agent in [false, true] {
                 let signer = Signer {
@@ -124,4 +125,45 @@ fn a_kind_without_states_in_its_header_is_in_its_first_one() {
         };
         assert_eq!(kind.check_signer(None, signer).len(), expected);
     }
+}
+
+#[test]
+fn each_role_reads_what_is_written_here() {
+    let expected = [
+        ("administrator", Reads::None, false),
+        ("submitter", Reads::Signed, false),
+        ("process_owner", Reads::All, false),
+        ("internal_auditor", Reads::All, false),
+        ("top_management", Reads::All, false),
+        ("certification_body_auditor", Reads::All, true),
+        ("accreditation_body", Reads::None, true),
+        ("monitor", Reads::None, false),
+    ];
+    let bundle = RuleBundle::v1();
+    let found: Vec<(&str, Reads, bool)> = bundle
+        .roles()
+        .iter()
+        .map(|role| {
+            let roles = [role.name.as_str()];
+            let [person, agent] = [false, true].map(|is_agent| Signer {
+                roles: &roles,
+                is_agent,
+            });
+            assert_eq!(bundle.reads(agent), role.reads.min(Reads::Signed));
+            assert!(!bundle.is_engaged(agent));
+            let name = role.name.as_str();
+            (name, bundle.reads(person), bundle.is_engaged(person))
+        })
+        .collect();
+    assert_eq!(found, expected);
+    let both = Signer {
+        roles: &["process_owner", "submitter"],
+        is_agent: false,
+    };
+    assert_eq!(bundle.reads(both), Reads::All);
+    let nobody = Signer {
+        roles: &[],
+        is_agent: false,
+    };
+    assert_eq!(bundle.reads(nobody), Reads::None);
 }

@@ -140,7 +140,7 @@ impl PrincipalCommand {
         let mut roles = role
             .iter()
             .map(|role| {
-                named(RuleBundle::v1().check_role(role), "--role")?;
+                named(RuleBundle::v1().role(role), "--role")?;
                 named(Role::new(role), "--role")
             })
             .collect::<Result<Vec<_>>>()?;

@@ -10,8 +10,9 @@
 //! [`MessageSchema::canonical_text`]: super::schema::MessageSchema::canonical_text
 
 use super::catalog::{Control, ControlClaim, Scheme, Schemes};
-use super::kind::{Kind, Tables};
+use super::kind::{Kind, Signer, Tables};
 use super::nearest::nearest;
+use super::role::{Reads, RoleRule};
 use super::schema::{SchemaError, SchemaReader};
 use crate::pb::FILE_DESCRIPTOR_SET;
 use crate::reason::{Reason, Violation};
@@ -92,7 +93,7 @@ pub struct RuleBundle {
     version: u32,
     digest: BundleDigest,
     predecessors: Vec<BundleDigest>,
-    roles: Vec<String>,
+    roles: Vec<RoleRule>,
     kinds: BTreeMap<(String, u32), Kind>,
     schemes: Arc<Schemes>,
 }
@@ -102,8 +103,8 @@ pub struct RuleBundle {
 struct BundleFile {
     version: u32,
     predecessors: Vec<String>,
-    roles: Vec<String>,
     reserved_kinds: BTreeSet<String>,
+    role: Vec<RoleRule>,
     scheme: Vec<SchemeEntry>,
 }
 
@@ -163,22 +164,44 @@ impl RuleBundle {
     }
 
     /// Roles that a principal can hold.
-    pub fn roles(&self) -> &[String] {
+    pub fn roles(&self) -> &[RoleRule] {
         &self.roles
     }
 
-    /// Refuses a role that nobody can hold.
-    pub fn check_role(&self, role: &str) -> Result<(), Violation> {
-        if self.roles.iter().any(|known| known == role) {
-            return Ok(());
+    /// The role with this name; refuses one that nobody can hold.
+    pub fn role(&self, name: &str) -> Result<&RoleRule, Violation> {
+        if let Some(role) = self.roles.iter().find(|role| role.name == name) {
+            return Ok(role);
         }
-        let rule = format!("one of {}", self.roles.join(", "));
-        let violation = Violation::new(Reason::InvalidField, "roles", rule).found(role);
-        let near = nearest(role, self.roles.iter().map(String::as_str));
-        Err(match near {
+        let names: Vec<&str> = self.roles.iter().map(|role| role.name.as_str()).collect();
+        let rule = format!("one of {}", names.join(", "));
+        let violation = Violation::new(Reason::InvalidField, "roles", rule).found(name);
+        Err(match nearest(name, names) {
             Some(near) => violation.nearest(near),
             None => violation,
         })
+    }
+
+    /// Which disclosures of its own organisation this principal may read.
+    pub fn reads(&self, signer: Signer<'_>) -> Reads {
+        let reads = self.held(signer.roles).map(|role| role.reads).max();
+        let most = if signer.is_agent {
+            Reads::Signed
+        } else {
+            Reads::All
+        };
+        reads.unwrap_or(Reads::None).min(most)
+    }
+
+    /// Whether this principal may read under engagements of other organisations. An AI agent never
+    /// does.
+    pub fn is_engaged(&self, signer: Signer<'_>) -> bool {
+        !signer.is_agent && self.held(signer.roles).any(|role| role.engaged)
+    }
+
+    fn held<'s>(&'s self, roles: &'s [&str]) -> impl Iterator<Item = &'s RoleRule> {
+        let is_held = |role: &&RoleRule| roles.contains(&role.name.as_str());
+        self.roles.iter().filter(is_held)
     }
 
     /// All kinds, by name and version.
@@ -247,7 +270,7 @@ impl RuleBundle {
         let mut kinds = BTreeMap::new();
         for tables in tables.kind {
             let kind = read_kind(&reader, &schemes, tables)?;
-            super::cross::check_tables(&kind, &names, &bundle.roles)?;
+            super::cross::check_tables(&kind, &names, &bundle.role)?;
             let key = (kind.name.clone(), kind.version);
             if let Some(earlier) = kinds.insert(key, kind) {
                 return Err(BundleError::Duplicate(earlier.name));
@@ -264,7 +287,7 @@ impl RuleBundle {
             version,
             digest,
             predecessors,
-            roles: bundle.roles,
+            roles: bundle.role,
             kinds,
             schemes,
         })

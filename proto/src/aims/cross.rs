@@ -3,6 +3,7 @@
 use super::bundle::BundleError;
 use super::format::Instant;
 use super::kind::Kind;
+use super::role::RoleRule;
 use super::schema::{FieldSchema, ValueType};
 use crate::reason::{Reason, Violation};
 use crate::statement::json::Json;
@@ -115,7 +116,7 @@ fn member<'a>(value: &'a Json, name: &str) -> Option<&'a Json> {
 pub(super) fn check_tables(
     kind: &Kind,
     kinds: &BTreeSet<String>,
-    roles: &[String],
+    roles: &[RoleRule],
 ) -> Result<(), BundleError> {
     let tables = &kind.tables;
     let undefined = |what: &str, name: &str| BundleError::Undefined {
@@ -138,7 +139,7 @@ pub(super) fn check_tables(
         return Err(undefined("states", state));
     }
     let mut signers = tables.append.iter().chain(tables.sign.values().flatten());
-    if let Some(role) = signers.find(|role| !roles.contains(*role)) {
+    if let Some(role) = signers.find(|name| !roles.iter().any(|role| role.name == **name)) {
         return Err(undefined("append, sign", role));
     }
     let targets = tables.links.iter().flat_map(|link| &link.kinds);

@@ -10,6 +10,7 @@ pub mod convert;
 pub mod fuzz;
 pub mod kind;
 pub mod record;
+pub mod role;
 pub mod schema;
 pub mod submission;
 

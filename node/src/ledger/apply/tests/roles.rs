@@ -111,6 +111,7 @@ fn each_role_signs_what_the_bundle_gives_it_and_nothing_else() {
     let bundle = RuleBundle::v1();
     let mut counted = [0, 0];
     for (place, role) in bundle.roles().iter().enumerate() {
+        let role = role.name.as_str();
         let seed = 100 + u8::try_from(place).unwrap();
         let admit = Change::Admit {
             name: &format!("p-{place}"),
