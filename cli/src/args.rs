@@ -132,5 +132,6 @@ pub(crate) enum Command {
     Disclose(verb::disclose::Disclose),
     Verify(verb::verify::Verify),
     Checkpoint(verb::checkpoint::Checkpoint),
+    Registry(verb::registry::RegistryCommand),
     Completions(verb::completions::Completions),
 }

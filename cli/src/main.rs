@@ -60,6 +60,7 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Disclose(disclose) => disclose.run(flags, output),
         Command::Verify(verify) => verify.run(flags, output),
         Command::Checkpoint(checkpoint) => checkpoint.run(flags, output),
+        Command::Registry(registry) => registry.run(flags, output),
         Command::Completions(completions) => completions.run(),
     }
 }

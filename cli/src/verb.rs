@@ -14,6 +14,7 @@ pub(crate) mod list;
 pub(crate) mod org;
 pub(crate) mod policy;
 pub(crate) mod prove;
+pub(crate) mod registry;
 pub(crate) mod replace;
 pub(crate) mod submit;
 pub(crate) mod verify;

@@ -19,6 +19,8 @@ mod connection;
 mod continuity;
 #[cfg(feature = "transport")]
 mod convert;
+#[cfg(feature = "transport")]
+mod entries;
 pub mod error;
 #[cfg(feature = "transport")]
 mod evidence;
@@ -43,6 +45,8 @@ mod watch;
 pub use connection::Endpoints;
 #[cfg(feature = "transport")]
 pub use convert::EntryRef;
+#[cfg(feature = "transport")]
+pub use entries::{Entries, EntryPage};
 pub use error::{ClientError, Fork, Refusal};
 #[cfg(feature = "transport")]
 pub use evidence::EvidenceRequest;

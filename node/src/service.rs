@@ -24,6 +24,7 @@ pub mod tls;
 
 mod blobs;
 mod convert;
+mod entries;
 mod files;
 mod records;
 mod watch;

@@ -6,14 +6,17 @@
 //! batch may link to its own earlier statements. To a statement that is refused anyway the door adds
 //! what apply would say now. Followers run the same checks behind apply.
 
-mod content;
+mod attachments;
 mod foresight;
 
-pub use content::check_content;
 pub use foresight::Companions;
 
 use aimslog_proto::{
-    aims::kind::Kind,
+    aims::{
+        content::{check_against_commitment, check_content, digests_in, digests_of},
+        judge::check_signed,
+        kind::Kind,
+    },
     reason::{Reason, Violation},
     statement::{EntryId, Remains, UnverifiedStatement, header::Family},
     system::{SystemRecord, registry::Registry},
@@ -27,7 +30,7 @@ use super::{
     command::Item,
     door_memory::Seen,
     entries::{accepted_algorithms, check_times},
-    evidence::check_signed_rules,
+    evidence::position,
     payload,
     state::TypedRows as _,
 };
@@ -261,7 +264,7 @@ fn admit_again(
     statement: UnverifiedStatement,
 ) -> Result<Admitted, Vec<Violation>> {
     if !submission.disclosures.is_empty() {
-        content::check_against_commitment(&statement, submission.disclosures)?;
+        check_against_commitment(&statement, submission.disclosures)?;
     }
     let item = item_of(&statement);
     Ok(Admitted {
@@ -293,7 +296,7 @@ fn check_evidence<R: Rows + ?Sized>(
 ) -> Result<Checked, ApplyError> {
     let header = statement.header();
     let mut violations = check_times(header, view.now);
-    let signed = check_signed_rules(view.registry, view.next, statement)?;
+    let signed = check_signed(position(view.registry, view.next)?, header);
     violations.extend(signed.violations);
     let mut is_signed = false;
     if let Some(row) = view.registry.key_at(&header.key, view.next) {
@@ -307,10 +310,10 @@ fn check_evidence<R: Rows + ?Sized>(
         .kind
         .map(|kind| check_content(kind, statement, disclosures))
     {
-        Some(Ok(record)) => record.as_ref().map(content::digests_of).unwrap_or_default(),
+        Some(Ok(record)) => record.as_ref().map(digests_of).unwrap_or_default(),
         Some(Err(found)) => {
             violations.extend(found);
-            content::digests_in(disclosures)
+            digests_in(disclosures)
         }
         None => Vec::new(),
     };
@@ -318,8 +321,8 @@ fn check_evidence<R: Rows + ?Sized>(
     // What an organisation has stored and logged is told to whoever signs with its key alone.
     if let Some(principal) = signed.principal.filter(|_| is_signed) {
         let named = (principal.organization.as_str(), digests.as_slice());
-        let (held, missing) = content::attachments(view.rows, submission, named)?;
-        attachments = held;
+        let (stored, missing) = attachments::held(view.rows, submission, named)?;
+        attachments = stored;
         violations.extend(missing);
         if !violations.is_empty() {
             let mut more = foresight::of(view, statement, &[])?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aimslog_proto::{
+    aims::judge::kind_text,
     limits::ISSUED_AHEAD_SECONDS_MAX,
     reason::{Reason, Violation},
     statement::{
@@ -246,7 +247,7 @@ pub(super) fn log_entry<R: Rows + ?Sized>(
     let entry = EntryRow {
         statement: facts.bytes.clone(),
         organization: facts.organization.to_owned(),
-        kind: kind_text(header),
+        kind: kind_text(&header.content_type),
         time_ms: core.time_ms,
         number: place.number,
         version: place.version,
@@ -264,14 +265,6 @@ pub(super) fn log_entry<R: Rows + ?Sized>(
         time_ms: entry.time_ms,
         number: entry.number,
     })
-}
-
-/// The kind as it stands in keys: system kinds with their family, evidence without.
-pub(super) fn kind_text(header: &Header) -> String {
-    match header.content_type.family() {
-        Family::Ledger => format!("ledger.{}", header.content_type.kind()),
-        Family::Evidence => header.content_type.kind().to_owned(),
-    }
 }
 
 /// Every key of the `index` family for this entry; all come from its header.

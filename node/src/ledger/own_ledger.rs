@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use aimslog_proto::aims::content::check_content;
+use aimslog_proto::aims::judge::check_signed;
 use aimslog_proto::aims::kind::Kind;
 use aimslog_proto::statement::UnverifiedStatement;
 use aimslog_proto::statement::header::Family;
@@ -13,10 +15,9 @@ use aimslog_proto::tlog::{LeafHash, LeafIndex, Origin, Policy, RootHash, TreeSiz
 use ed25519_dalek::VerifyingKey;
 
 use super::apply::ApplyError;
-use super::door::check_content;
 use super::door_memory::{DoorMemory, Seen};
 use super::entries::accepted_algorithms;
-use super::evidence::check_signed_rules;
+use super::evidence::position;
 use super::exchange::{NodeDirectory, OwnTree, OwnTreeError};
 use super::head_keys::PolicyRules;
 use super::heads::policies_between;
@@ -154,8 +155,9 @@ impl Stored<'_> {
             let verified = statement.verify(&key.key);
             return verified.map(drop).map_err(|error| wrong(&error));
         }
-        let rules = check_signed_rules(registry, LeafIndex(index), &statement)
+        let at = position(registry, LeafIndex(index))
             .map_err(|error| EntryFault::Unreadable(Box::new(error)))?;
+        let rules = check_signed(at, header);
         if let Some(violation) = rules.violations.first() {
             return Err(wrong(violation));
         }

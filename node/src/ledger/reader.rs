@@ -44,6 +44,21 @@ pub fn entries(
         .collect()
 }
 
+/// Indices of at most `limit` system records, from `from` on.
+pub fn system_indices(
+    rows: &(impl Rows + ?Sized),
+    from: LeafIndex,
+    limit: usize,
+) -> Result<Vec<LeafIndex>, StateError> {
+    let first = codec::system(from.0);
+    let mut table = first.clone();
+    table.bytes.truncate(table.bytes.len().saturating_sub(8));
+    rows.scan(&Range::of(&table).starting_at(&first), limit)?
+        .iter()
+        .map(|(key, _)| trailing(key))
+        .collect()
+}
+
 /// What the ledger holds of an entry's content; `None` for system records, which are public.
 pub fn payload(
     rows: &(impl Rows + ?Sized),

@@ -208,6 +208,21 @@ impl World {
         self.record(&record, seed, &self.operators[0])
     }
 
+    /// The organisation `acme` (administrator's key from seed 10) and its principal `worker` (seed 11),
+    /// in every role that the kinds ask for.
+    pub(crate) fn acme(&self) -> [Bytes; 2] {
+        let worker = Change::Admit {
+            name: "worker",
+            seed: 11,
+            roles: &["internal_auditor", "process_owner", "submitter"],
+            acts_for: None,
+        };
+        [
+            self.organization("acme", 10),
+            self.principal("acme", worker, 10),
+        ]
+    }
+
     /// Admits (with the key of `seed`) or revokes the principal `name`, signed by `boss`.
     pub(crate) fn principal(&self, organization: &str, change: Change<'_>, boss: u8) -> Bytes {
         let organization = OrganizationId::new(organization).unwrap();
@@ -376,16 +391,7 @@ impl Engine {
         let mut engine = Self::empty();
         let outcome = engine.run(&Command::Genesis(world.genesis()));
         assert!(matches!(outcome, Outcome::Batch(_)), "{outcome:?}");
-        let worker = Change::Admit {
-            name: "worker",
-            seed: 11,
-            roles: &["internal_auditor", "process_owner", "submitter"],
-            acts_for: None,
-        };
-        for record in [
-            world.organization("acme", 10),
-            world.principal("acme", worker, 10),
-        ] {
+        for record in world.acme() {
             let outcome = engine.submit(record);
             assert!(matches!(outcome, ItemOutcome::Logged(_)), "{outcome:?}");
         }

@@ -6,7 +6,7 @@ use crate::limits_server::EVIDENCE_FILES_MAX;
 use crate::service::backend::{Backend, ReadFailure};
 use crate::service::heads::{EntryKey, HeadChoice, beyond, entry_under, head, head_receipt};
 use crate::service::status::Failure;
-use crate::service::{convert, deadline, files};
+use crate::service::{convert, deadline, entries, files};
 use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::pb::v1::log_service_server::LogService;
 use aimslog_proto::reason::Reason;
@@ -219,6 +219,19 @@ impl LogService for LogApi {
         self.may_read_entries(request.metadata())?;
         let key = key_of!(request.get_ref(), get_entry_request)?;
         Ok(Response::new(self.entry(key).await?))
+    }
+
+    async fn get_entries(
+        &self,
+        request: Request<pb::GetEntriesRequest>,
+    ) -> Result<Response<pb::GetEntriesResponse>, Status> {
+        self.may_read_entries(request.metadata())?;
+        let request = request.into_inner();
+        Ok(Response::new(
+            self.backend
+                .read(move |view| entries::page(view, &request))
+                .await?,
+        ))
     }
 
     async fn get_inclusion_proof(

@@ -5,11 +5,14 @@
 
 pub mod bundle;
 pub mod catalog;
+pub mod content;
 pub mod convert;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod judge;
 pub mod kind;
 pub mod record;
+pub mod replay;
 pub mod role;
 pub mod schema;
 pub mod submission;

@@ -6,6 +6,7 @@
 )]
 
 use aimslog_proto::{
+    aims::replay::{Content, Replay},
     reason::Reason,
     statement::{
         EntryId, Header,
@@ -52,6 +53,26 @@ fn reasons(outcome: &ItemOutcome) -> Vec<Reason> {
         ItemOutcome::Refused(violations) => violations.iter().map(|v| v.reason).collect(),
         other => panic!("{other:?}"),
     }
+}
+
+/// The whole log of a ledger, repeated from its entries alone.
+fn replayed(engine: &Engine) -> Replay {
+    let mut replay = Replay::new();
+    let size = engine.core().frontier.size().0;
+    for index in (0..size).map(LeafIndex) {
+        let entry = reader::entry(&engine.rows, index).unwrap().unwrap();
+        let pushed = replay.push(&entry.statement, Content::NotShown);
+        assert_eq!(pushed, Ok(()), "entry {index:?}");
+    }
+    assert_eq!(*replay.tree(), engine.core().frontier);
+    let keys = |registry: &Registry| {
+        registry
+            .keys()
+            .map(|(_, row)| row.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(keys(replay.registry()), keys(&engine.registry));
+    replay
 }
 
 #[test]
@@ -221,7 +242,7 @@ fn control(id: &str) -> ControlRef {
 }
 
 fn link(relation: &str, target: [u8; 32]) -> Link {
-    let target = aimslog_proto::statement::EntryId::from_bytes(target);
+    let target = EntryId::from_bytes(target);
     Link {
         relation: relation.to_owned(),
         target,
@@ -231,8 +252,8 @@ fn link(relation: &str, target: [u8; 32]) -> Link {
 
 fn revision(entity: [u8; 32], previous: [u8; 32]) -> Revision {
     Revision {
-        entity: aimslog_proto::statement::EntryId::from_bytes(entity),
-        previous: aimslog_proto::statement::EntryId::from_bytes(previous),
+        entity: EntryId::from_bytes(entity),
+        previous: EntryId::from_bytes(previous),
         change: Differs::Amend,
     }
 }
@@ -354,7 +375,7 @@ fn versions_follow_the_newest_and_end_with_a_retraction() {
     let ItemOutcome::Refused(violations) = outcome else {
         panic!()
     };
-    let newest_text = aimslog_proto::statement::EntryId::from_bytes(newest).to_string();
+    let newest_text = EntryId::from_bytes(newest).to_string();
     assert_eq!(violations[0].nearest.as_deref(), Some(newest_text.as_str()));
     let retraction = version(4, newest, Differs::Retract);
     let last = *id_of(&retraction).as_bytes();

@@ -41,10 +41,10 @@ fn commands(world: &World) -> Vec<Command> {
     };
     let mut commands = vec![
         Command::Genesis(world.genesis()),
-        batch(vec![world.organization("acme", 10)]),
+        batch(world.acme().to_vec()),
         batch(vec![
-            signed(&world.header(10, 1), 10),
-            signed(&world.header(10, 2), 10),
+            signed(&world.header(11, 1), 11),
+            signed(&world.header(11, 2), 11),
         ]),
         Command::Cut {
             time_ms: START_MS + 1,
@@ -123,7 +123,7 @@ fn the_database_holds_what_memory_holds_and_after_reopening_too() {
     assert_eq!(digest(&ledger), before);
     assert_eq!(ledger.applied().unwrap(), expected);
     assert_eq!(*ledger.progress().borrow(), progress);
-    assert_eq!(ledger.registry().last_index(), Some(LeafIndex(2)));
+    assert_eq!(ledger.registry().last_index(), Some(LeafIndex(3)));
 }
 
 #[test]
@@ -179,8 +179,8 @@ fn a_snapshot_is_taken_over_only_where_it_belongs() {
         matches!(
             error.downcast_ref(),
             Some(InstallError::Behind {
-                expected: 5,
-                found: 3
+                expected: 6,
+                found: 4
             })
         ),
         "{error}"
@@ -225,7 +225,7 @@ fn an_evidence_file_is_complete_and_its_proof_leads_to_the_head() {
         .view(|view| {
             let head = reader::largest_head(view)?.unwrap();
             let request = EvidenceRequest {
-                indices: &[LeafIndex(3), LeafIndex(4)],
+                indices: &[LeafIndex(4), LeafIndex(5)],
                 fields: FieldChoice::None,
                 head: &head,
                 since: None,
@@ -234,7 +234,7 @@ fn an_evidence_file_is_complete_and_its_proof_leads_to_the_head() {
         })
         .unwrap();
     let chain: Vec<u64> = file.chain.iter().map(|entry| entry.index.0).collect();
-    assert_eq!(chain, [0, 1, 2]);
+    assert_eq!(chain, [0, 1, 2, 3]);
     let text = file.print().unwrap();
     assert_eq!(EvidenceFile::parse(text.as_bytes()).unwrap(), file);
     let tree = ledger.progress().borrow().tree;

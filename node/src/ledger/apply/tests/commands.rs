@@ -307,6 +307,8 @@ proptest! {
         prop_assert_eq!(state_digest(&stripped.rows).unwrap(), digest);
         let replayed = crate::ledger::registry::read(&first.rows).unwrap();
         prop_assert_eq!(replayed.last_index(), first.registry.last_index());
+        let counts = super::replayed(&first).counts();
+        prop_assert_eq!(counts.system + counts.evidence, first.core().frontier.size().0);
     }
 
     #[test]

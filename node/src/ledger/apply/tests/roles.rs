@@ -149,5 +149,6 @@ fn each_role_signs_what_the_bundle_gives_it_and_nothing_else() {
             }
         }
     }
+    assert!(replayed(&ledger.engine).counts().evidence > 300);
     assert!(counted.iter().all(|count| *count > 30), "{counted:?}");
 }

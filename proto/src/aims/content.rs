@@ -1,22 +1,11 @@
-//! What stands behind a commitment: fields, values, attachments.
+//! What stands behind a commitment: fields, values, and the attachments that they name.
 
-use aimslog_proto::{
-    aims::{
-        kind::Kind,
-        record::{HeaderView, Record, check_against_header, check_given},
-    },
-    limits::{ATTACHMENTS_MAX, RECORD_BYTES_MAX, RECORD_FIELDS_MAX},
-    reason::{Reason, Violation},
-    statement::{Disclosure, DisclosureSet, Json, UnverifiedStatement},
-    tlog::LeafHash,
-};
-
-use super::Submission;
-use crate::ledger::{
-    apply::{ApplyError, hex},
-    blobs::{self, BlobName},
-};
-use crate::store::state_db::Rows;
+use crate::aims::kind::Kind;
+use crate::aims::record::{HeaderView, Record, check_against_header, check_given};
+use crate::limits::{ATTACHMENTS_MAX, RECORD_BYTES_MAX, RECORD_FIELDS_MAX};
+use crate::reason::{Reason, Violation};
+use crate::statement::{Disclosure, DisclosureSet, Json, UnverifiedStatement};
+use crate::tlog::LeafHash;
 
 /// The record behind the disclosures, `None` for a sealed one: fields of the kind, values, and
 /// agreement with commitment and header. Otherwise everything that is wrong.
@@ -78,7 +67,7 @@ pub fn check_content(
 }
 
 /// Whether these are, byte for byte, the disclosures that the statement commits to.
-pub(super) fn check_against_commitment(
+pub fn check_against_commitment(
     statement: &UnverifiedStatement,
     disclosures: &[Vec<u8>],
 ) -> Result<(), Vec<Violation>> {
@@ -125,13 +114,13 @@ fn readable(disclosures: &[Vec<u8>]) -> Vec<Disclosure> {
 }
 
 /// The digests of the attachments that a record names, in its order.
-pub(super) fn digests_of(record: &Record) -> Vec<[u8; 32]> {
+pub fn digests_of(record: &Record) -> Vec<[u8; 32]> {
     named_digests(record.values().iter().flatten())
 }
 
 /// The same for disclosures that are no record, as far as they can be read: no more than a valid
 /// record can name, for the others are too many, which is said already.
-pub(super) fn digests_in(disclosures: &[Vec<u8>]) -> Vec<[u8; 32]> {
+pub fn digests_in(disclosures: &[Vec<u8>]) -> Vec<[u8; 32]> {
     let read = readable(disclosures);
     let mut digests = named_digests(read.iter().map(Disclosure::value));
     digests.truncate(ATTACHMENTS_MAX);
@@ -144,37 +133,6 @@ fn named_digests<'a>(values: impl Iterator<Item = &'a Json>) -> Vec<[u8; 32]> {
         _ => None,
     });
     lists.flatten().filter_map(attachment_digest).collect()
-}
-
-/// Of the attachments with these digests, those that the ledger holds for the organisation, and what
-/// is missing.
-pub(super) fn attachments<R: Rows + ?Sized>(
-    rows: &R,
-    submission: &Submission<'_>,
-    (organization, digests): (&str, &[[u8; 32]]),
-) -> Result<(Vec<[u8; 32]>, Vec<Violation>), ApplyError> {
-    let mut held = Vec::new();
-    let mut violations = Vec::new();
-    for (place, digest) in digests.iter().enumerate() {
-        if submission.digest_only.contains(digest) {
-            continue;
-        }
-        let name = BlobName {
-            organization,
-            digest,
-        };
-        if blobs::complete(rows, name)?.is_some() {
-            if !held.contains(digest) {
-                held.push(*digest);
-            }
-        } else {
-            let rule = "the attachment is stored first, or declared to stay with the submitter";
-            let field = format!("record.attachments[{place}].digest");
-            violations
-                .push(Violation::new(Reason::MissingLinkTarget, field, rule).found(hex(digest)));
-        }
-    }
-    Ok((held, violations))
 }
 
 /// The digest, if the value has the members of an attachment; no other message has these.

@@ -1,0 +1,252 @@
+//! `aimslog registry show`: organisations, principals, nodes and operators at one position of the log.
+
+use std::fmt::Write as _;
+
+use aimslog_proto::aims::replay::{Content, Replay};
+use aimslog_proto::system::registry::{KeyOwner, KeyRow, PrincipalRow, Registry};
+use aimslog_proto::tlog::LeafIndex;
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+
+use super::replay::{Stopped, every_entry};
+use crate::args::Connection;
+use crate::context::Context;
+use crate::exit::{Exit, UserError};
+use crate::output::Output;
+use crate::verb::runtime;
+
+/// Show who may do what, now or at a position of the log.
+///
+/// Takes every entry of the log, repeats every decision, compares the root with a verified head, and
+/// shows the registry that comes out. Nothing of it is the ledger's word.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: aimslog registry show --at 1200")]
+pub(crate) struct Show {
+    /// As it was in front of this entry [default: after the newest one under a head]
+    #[arg(long, value_name = "INDEX")]
+    at: Option<u64>,
+}
+
+/// The registry at one position.
+#[derive(Serialize)]
+struct Shown {
+    /// In front of this entry.
+    at: u64,
+    operators: Vec<Operator>,
+    operators_required: u64,
+    organizations: Vec<Organization>,
+    nodes: Vec<Node>,
+    receipt_keys: Vec<Key>,
+    /// The record that put the policies in force.
+    policy_since: Option<u64>,
+    rules: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Operator {
+    name: String,
+    key: String,
+}
+
+#[derive(Serialize)]
+struct Organization {
+    id: String,
+    registered_at: u64,
+    principals: Vec<Principal>,
+}
+
+#[derive(Serialize)]
+struct Principal {
+    id: String,
+    holder: String,
+    roles: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_for: Option<String>,
+    #[serde(flatten)]
+    key: Key,
+}
+
+#[derive(Serialize)]
+struct Key {
+    key: String,
+    registered_at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retired_at: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Node {
+    id: u64,
+    label: String,
+    cosigner: String,
+    admitted_at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    removed_at: Option<u64>,
+}
+
+impl Show {
+    pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
+        let context = Context::resolve(flags)?;
+        let runtime = runtime()?;
+        // Connections are made within a runtime, also those that open later.
+        let _entered = runtime.enter();
+        let ledger = context.ledger()?;
+        let mut replay = Replay::new();
+        let mut then: Option<Registry> = None;
+        let keep = |index: LeafIndex, entry: &[u8]| {
+            if self.at == Some(index.0) {
+                then = Some(replay.registry().clone());
+            }
+            replay
+                .push(entry, Content::NotShown)
+                .map_err(|violations| Stopped { index, violations }.into_error())?;
+            Ok(true)
+        };
+        let head = runtime.block_on(every_entry(&ledger, output, keep))?;
+        if replay.tree().head() != *head.head() {
+            return Err(UserError::not_verified(
+                "the entries do not lead to the root that the nodes have cosigned",
+            ));
+        }
+        let size = head.head().size.0;
+        let at = self.at.unwrap_or(size);
+        if at > size {
+            return Err(UserError::usage(format!(
+                "--at {at}: the newest head covers {size} entries"
+            )));
+        }
+        let registry = then.as_ref().unwrap_or_else(|| replay.registry());
+        let shown = shown(at, registry);
+        output.data(&shown, text(&shown))?;
+        Ok(Exit::Ok)
+    }
+}
+
+fn shown(at: u64, registry: &Registry) -> Shown {
+    let genesis = registry.genesis();
+    Shown {
+        at,
+        operators: genesis.map_or_else(Vec::new, |genesis| {
+            let operators = genesis.operators.iter();
+            operators
+                .map(|operator| Operator {
+                    name: operator.name.clone(),
+                    key: operator.key.thumbprint().to_string(),
+                })
+                .collect()
+        }),
+        operators_required: genesis.map_or(0, |genesis| genesis.operators_required),
+        organizations: registry
+            .organizations()
+            .map(|(id, index)| Organization {
+                id: id.to_string(),
+                registered_at: index.0,
+                principals: registry
+                    .principals()
+                    .filter_map(|row| match &row.owner {
+                        KeyOwner::Principal(principal) if principal.organization == *id => {
+                            Some(principal_of(row, principal))
+                        }
+                        _ => None,
+                    })
+                    .collect(),
+            })
+            .collect(),
+        nodes: registry
+            .nodes()
+            .map(|row| Node {
+                id: row.node.id.number(),
+                label: row.node.label.clone(),
+                cosigner: row.node.cosigner.to_string(),
+                admitted_at: row.admitted_at.0,
+                removed_at: row.removed_at.map(|index| index.0),
+            })
+            .collect(),
+        receipt_keys: registry
+            .keys()
+            .filter(|(_, row)| row.owner == KeyOwner::Receipt)
+            .map(|(_, row)| key_of(row))
+            .collect(),
+        policy_since: registry.policy().map(|(index, _)| index.0),
+        rules: registry
+            .rules_at(LeafIndex(at))
+            .map(|digest| crate::verb::key::hex(&digest)),
+    }
+}
+
+fn principal_of(row: &KeyRow, principal: &PrincipalRow) -> Principal {
+    Principal {
+        id: principal.principal.to_string(),
+        holder: principal.holder.to_string(),
+        roles: principal.roles.iter().map(ToString::to_string).collect(),
+        agent_for: principal.acts_for.as_ref().map(ToString::to_string),
+        key: key_of(row),
+    }
+}
+
+fn key_of(row: &KeyRow) -> Key {
+    Key {
+        key: row.key.thumbprint().to_string(),
+        registered_at: row.registered_at.0,
+        retired_at: row.retired_at.map(|index| index.0),
+    }
+}
+
+fn text(shown: &Shown) -> String {
+    let mut text = format!("in front of entry {}\n\n", shown.at);
+    // Writing to a string cannot fail.
+    let _infallible = write_text(&mut text, shown);
+    text
+}
+
+fn write_text(text: &mut String, shown: &Shown) -> std::fmt::Result {
+    let names: Vec<&str> = shown.operators.iter().map(|o| o.name.as_str()).collect();
+    let required = shown.operators_required;
+    let of = shown.operators.len();
+    writeln!(
+        text,
+        "operators     {} ({required} of {of} agree)",
+        names.join(", ")
+    )?;
+    if let Some(index) = shown.policy_since {
+        writeln!(text, "policy        since entry {index}")?;
+    }
+    if let Some(digest) = &shown.rules {
+        writeln!(text, "rules         {digest}")?;
+    }
+    for node in &shown.nodes {
+        let state = match node.removed_at {
+            Some(index) => format!("removed at {index}"),
+            None => format!("since {}", node.admitted_at),
+        };
+        writeln!(text, "node {}        {}, {state}", node.id, node.label)?;
+    }
+    for organization in &shown.organizations {
+        writeln!(
+            text,
+            "\n{} (since {})",
+            organization.id, organization.registered_at
+        )?;
+        for principal in &organization.principals {
+            let roles = match principal.roles.as_slice() {
+                [] => "no role".to_owned(),
+                roles => roles.join(", "),
+            };
+            let agent = match &principal.agent_for {
+                Some(id) => format!(", AI agent for {id}"),
+                None => String::new(),
+            };
+            let state = match principal.key.retired_at {
+                Some(index) => format!("revoked at {index}"),
+                None => format!("since {}", principal.key.registered_at),
+            };
+            writeln!(
+                text,
+                "  {:<16} {:<12} {roles}{agent}; {state}; key {}",
+                principal.id, principal.holder, principal.key.key
+            )?;
+        }
+    }
+    Ok(())
+}
