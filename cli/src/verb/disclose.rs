@@ -67,7 +67,8 @@ struct Selection {
     /// file then also proves that the log extends it
     #[arg(long, value_name = "FILE", conflicts_with = "ids")]
     since: Option<PathBuf>,
-    /// All records of the organisation
+    /// All records of the organisation; those of its principals stand in every file, in its chain of
+    /// keys
     #[arg(long, conflicts_with_all = ["ids", "register", "system", "since"])]
     all: bool,
 }
@@ -189,9 +190,10 @@ impl Disclose {
         let found = records(ledger, &filter, usize::MAX, count).await?;
         bar.finish_and_clear();
         let from = since.map_or(0, |head| head.head().size.0);
+        // The ledger's own records stand in the chain of every evidence file.
         let found: Vec<_> = found
             .into_iter()
-            .filter(|record| record.entry.index.0 >= from)
+            .filter(|record| record.entry.index.0 >= from && !record.is_of_ledger())
             .collect();
         let covering = found
             .iter()
