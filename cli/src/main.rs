@@ -9,6 +9,7 @@ mod keyfile;
 mod outbox;
 mod output;
 mod records;
+mod saved;
 mod sealed;
 mod verb;
 

@@ -54,15 +54,15 @@ impl Ledger {
     /// [`ClientError::Fork`] when it does not; as [`Ledger::checkpoint`] otherwise.
     pub(crate) async fn continuation(
         &self,
-        old: &SignedHead,
-        new: &SignedHead,
+        old: &TreeHead,
+        new: &TreeHead,
     ) -> Result<ConsistencyProof, ClientError> {
-        let (relation, proof) = self.related(old.head(), new.head()).await?;
+        let (relation, proof) = self.related(old, new).await?;
         if relation == Relation::Fork {
             return Err(Box::new(Fork {
                 endpoint: "the ledger".to_owned(),
-                remembered: *old.head(),
-                shown: *new.head(),
+                remembered: *old,
+                shown: *new,
                 kept: None,
             })
             .into());

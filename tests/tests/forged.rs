@@ -481,13 +481,16 @@ async fn a_head_of_another_size_is_not_the_one_asked_for() {
     let policy = world.cluster.policy();
     let note = world.forger.note(head_of(&world.entries[..4]), &QUORUM);
     let old = SignedHead::check(&note.to_string(), &policy).unwrap();
-    let (head, _) = ledger.consistency_between(&old, TreeSize(5)).await.unwrap();
+    let (head, _) = ledger
+        .consistency_between(old.head(), TreeSize(5))
+        .await
+        .unwrap();
     assert_eq!(head.head().size, TreeSize(5));
     fake.tell(Story {
         consistency_head: Some(size),
         ..world.honest()
     });
-    let other = ledger.consistency_between(&old, TreeSize(5)).await;
+    let other = ledger.consistency_between(old.head(), TreeSize(5)).await;
     let why = unverified(other, "the newest head instead");
     assert!(why.contains("asked for"), "{why}");
 }

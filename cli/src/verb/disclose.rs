@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use aimslog_client::trust::SignedHead;
+use aimslog_client::trust::{KeptHead, SignedHead};
 use aimslog_client::{EntryKey, Ledger, RecordFilter, clock, verifier};
 use aimslog_proto::limits::EVIDENCE_RECORDS_MAX;
 use aimslog_proto::statement::evidence::{EvidenceFile, Options, OtherHead, Report, verify};
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::time::UnixSeconds;
-use aimslog_proto::tlog::TreeSize;
+use aimslog_proto::tlog::{Checkpoint, Note, TreeSize};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -22,11 +22,10 @@ use crate::context::Context;
 use crate::describe::{Head, entry_id};
 use crate::exit::{Exit, UserError};
 use crate::output::Output;
+use crate::saved::{read_dated, read_saved};
 use crate::sealed::SealedFields;
 use crate::verb::list::{field_name, kind_name, records};
-use crate::verb::prove::saved;
 use crate::verb::runtime;
-use crate::verb::verify::saved_head;
 use download::{Parts, Plan};
 
 /// Write one evidence file over many records: what an auditor gets.
@@ -106,7 +105,7 @@ impl Disclose {
     async fn disclose(&self, context: &Context, output: Output) -> Result<Exit> {
         let ledger = context.ledger()?;
         let since = match &self.selection.since {
-            Some(path) => Some(saved(path, ledger.policy())?),
+            Some(path) => Some(read_saved(path, ledger.policy(), &[])?),
             None => None,
         };
         let parts = Parts::of(&self.output);
@@ -154,7 +153,7 @@ impl Disclose {
         Ok(Exit::Ok)
     }
 
-    fn question(&self, service: String, since: Option<&SignedHead>) -> Question {
+    fn question(&self, service: String, since: Option<&KeptHead>) -> Question {
         let mut fields = self.fields.clone();
         fields.sort();
         fields.dedup();
@@ -173,7 +172,7 @@ impl Disclose {
         &self,
         context: &Context,
         ledger: &Ledger,
-        since: Option<&SignedHead>,
+        since: Option<&KeptHead>,
         output: Output,
     ) -> Result<Entries> {
         if !self.selection.ids.is_empty() {
@@ -209,7 +208,7 @@ impl Disclose {
         &self,
         ledger: &Ledger,
         sealed: &SealedFields,
-        (file, since): (Vec<u8>, Option<&SignedHead>),
+        (file, since): (Vec<u8>, Option<&KeptHead>),
     ) -> Result<(Vec<u8>, SignedHead)> {
         let mut parsed = EvidenceFile::parse(&file)
             .map_err(|error| UserError::not_verified(format!("the evidence file: {error}")))?;
@@ -218,12 +217,12 @@ impl Disclose {
         let mut changed = sealed.open(&mut parsed, &self.fields)?;
         if let Some(since) = since.filter(|since| since.head().size != head.head().size) {
             let size = head.head().size;
-            let (_, proof) = ledger.consistency_between(since, size).await?;
+            let (_, proof) = ledger.consistency_between(since.head(), size).await?;
             let other = OtherHead {
                 checkpoint: since.note().to_owned(),
                 consistency: proof.hashes().to_vec(),
             };
-            add_head(&mut parsed, since, other, ledger);
+            add_head(&mut parsed, since.head().size, other);
             changed = true;
         }
         if !changed {
@@ -237,7 +236,7 @@ impl Disclose {
         let policy = ledger.policy();
         let saved = self.selection.since.iter();
         let saved = saved
-            .map(|path| saved_head(path, policy))
+            .map(|path| read_dated(path, policy, &[]))
             .collect::<Result<Vec<_>>>()?;
         let options = Options {
             saved_heads: &saved,
@@ -286,20 +285,17 @@ async fn pin(ledger: &Ledger, entries: &Entries) -> Result<TreeSize> {
     Ok(size)
 }
 
-/// Puts a head among the others, which are ascending by size.
-fn add_head(file: &mut EvidenceFile, head: &SignedHead, other: OtherHead, ledger: &Ledger) {
-    let size_of = |note: &str| {
-        SignedHead::check(note, ledger.policy())
-            .map(|head| head.head().size)
-            .ok()
+/// Puts a head of this size among the others, which are ascending by size.
+fn add_head(file: &mut EvidenceFile, size: TreeSize, other: OtherHead) {
+    let size_of = |other: &OtherHead| {
+        let note = Note::parse(other.checkpoint.as_bytes()).ok()?;
+        Some(Checkpoint::parse(note.text()).ok()?.head().size)
     };
-    let size = Some(head.head().size);
-    file.heads
-        .retain(|known| size_of(&known.checkpoint) != size);
+    file.heads.retain(|known| size_of(known) != Some(size));
     let place = file
         .heads
         .iter()
-        .position(|known| size_of(&known.checkpoint) > size);
+        .position(|known| size_of(known) > Some(size));
     file.heads.insert(place.unwrap_or(file.heads.len()), other);
 }
 

@@ -131,6 +131,7 @@ fn nobody_outside_is_a_limit_until_a_head_was_saved() {
     let saved = [SavedHead {
         head: world.head(9),
         saved_at: UnixSeconds(START + 500),
+        quorum: true,
     }];
     let bytes = inside.print().unwrap();
     let with = Options {
@@ -150,6 +151,7 @@ fn nobody_outside_is_a_limit_until_a_head_was_saved() {
     let fork = [SavedHead {
         head: other,
         saved_at: UnixSeconds(START + 500),
+        quorum: true,
     }];
     let with = Options {
         saved_heads: &fork,
