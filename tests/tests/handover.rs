@@ -8,6 +8,7 @@
 )]
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use aimslog_tests::desk::{Desk, length, text};
 use serde_json::Value;
@@ -89,7 +90,7 @@ async fn what_validate_takes_is_what_submit_takes() {
         assert_eq!(refused.status.code(), Some(2), "{verb}: {refused:?}");
     }
     let alone = desk
-        .command(&["validate", &inventory, "--attach-dir", &files])
+        .command(&["validate", &inventory, "--attach-dir", &files, "--again"])
         .env("AIMSLOG_ENDPOINT", "127.0.0.1:1")
         .env("AIMSLOG_TIMEOUT", "2")
         .output()
@@ -109,4 +110,86 @@ async fn versions_follow_an_entry_named_by_its_index() {
     let second = desk.submit(&["amend", &index, "two.json", "--wait", "receipt"]);
     let index = second["index"].to_string();
     desk.submit(&["retract", &index, "--reason", "entered twice"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_somebody_keeps_is_not_lost_by_keeping_another() {
+    let desk = Desk::new().await;
+    let save = ["checkpoint", "--save", "kept/head.checkpoint"];
+    let read = |name: &str| fs::read_to_string(desk.file(name)).unwrap();
+    let first = desk.data(&save);
+    let (size, note) = (
+        first["head"]["size"].as_u64().unwrap(),
+        read("kept/head.checkpoint"),
+    );
+    desk.write_decision("one.json", 1);
+    desk.submit(&["submit", "one.json", "--wait", "receipt"]);
+    let second = desk.data(&save);
+    let aside = format!("kept/head.checkpoint.{size}");
+    assert_eq!(text(&second, "/saved_before"), aside);
+    assert_eq!(read(&aside), note);
+    let note = read("kept/head.checkpoint");
+    // The same head again changes nothing, not even since when it is held.
+    let held_since = fs::metadata(desk.file("kept/head.checkpoint"))
+        .unwrap()
+        .modified()
+        .unwrap();
+    assert_eq!(desk.data(&save).get("saved_before"), None);
+    let unchanged = fs::metadata(desk.file("kept/head.checkpoint")).unwrap();
+    assert_eq!(
+        (read("kept/head.checkpoint"), unchanged.modified().unwrap()),
+        (note, held_since)
+    );
+
+    desk.write("notes.txt", b"not a head");
+    let refused = desk.run(&["checkpoint", "--save", "notes.txt"]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert_eq!(read("notes.txt"), "not a head");
+    desk.data(&["checkpoint", "--save", "notes.txt", "--force"]);
+    assert_eq!(read("notes.txt"), read("kept/head.checkpoint"));
+
+    let report = desk.data(&["verify", "notes.txt"]);
+    assert_eq!(text(&report, "/findings/0/code"), "HELD_BY_NOBODY_OUTSIDE");
+    desk.data(&["disclose", "--all", "-o", "new/folder/all.evidence.json"]);
+    let file = "new/folder/all.evidence.json";
+    let held = desk.data(&["verify", file, "--since", "notes.txt"]);
+    assert_eq!(length(&held, "/records"), 1, "{held}");
+}
+
+/// An exit code that a script reads says what the words say.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn words_and_exit_codes_agree() {
+    let desk = Desk::new().await;
+    desk.write_decision("one.json", 1);
+    desk.submit(&["submit", "one.json"]);
+    desk.data(&["disclose", "--all", "-o", "all.evidence.json"]);
+    desk.write("other.pdf", b"named by nobody");
+    let unrelated = desk.run(&["verify", "all.evidence.json", "--with", "other.pdf"]);
+    let said = String::from_utf8_lossy(&unrelated.stdout);
+    assert_eq!(unrelated.status.code(), Some(1), "{said}");
+    assert!(
+        said.starts_with("NOT VERIFIED\n  wrong ATTACHMENT_NOT_NAMED"),
+        "{said}"
+    );
+
+    for words in [
+        &["verify", "all.evidence.json"][..],
+        &["prove", "consistency"],
+        &["disclose", "-o", "since.evidence.json"],
+    ] {
+        let ran = desk.run(&[words, &["--since", "one.json"]].concat());
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(2), "{words:?}: {said}");
+        assert!(said.contains("one.json is no checkpoint"), "{said}");
+    }
+    // Who operates or checks needs no key.
+    let doctor = desk
+        .command(&["doctor"])
+        .env_remove("AIMSLOG_KEY")
+        .env_remove("AIMSLOG_ORG")
+        .output()
+        .unwrap();
+    assert!(doctor.status.success(), "{doctor:?}");
+    let keyless = desk.command(&["doctor"]).env_remove("AIMSLOG_KEY").output();
+    assert_eq!(keyless.unwrap().status.code(), Some(2));
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use aimslog_client::{clock, verifier};
-use aimslog_proto::statement::evidence::{Options, Report, SavedHead, verify};
+use aimslog_proto::statement::evidence::{Code, Options, Report, SavedHead, verify};
 use aimslog_proto::statement::key::{PublicKey, Thumbprint};
 use aimslog_proto::statement::statement::UnverifiedStatement;
 use aimslog_proto::system::{Genesis, Payload as _};
@@ -49,7 +49,8 @@ pub(crate) struct Verify {
     /// have replaced a node): keep all that you ever used
     #[arg(long, value_name = "FILE", requires = "since")]
     since_policy: Vec<PathBuf>,
-    /// A file whose digest must be named in a record shown (an attachment, also one kept at home)
+    /// A file whose digest must be named in a record shown (an attachment, also one kept at home), or
+    /// the answer is NOT VERIFIED
     #[arg(long, value_name = "FILE")]
     with: Vec<PathBuf>,
     /// The log entry (statement) that a bare proof or receipt is for
@@ -107,15 +108,20 @@ impl Verify {
             receipt_key: receipt_key.as_ref(),
             ..verifier::options_at(UnixSeconds(clock::unix_seconds()))
         };
-        let report = verify(&bytes, &policy, &options);
+        let mut report = verify(&bytes, &policy, &options);
         let attachments = self.attachments(&report)?;
+        for attached in attachments.iter().filter(|it| it.records.is_empty()) {
+            let sentence = format!(
+                "no record shown names the digest {} of {}",
+                attached.digest,
+                attached.file.display()
+            );
+            report.add(Code::AttachmentNotNamed, sentence);
+        }
         let mut text = report.to_string();
-        for attached in &attachments {
+        for attached in attachments.iter().filter(|it| !it.records.is_empty()) {
             text.push_str(&describe(attached));
         }
-        let missing = attachments
-            .iter()
-            .any(|attached| attached.records.is_empty());
         output.data(
             &Verified {
                 report: &report,
@@ -123,8 +129,7 @@ impl Verify {
             },
             text,
         )?;
-        let verified = report.verdict.is_verified() && !missing;
-        Ok(if verified {
+        Ok(if report.verdict.is_verified() {
             Exit::Ok
         } else {
             Exit::NotVerified
@@ -197,12 +202,6 @@ fn names(value: &serde_json::Value, digest: &str) -> bool {
 
 fn describe(attached: &Attached) -> String {
     let file = attached.file.display();
-    if attached.records.is_empty() {
-        return format!(
-            "\nNOT FOUND {file}: no record shown names its digest {}",
-            attached.digest
-        );
-    }
     let records: Vec<String> = attached.records.iter().map(u64::to_string).collect();
     format!(
         "\nattached {file}: its digest is named by the record at {}",

@@ -108,6 +108,10 @@ pub enum Code {
     NoFieldsShown,
     /// A cosignature is dated ahead of the clock of this machine.
     DatedAhead,
+    /// The policy asks for no cosignature: whoever holds the log's key can show two histories.
+    NoQuorumAsked,
+    /// A file that was given is named by no record shown.
+    AttachmentNotNamed,
 }
 
 impl Code {
@@ -120,7 +124,8 @@ impl Code {
             | Self::TrialOperators
             | Self::HeldByNobodyOutside
             | Self::NoFieldsShown
-            | Self::DatedAhead => Weight::Limit,
+            | Self::DatedAhead
+            | Self::NoQuorumAsked => Weight::Limit,
             Self::FormatUnknown
             | Self::PolicyOfOtherLog
             | Self::LogKeyUnknown
@@ -142,6 +147,7 @@ impl Code {
             | Self::SignerNotAllowed
             | Self::FieldsWrong
             | Self::OtherHeadWrong
+            | Self::AttachmentNotNamed
             | Self::Fork => Weight::Failure,
         }
     }
@@ -184,6 +190,14 @@ pub struct Report {
 }
 
 impl Report {
+    /// Adds what a reader found beside the input, e.g. about a file that it should name. The verdict
+    /// follows.
+    pub fn add(&mut self, code: Code, sentence: impl Into<String>) {
+        let mut findings = Findings(std::mem::take(&mut self.findings));
+        findings.add(code, sentence);
+        (self.verdict, self.findings) = findings.conclude();
+    }
+
     /// A report before anything was found.
     pub(super) const fn empty(input: Input) -> Self {
         Self {

@@ -163,6 +163,39 @@ fn nobody_outside_is_a_limit_until_a_head_was_saved() {
 }
 
 #[test]
+fn a_policy_without_a_quorum_and_a_head_that_nobody_holds_are_limits() {
+    let world = World::standard();
+    let text = publish().to_canonical_bytes();
+    let text = String::from_utf8(text).unwrap();
+    let (witnesses, _quorum) = text.rsplit_once("quorum ").unwrap();
+    let nobody = Policy::parse(format!("{witnesses}quorum none\n").as_bytes()).unwrap();
+    let file = world.file();
+    assert_eq!(codes(&check(&file, &nobody)), [Code::NoQuorumAsked]);
+
+    let cosigners = [seed::NODE + 1, seed::NODE + 2];
+    let inside = world.checkpoint(9, START + 100, &cosigners).to_string();
+    let report = verify(inside.as_bytes(), &publish(), &options());
+    assert_eq!(codes(&report), [Code::HeldByNobodyOutside], "{report}");
+    let bare = verify(inside.as_bytes(), &nobody, &options());
+    assert_eq!(
+        codes(&bare),
+        [Code::NoQuorumAsked, Code::HeldByNobodyOutside]
+    );
+    let outside = world.full_checkpoint(9, START + 100);
+    let report = verify(outside.as_bytes(), &trust(), &options());
+    assert_eq!(report.verdict, Verdict::Verified, "{report}");
+}
+
+#[test]
+fn what_a_reader_finds_beside_the_input_changes_the_verdict() {
+    let mut report = check(&World::standard().file(), &trust());
+    assert_eq!(report.verdict, Verdict::Verified);
+    report.add(Code::AttachmentNotNamed, "report.pdf");
+    assert_eq!(report.verdict, Verdict::NotVerified);
+    assert_eq!(codes(&report), [Code::AttachmentNotNamed]);
+}
+
+#[test]
 fn one_operator_is_a_trial() {
     let mut world = World::new(&[seed::OPERATOR_A], 1);
     world.finding(0, seed::REVIEWER);

@@ -116,6 +116,7 @@ impl Verification {
             return;
         };
         self.report.head = Some(head.report());
+        self.check_quorum(policy);
         if !self.included(&file, &head) {
             return;
         }
@@ -221,6 +222,15 @@ impl Verification {
         History {
             heads,
             saved: options.saved_heads,
+        }
+    }
+
+    /// A policy that asks for no cosignature weakens everything that stands under it.
+    pub(super) fn check_quorum(&mut self, policy: &Policy) {
+        if policy.quorum().is_none() {
+            let sentence = "the policy asks for no cosignature: whoever holds the log's key can show \
+                            others another history";
+            self.findings.add(Code::NoQuorumAsked, sentence);
         }
     }
 
