@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use tonic::{Status, Streaming};
 
 use crate::clock;
-use crate::error::ClientError;
+use crate::error::{Attempt, ClientError};
 use crate::ledger::Ledger;
 use crate::status::{Verdict, judge};
 use crate::verifier;
@@ -155,9 +155,11 @@ impl Ledger {
             }
             barren = if length > before { 0 } else { barren + 1 };
             if barren == BARREN_ATTEMPTS_MAX {
-                let tried = vec![endpoint];
-                let last = broken.message().to_owned();
-                return Err(ClientError::Unreachable { tried, last });
+                let why = broken.message().to_owned();
+                return Err(ClientError::Unreachable {
+                    attempts: vec![Attempt { endpoint, why }],
+                    no_majority: false,
+                });
             }
             sleep(Duration::from_millis(100) * barren).await;
         }
