@@ -103,8 +103,8 @@ impl EvidenceRequest {
 }
 
 impl Ledger {
-    /// The evidence file of these records. That it verifies and that it holds what was asked for is
-    /// checked before it is returned.
+    /// The evidence file of these records. That it verifies, that it holds what was asked for, and that its
+    /// head is of one history with the remembered one is checked before it is returned.
     pub async fn evidence(&self, asked: &EvidenceRequest) -> Result<Vec<u8>, ClientError> {
         // Pinned, so that a broken connection costs no more than the rest of the file.
         let under = match asked.under {
@@ -123,6 +123,7 @@ impl Ledger {
         self.download_unverified_evidence(&asked, 0, &mut keep)
             .await?;
         self.check_evidence("the ledger", &asked, &file)?;
+        self.relate_file(&file).await?;
         Ok(file)
     }
 

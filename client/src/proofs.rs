@@ -65,6 +65,7 @@ impl Ledger {
         let (endpoint, answer) = self.ask_consistency((old.size, size), &[]).await?;
         let head = self.check_head(&endpoint, answer.head)?;
         check_size(&endpoint, &head, size)?;
+        self.learn(&endpoint, head.clone()).await?;
         let proof = self.continuation(old, head.head()).await?;
         Ok((head, proof))
     }
@@ -221,7 +222,9 @@ impl Ledger {
                     .into_inner())
             })
             .await?;
-        Ok((answer.receipt, self.check_head(&endpoint, answer.head)?))
+        let head = self.check_head(&endpoint, answer.head)?;
+        self.learn(&endpoint, head.clone()).await?;
+        Ok((answer.receipt, head))
     }
 }
 

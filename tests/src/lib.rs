@@ -29,3 +29,4 @@ pub mod proxy;
 pub mod refusals;
 pub mod volume;
 pub mod wire;
+pub mod world;

@@ -212,8 +212,8 @@ impl Disclose {
     ) -> Result<(Vec<u8>, SignedHead)> {
         let mut parsed = EvidenceFile::parse(&file)
             .map_err(|error| UserError::not_verified(format!("the evidence file: {error}")))?;
-        let head = SignedHead::check(&parsed.head.checkpoint, ledger.policy())
-            .map_err(|why| UserError::not_verified(format!("the evidence file: {why}")))?;
+        let head = ledger.relate_head(&parsed.head.checkpoint).await;
+        let head = head.context("the evidence file")?;
         let mut changed = sealed.open(&mut parsed, &self.fields)?;
         if let Some(since) = since.filter(|since| since.head().size != head.head().size) {
             let size = head.head().size;

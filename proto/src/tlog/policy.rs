@@ -373,8 +373,8 @@ fn cosigned_by(got: &[KeyName], strangers: &[KeyName]) -> String {
     }
     if !strangers.is_empty() {
         text.push_str(&format!(
-            "; signed also by {}, which this policy does not name: perhaps it is of another policy of \
-             the same log",
+            "; signed also with keys that this policy does not name ({}): perhaps it is of another \
+             policy of the same log",
             list(strangers)
         ));
     }
