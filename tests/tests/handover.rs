@@ -83,6 +83,13 @@ async fn what_validate_takes_is_what_submit_takes() {
     assert_eq!(statuses(&again), ["already logged"].into(), "{again}");
     assert_eq!(again[0]["entry_id"], submitted[0]["entry_id"]);
 
+    // All of the demo goes in one run.
+    let all = ["01-inventory", "02-oversight", "03-audit", "04-improvement"];
+    let all = all.map(|name| demo_data(&format!("{name}.jsonl")));
+    let words: Vec<&str> = all.iter().map(String::as_str).collect();
+    let submitted = desk.data(&[&["submit"], &words[..]].concat());
+    assert_eq!(statuses(&submitted), ["already logged", "logged"].into());
+
     // What submit refuses, validate refuses.
     let oversight = demo_data("02-oversight.jsonl");
     for verb in ["validate", "submit"] {
@@ -192,4 +199,69 @@ async fn words_and_exit_codes_agree() {
     assert!(doctor.status.success(), "{doctor:?}");
     let keyless = desk.command(&["doctor"]).env_remove("AIMSLOG_KEY").output();
     assert_eq!(keyless.unwrap().status.code(), Some(2));
+}
+
+/// Programs read why a command failed in one shape.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn errors_are_json_where_data_are() {
+    let desk = Desk::new().await;
+    let failed = |words: &[&str]| {
+        let ran = desk.run(&[words, &["--json"]].concat());
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        let line = said.lines().last().unwrap_or_default();
+        let error: Value = serde_json::from_str(line).unwrap();
+        let code = ran.status.code().map(Value::from);
+        assert_eq!(error["error"].get("exit_code").cloned(), code, "{said}");
+        (ran.stdout, error)
+    };
+    let (_, usage) = failed(&["disclose", "-o", "all.evidence.json"]);
+    assert_eq!(text(&usage, "/error/reason"), "USAGE");
+    assert!(text(&usage, "/error/message").contains("--all"), "{usage}");
+    let (_, refused) = failed(&["get", "999"]);
+    assert_eq!(refused["error"]["exit_code"], 4, "{refused}");
+    assert_ne!(text(&refused, "/error/reason"), "REFUSED");
+
+    let decision = aimslog_tests::people::decision_json(1).replace("APPROVE", "MAYBE");
+    desk.write("wrong.json", decision.as_bytes());
+    let (told, error) = failed(&["submit", "wrong.json"]);
+    assert_eq!(text(&error, "/error/reason"), "USAGE");
+    let told: Value = serde_json::from_slice(&told).unwrap();
+    let field = text(&told, "/invalid/0/violations/0/field");
+    assert!(field.contains("decision"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_agent_of_the_quick_start_logs_for_whom_it_acts() {
+    let desk = Desk::new().await;
+    add_principal(&desk, "reviewer-7");
+    let agent = |id: &str, acts_for: &str| {
+        let seed = format!("{id}.seed");
+        desk.data(&["key", "generate", "-o", &seed]);
+        let add = [
+            "principal",
+            "add",
+            id,
+            "--principal-key",
+            &seed,
+            "--holder",
+            "holder-7",
+        ];
+        let role = ["--role", "submitter", "--acts-for", acts_for];
+        let ran = desk.run(&[&add[..], &role].concat());
+        assert!(ran.status.success(), "{ran:?}");
+        String::from_utf8_lossy(&ran.stderr).into_owned()
+    };
+    assert_eq!(agent("triage-agent", "reviewer-7"), "");
+    let said = agent("lost-agent", "nobody-1");
+    assert!(said.contains("no principal nobody-1"), "{said}");
+
+    desk.write_decision("decision.json", 1);
+    let submit = |key: &str, person: &str| {
+        let origin = ["--origin", "ai-agent", "--on-behalf-of", person];
+        desk.run(&[&["submit", "decision.json", "--key", key], &origin[..]].concat())
+    };
+    let logged = submit("triage-agent.seed", "reviewer-7");
+    assert!(logged.status.success(), "{logged:?}");
+    let refused = submit("lost-agent.seed", "nobody-1");
+    assert_eq!(refused.status.code(), Some(4), "{refused:?}");
 }

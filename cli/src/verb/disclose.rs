@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use aimslog_client::trust::{KeptHead, SignedHead};
 use aimslog_client::{EntryKey, Ledger, RecordFilter, clock, verifier};
 use aimslog_proto::limits::EVIDENCE_RECORDS_MAX;
-use aimslog_proto::statement::evidence::{EvidenceFile, Options, OtherHead, Report, verify};
+use aimslog_proto::statement::evidence::{
+    EvidenceFile, Options, OtherHead, Report, Verdict, verify,
+};
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::{Checkpoint, Note, TreeSize};
@@ -19,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::Connection;
 use crate::context::Context;
-use crate::describe::{Head, entry_id};
+use crate::describe::{Head, counted, entry_id};
 use crate::exit::{Exit, UserError};
 use crate::output::Output;
 use crate::saved::{read_dated, read_saved};
@@ -52,9 +54,10 @@ pub(crate) struct Disclose {
 
 /// Which records: by name, or all to which every condition applies.
 #[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
 struct Selection {
     /// Entry ids
-    #[arg(value_parser = entry_id, value_name = "ID", required_unless_present_any = CONDITIONS)]
+    #[arg(value_parser = entry_id, value_name = "ID")]
     ids: Vec<EntryId>,
     /// All records of this kind
     #[arg(long, value_name = "KIND", value_parser = kind_name, conflicts_with = "ids")]
@@ -71,8 +74,6 @@ struct Selection {
     #[arg(long, conflicts_with_all = ["ids", "register", "system", "since"])]
     all: bool,
 }
-
-const CONDITIONS: [&str; 4] = ["register", "system", "since", "all"];
 
 /// What was asked for, by which a later run knows whether it is the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,7 +92,7 @@ struct Disclosed {
     file: PathBuf,
     bytes: usize,
     records: usize,
-    verdict: &'static str,
+    verdict: Verdict,
     head: Head,
     findings: Vec<String>,
 }
@@ -145,7 +146,7 @@ impl Disclose {
             file: self.output.clone(),
             bytes: file.len(),
             records: report.records.len(),
-            verdict: report.verdict.words(),
+            verdict: report.verdict,
             head: Head::of(&head),
             findings: report.findings.iter().map(ToString::to_string).collect(),
         };
@@ -303,8 +304,10 @@ fn text(disclosed: &Disclosed) -> Result<String> {
     let mut text = String::new();
     writeln!(
         text,
-        "{}: {} records under the head of {} entries",
-        disclosed.verdict, disclosed.records, disclosed.head.size
+        "{}: {} under the head of {} entries",
+        disclosed.verdict.words(),
+        counted(disclosed.records, "record"),
+        disclosed.head.size
     )?;
     for finding in &disclosed.findings {
         writeln!(text, "  {finding}")?;
@@ -332,7 +335,7 @@ mod tests {
 
     fn parse(line: &str) -> Result<Disclose, clap::Error> {
         let line = format!("disclose {line} -o f.json");
-        Alone::try_parse_from(line.split(' ')).map(|alone| alone.disclose)
+        Alone::try_parse_from(line.split_whitespace()).map(|alone| alone.disclose)
     }
 
     #[test]
@@ -356,6 +359,10 @@ mod tests {
             "--all --fields nosuchfield".to_owned(),
         ] {
             assert!(parse(&bad).is_err(), "{bad}");
+        }
+        let said = parse("").expect_err("nothing is selected").to_string();
+        for way in ["<ID>", "--register", "--system", "--since", "--all"] {
+            assert!(said.contains(way), "{way}: {said}");
         }
     }
 

@@ -180,12 +180,13 @@ async fn inclusion(
     };
     let text = format!(
         "in the log at index {} of {}, cosigned by {}\nwritten: {}\n\
-         check it anywhere: aimslog verify {} --policy POLICY --entry STATEMENT",
+         check it anywhere: aimslog verify {} --policy POLICY --entry {}",
         data.index,
         data.head.size,
         data.head.cosigned_by(),
         names(&data.written),
         file.display(),
+        name_or(statement, "STATEMENT (--statement FILE writes it)"),
     );
     output.data(&data, text)
 }
@@ -295,6 +296,15 @@ async fn receipt(
         data.head.cosigned_by(),
         names(&data.written),
     );
+    if let Some(file) = file {
+        write!(
+            text,
+            "\ncheck it anywhere: aimslog verify {} --policy POLICY --entry {} --checkpoint {}",
+            file.display(),
+            name_or(statement_out, "STATEMENT (--statement FILE writes it)"),
+            name_or(checkpoint_out, "HEAD (--checkpoint-out FILE writes it)"),
+        )?;
+    }
     if checkpoint_out.is_none() {
         text.push_str("\nkeep the head too (--checkpoint-out): alone a receipt is one key's word");
     }
@@ -352,6 +362,10 @@ fn name(key: EntryKey) -> String {
         EntryKey::Id(id) => id.to_string(),
         EntryKey::Index(index) => format!("entry {index}"),
     }
+}
+
+fn name_or(file: Option<&Path>, otherwise: &str) -> String {
+    file.map_or_else(|| otherwise.to_owned(), |file| file.display().to_string())
 }
 
 fn names(files: &[PathBuf]) -> String {

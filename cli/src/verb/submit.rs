@@ -19,7 +19,9 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::args::Connection;
+use crate::broken::Broken;
 use crate::context::Context;
+use crate::describe::counted;
 use crate::exit::{Exit, UserError};
 use crate::outbox::Outbox;
 use crate::output::Output;
@@ -151,7 +153,7 @@ pub(crate) struct Validate {
 #[derive(Debug, Serialize)]
 struct Unsent {
     record: String,
-    violations: Vec<String>,
+    violations: Vec<Broken>,
 }
 
 /// What a context keeps of what it submits.
@@ -177,11 +179,7 @@ impl Validate {
         let count = records.valid.len();
         if self.offline {
             let data = serde_json::json!({ "records": count, "invalid": [] });
-            let are = match count {
-                1 => "1 record is valid".to_owned(),
-                _ => format!("{count} records are valid"),
-            };
-            output.data(&data, are)?;
+            output.data(&data, format!("{} valid", counted(count, "record")))?;
             return Ok(Exit::Ok);
         }
         let context = Context::resolve(flags)?;
@@ -193,7 +191,7 @@ impl Validate {
 pub(crate) fn refuse_invalid(invalid: &[Invalid], output: Output) -> Result<()> {
     let unsent = invalid.iter().map(|record| Unsent {
         record: format!("{}:{}", record.file.display(), record.line),
-        violations: record.violations.iter().map(ToString::to_string).collect(),
+        violations: record.violations.iter().map(Broken::from).collect(),
     });
     refuse(&unsent.collect::<Vec<_>>(), output)
 }
@@ -204,19 +202,15 @@ fn refuse(unsent: &[Unsent], output: Output) -> Result<()> {
     }
     if output.is_json() {
         output.data(&serde_json::json!({ "invalid": unsent }), "")?;
-    }
-    for Unsent { record, violations } in unsent {
-        for violation in violations {
-            output.say(format!("{record}: {violation}"));
+    } else {
+        for Unsent { record, violations } in unsent {
+            for violation in violations {
+                output.say(format!("{record}: {violation}"));
+            }
         }
     }
-    let count = unsent.len();
-    let are = if count == 1 {
-        "1 record is invalid".to_owned()
-    } else {
-        format!("{count} records are invalid")
-    };
-    Err(UserError::usage(format!("{are}; nothing was sent")))
+    let invalid = counted(unsent.len(), "invalid record");
+    Err(UserError::usage(format!("{invalid}; nothing was sent")))
 }
 
 /// Signs, stores attachments, sends, and prints where each record ended up.
@@ -349,11 +343,10 @@ impl SigningOptions {
         let unsent = records.iter().filter(|record| !allowed(record));
         let unsent = unsent.map(|record| Unsent {
             record: record.name(),
-            violations: vec![
-                Violation::new(Reason::MissingField, "disclosures", rule.clone())
-                    .found(record.submission.record.kind())
-                    .to_string(),
-            ],
+            violations: vec![Broken::from(
+                &Violation::new(Reason::MissingField, "disclosures", rule.clone())
+                    .found(record.submission.record.kind()),
+            )],
         });
         refuse(&unsent.collect::<Vec<_>>(), output)
     }

@@ -9,6 +9,7 @@ use anyhow::Result;
 
 use super::sign::{Signed, Signing, sign_all};
 use super::told::{ALREADY_LOGGED, REFUSED, Told, VALID};
+use crate::broken::Broken;
 use crate::output::Output;
 use crate::records::FileRecord;
 use crate::verb::key::hex;
@@ -47,7 +48,7 @@ pub(super) async fn foresee(
         told.push(Told {
             // A statement that is made to be sent has other salts, and so another id.
             entry_id: None,
-            violations: violations.iter().map(ToString::to_string).collect(),
+            violations: violations.iter().map(Broken::from).collect(),
             ..Told::of(one, status)
         });
     }

@@ -15,6 +15,7 @@ use indicatif::ProgressBar;
 use super::sign::Signed;
 use super::told::{ALREADY_LOGGED, LOGGED, PENDING, REFUSED, Told};
 use super::{Desk, Waiting};
+use crate::broken::Broken;
 use crate::context::Context;
 use crate::output::Output;
 use crate::records::{Attachments, attachments_of};
@@ -179,14 +180,16 @@ impl Sending<'_> {
     }
 }
 
-fn explain(violation: &Violation, newest: Option<EntryId>) -> String {
+fn explain(violation: &Violation, newest: Option<EntryId>) -> Broken {
     match (violation.reason, newest) {
-        (Reason::VersionConflict, Some(newest)) => {
-            format!("{violation}; the newest version is {newest}: amend that one")
-        }
-        (Reason::IdConflict, _) => format!(
-            "{violation}; this key has logged this record before: --again logs it once more"
+        (Reason::VersionConflict, Some(newest)) => Broken::advised(
+            violation,
+            format!("the newest version is {newest}: amend that one"),
         ),
-        _ => violation.to_string(),
+        (Reason::IdConflict, _) => Broken::advised(
+            violation,
+            "this key has logged this record before: --again logs it once more",
+        ),
+        _ => Broken::from(violation),
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::sign::Signed;
+use crate::broken::Broken;
 
 /// Where a record ended up.
 #[derive(Debug, Serialize)]
@@ -24,7 +25,7 @@ pub(super) struct Told {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fields_kept: Option<PathBuf>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) violations: Vec<String>,
+    pub(super) violations: Vec<Broken>,
 }
 
 pub(super) const LOGGED: &str = "logged";
