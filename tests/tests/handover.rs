@@ -83,6 +83,12 @@ async fn what_validate_takes_is_what_submit_takes() {
     assert_eq!(statuses(&again), ["already logged"].into(), "{again}");
     assert_eq!(again[0]["entry_id"], submitted[0]["entry_id"]);
 
+    // What submit refuses, validate refuses.
+    let oversight = demo_data("02-oversight.jsonl");
+    for verb in ["validate", "submit"] {
+        let refused = desk.run(&[verb, &oversight]);
+        assert_eq!(refused.status.code(), Some(2), "{verb}: {refused:?}");
+    }
     // All of the demo goes in one run.
     let all = ["01-inventory", "02-oversight", "03-audit", "04-improvement"];
     let all = all.map(|name| demo_data(&format!("{name}.jsonl")));
@@ -90,12 +96,6 @@ async fn what_validate_takes_is_what_submit_takes() {
     let submitted = desk.data(&[&["submit"], &words[..]].concat());
     assert_eq!(statuses(&submitted), ["already logged", "logged"].into());
 
-    // What submit refuses, validate refuses.
-    let oversight = demo_data("02-oversight.jsonl");
-    for verb in ["validate", "submit"] {
-        let refused = desk.run(&[verb, &oversight]);
-        assert_eq!(refused.status.code(), Some(2), "{verb}: {refused:?}");
-    }
     let alone = desk
         .command(&["validate", &inventory, "--attach-dir", &files, "--again"])
         .env("AIMSLOG_ENDPOINT", "127.0.0.1:1")
@@ -174,10 +174,8 @@ async fn words_and_exit_codes_agree() {
     let unrelated = desk.run(&["verify", "all.evidence.json", "--with", "other.pdf"]);
     let said = String::from_utf8_lossy(&unrelated.stdout);
     assert_eq!(unrelated.status.code(), Some(1), "{said}");
-    assert!(
-        said.starts_with("NOT VERIFIED\n  wrong ATTACHMENT_NOT_NAMED"),
-        "{said}"
-    );
+    assert!(said.starts_with("NOT VERIFIED\n"), "{said}");
+    assert!(said.contains("wrong ATTACHMENT_NOT_NAMED"), "{said}");
 
     for words in [
         &["verify", "all.evidence.json"][..],

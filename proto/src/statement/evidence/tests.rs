@@ -187,6 +187,25 @@ fn a_policy_without_a_quorum_and_a_head_that_nobody_holds_are_limits() {
 }
 
 #[test]
+fn times_are_the_same_in_words_and_in_json() {
+    let report = check(&World::standard().file(), &trust());
+    let json = serde_json::to_value(&report).unwrap();
+    let words = report.to_string();
+    for pointer in [
+        "/head/cosigners/0/time",
+        "/records/0/time/after",
+        "/records/0/time/not_later_than",
+        "/records/0/signed_at_claim",
+        "/records/0/registered_at_claim",
+        "/records/0/held_outside/since",
+    ] {
+        let time = json.pointer(pointer).and_then(serde_json::Value::as_str);
+        let time = time.unwrap_or_else(|| panic!("no time at {pointer}: {json}"));
+        assert!(words.contains(time), "{pointer} {time}: {words}");
+    }
+}
+
+#[test]
 fn what_a_reader_finds_beside_the_input_changes_the_verdict() {
     let mut report = check(&World::standard().file(), &trust());
     assert_eq!(report.verdict, Verdict::Verified);
