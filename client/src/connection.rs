@@ -93,16 +93,7 @@ impl Connection {
         Fut: Future<Output = Result<T, Status>>,
     {
         let until = Instant::now() + self.deadline;
-        let first = self.preferred.load(Ordering::Relaxed) % self.channels.len();
-        let positions = 0..self.channels.len();
-        let mut asked: Vec<Asked<'_>> = positions
-            .clone()
-            .skip(first)
-            .chain(positions.take(first))
-            .filter_map(|position| Some((position, self.channels.get(position)?)))
-            .filter(|(_, (address, _))| !except.contains(address))
-            .map(|(position, (address, channel))| Asked::new(position, address, channel))
-            .collect();
+        let mut asked = self.in_turn(except);
         let mut backoff = BACKOFF_MIN;
         let mut may_have_arrived = None;
         loop {
@@ -155,14 +146,32 @@ impl Connection {
                 _ => break,
             }
         }
-        if let Some(last) = may_have_arrived {
-            return Err(ClientError::OutcomeUnknown { last });
-        }
-        asked.sort_by_key(|one| one.position);
-        Err(ClientError::Unreachable {
-            no_majority: asked.iter().any(|one| one.no_majority),
-            attempts: asked.into_iter().map(Asked::into_attempt).collect(),
-        })
+        Err(given_up(asked, may_have_arrived))
+    }
+
+    /// The endpoints, beginning with the one that answered last.
+    fn in_turn(&self, except: &[String]) -> Vec<Asked<'_>> {
+        let first = self.preferred.load(Ordering::Relaxed) % self.channels.len();
+        let positions = 0..self.channels.len();
+        positions
+            .clone()
+            .skip(first)
+            .chain(positions.take(first))
+            .filter_map(|position| Some((position, self.channels.get(position)?)))
+            .filter(|(_, (address, _))| !except.contains(address))
+            .map(|(position, (address, channel))| Asked::new(position, address, channel))
+            .collect()
+    }
+}
+
+fn given_up(mut asked: Vec<Asked<'_>>, may_have_arrived: Option<String>) -> ClientError {
+    if let Some(last) = may_have_arrived {
+        return ClientError::OutcomeUnknown { last };
+    }
+    asked.sort_by_key(|one| one.position);
+    ClientError::Unreachable {
+        no_majority: asked.iter().any(|one| one.no_majority),
+        attempts: asked.into_iter().map(Asked::into_attempt).collect(),
     }
 }
 

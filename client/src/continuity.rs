@@ -69,17 +69,17 @@ impl Ledger {
     /// The same for the head of an evidence file that was verified, which may satisfy a policy that the
     /// file leads to from the one at hand.
     pub(crate) async fn relate_file(&self, file: &[u8]) -> Result<(), ClientError> {
-        let malformed = |_| ClientError::Malformed {
+        let malformed = || ClientError::Malformed {
             what: "a head in the evidence file",
         };
-        let file = EvidenceFile::parse(file).map_err(|_wrong| malformed(()))?;
+        let file = EvidenceFile::parse(file).map_err(|_wrong| malformed())?;
         let note = &file.head.checkpoint;
         if SignedHead::check(note, self.policy()).is_ok() {
             self.relate_head(note).await?;
             return Ok(());
         }
-        let parsed = Note::parse(note.as_bytes()).map_err(|_wrong| malformed(()))?;
-        let checkpoint = Checkpoint::parse(parsed.text()).map_err(|_wrong| malformed(()))?;
+        let parsed = Note::parse(note.as_bytes()).map_err(|_wrong| malformed())?;
+        let checkpoint = Checkpoint::parse(parsed.text()).map_err(|_wrong| malformed())?;
         let remembered = self.memory().newest().cloned();
         match remembered {
             Some(remembered) => {

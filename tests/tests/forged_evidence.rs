@@ -2,11 +2,6 @@
 //! one history with the heads that the client remembers.
 //!
 //! Method: a log service that lies, to the real client; the keys are those of all its nodes.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "helpers of a test end it where something they need is missing"
-)]
 
 use aimslog_client::{ClientError, EvidenceRequest, FinishedStatement, Ledger, Outcome, Wait};
 use aimslog_proto::pb::v1;

@@ -367,18 +367,19 @@ fn cosigned_by(got: &[KeyName], strangers: &[KeyName]) -> String {
         let names: Vec<&str> = names.iter().map(KeyName::as_str).collect();
         names.join(", ")
     };
-    let mut text = String::new();
-    if !got.is_empty() {
-        text.push_str(&format!(" ({})", list(got)));
+    let by = if got.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", list(got))
+    };
+    if strangers.is_empty() {
+        return by;
     }
-    if !strangers.is_empty() {
-        text.push_str(&format!(
-            "; signed also with keys that this policy does not name ({}): perhaps it is of another \
-             policy of the same log",
-            list(strangers)
-        ));
-    }
-    text
+    format!(
+        "{by}; signed also with keys that this policy does not name ({}): perhaps it is of another policy \
+         of the same log",
+        list(strangers)
+    )
 }
 
 /// Why bytes are not a policy. Lines count from 1.

@@ -225,7 +225,6 @@ fn seconds<S: Serializer>(seconds: &u64, serializer: S) -> Result<S::Ok, S::Erro
 
 #[expect(
     clippy::ref_option,
-    clippy::trivially_copy_pass_by_ref,
     reason = "serde gives references to what it serializes"
 )]
 fn maybe_seconds<S: Serializer>(seconds: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -234,7 +233,6 @@ fn maybe_seconds<S: Serializer>(seconds: &Option<u64>, serializer: S) -> Result<
 
 #[expect(
     clippy::ref_option,
-    clippy::trivially_copy_pass_by_ref,
     reason = "serde gives references to what it serializes"
 )]
 fn maybe_millis<S: Serializer>(millis: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -407,7 +405,6 @@ pub enum HeldOutside {
         /// Name of the witness.
         name: String,
         /// When it cosigned, Unix seconds; in JSON RFC 3339, as every time here.
-        #[serde(serialize_with = "seconds")]
         #[serde(serialize_with = "seconds")]
         since: u64,
     },
