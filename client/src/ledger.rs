@@ -19,12 +19,17 @@ use crate::clock;
 use crate::connection::{Connection, Endpoints};
 use crate::error::ClientError;
 use crate::record::{ListedRecord, RecordPage, listed};
-use crate::trust::{HeadMemory, SignedHead, chain};
+use crate::trust::{HeadMemory, SignedHead, chain, is_of_other_policy};
 
 /// Largest answer that is read, in bytes: a page of records.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// How long a read token lives; a new one is made for each call.
 const TOKEN_SECONDS: u64 = 120;
+
+/// What to do where the head of a ledger is cosigned by others than the policy names.
+const NEWER_POLICY: &str = ". Its operators may have replaced a node: get the newest policy file from \
+    them, compare its fingerprint over another channel, use it in the place of this one, and keep this \
+    one for what was made under it";
 
 /// Who reads: a key that the registry of the ledger knows.
 pub type ReadKey = Arc<dyn Signer + Send + Sync>;
@@ -205,7 +210,11 @@ impl Ledger {
         message: Option<v1::SignedHead>,
     ) -> Result<SignedHead, ClientError> {
         let message = message.ok_or(ClientError::Malformed { what: "head" })?;
-        SignedHead::check(&message.checkpoint, &self.policy).map_err(|why| {
+        let note = &message.checkpoint;
+        SignedHead::check(note, &self.policy).map_err(|mut why| {
+            if is_of_other_policy(note, &self.policy) {
+                why.push_str(NEWER_POLICY);
+            }
             ClientError::Unverified {
                 endpoint: endpoint.to_owned(),
                 why,

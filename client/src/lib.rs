@@ -47,7 +47,7 @@ pub use connection::Endpoints;
 pub use convert::EntryRef;
 #[cfg(feature = "transport")]
 pub use entries::{Entries, EntryPage};
-pub use error::{ClientError, Fork, Refusal};
+pub use error::{Attempt, ClientError, Fork, Refusal};
 #[cfg(feature = "transport")]
 pub use evidence::EvidenceRequest;
 pub use finished::FinishedStatement;

@@ -178,6 +178,21 @@ impl LogService for Teller {
         Ok(Response::new(v1::GetCheckpointResponse { head }))
     }
 
+    async fn get_entries(
+        &self,
+        request: Request<v1::GetEntriesRequest>,
+    ) -> Result<Response<v1::GetEntriesResponse>, Status> {
+        let start = request.into_inner().start_index;
+        let entries = (0..).zip(self.story().entries);
+        let entries = entries
+            .filter(|(index, _)| *index >= start)
+            .map(|(index, statement)| v1::LogEntry { index, statement });
+        Ok(Response::new(v1::GetEntriesResponse {
+            entries: entries.collect(),
+            next_index: 0,
+        }))
+    }
+
     async fn get_entry(
         &self,
         request: Request<v1::GetEntryRequest>,

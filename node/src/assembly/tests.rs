@@ -12,12 +12,12 @@ use aimslog_proto::pb::v1::evidence_service_client::EvidenceServiceClient;
 use aimslog_proto::pb::v1::log_service_client::LogServiceClient;
 use aimslog_proto::statement::evidence::{Options, Verdict, verify};
 use aimslog_proto::statement::header::{Algorithm, ContentType, Family, Header, Origin as Maker};
-use aimslog_proto::statement::key::{Possession, Signer as _, SigningKey};
+use aimslog_proto::statement::key::{Signer as _, SigningKey};
 use aimslog_proto::statement::statement::sign;
 use aimslog_proto::statement::{Commitment, Disclosure, DisclosureSet, Json, Salt, StatementId};
 use aimslog_proto::system::{
-    Holder, Organization, OrganizationId, Payload as _, PrincipalId, SystemKind, principal_subject,
-    subject,
+    Admission, Holder, Making, Organization, OrganizationId, Principal, PrincipalChange,
+    PrincipalId, Role, prove_principal_key, sign_record,
 };
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::{Origin, Policy};
@@ -155,11 +155,12 @@ impl Cluster {
         .await;
         let operator = seed(&self.top.join("operator-1/operator.seed"));
         let key = SigningKey::from_seed(&[5; 32]);
-        let statement = organization(&operator, &key);
-        let submitted = admin
-            .submit_system(admin::SubmitSystemRequest { statement })
-            .await;
-        assert_eq!(submitted.unwrap().into_inner().index, 2);
+        for (index, statement) in (2..).zip(registration(&operator, &key)) {
+            let submitted = admin
+                .submit_system(admin::SubmitSystemRequest { statement })
+                .await;
+            assert_eq!(submitted.unwrap().into_inner().index, index);
+        }
         key
     }
 
@@ -234,31 +235,43 @@ fn header(key: &SigningKey, content_type: ContentType, issuer: String, subject: 
     }
 }
 
-fn organization(operator: &SigningKey, key: &SigningKey) -> Vec<u8> {
+/// The statements that register an organisation, and the holder of `key` as one of its submitters.
+fn registration(operator: &SigningKey, key: &SigningKey) -> [Vec<u8>; 2] {
     let origin = Origin::new(ORIGIN).unwrap();
-    let (id, administrator) = (
-        OrganizationId::new("acme").unwrap(),
-        PrincipalId::new("p-1").unwrap(),
-    );
-    let subject_text = principal_subject(&origin, &id, &administrator);
-    let claim = Possession {
-        service: ORIGIN,
-        subject: &subject_text,
+    let organization = OrganizationId::new("acme").unwrap();
+    let id = |id| PrincipalId::new(id).unwrap();
+    let possession = |id: &PrincipalId, key: &SigningKey| {
+        prove_principal_key(&origin, &organization, id, key).unwrap()
     };
-    let record = Organization {
-        organization: id,
-        administrator,
+    let administrator = SigningKey::from_seed(&[6; 32]);
+    let founding = Organization {
+        organization: organization.clone(),
+        administrator: id("p-1"),
         holder: Holder::new("h-1").unwrap(),
-        key: key.public_key(),
-        possession: key.prove_possession(&claim).unwrap(),
+        key: administrator.public_key(),
+        possession: possession(&id("p-1"), &administrator),
     };
-    let subject = subject(&origin, &record.subject_part());
-    let kind = SystemKind::Organization.content_type();
-    let header = header(operator, kind, format!("https://{ORIGIN}"), subject);
-    sign(&header, &record.encode(), operator)
-        .unwrap()
-        .bytes()
-        .to_vec()
+    let admission = Admission {
+        holder: Holder::new("h-2").unwrap(),
+        key: key.public_key(),
+        possession: possession(&id("p-2"), key),
+        roles: vec![Role::new("submitter").unwrap()],
+        acts_for: None,
+    };
+    let admitting = Principal {
+        organization: organization.clone(),
+        principal: id("p-2"),
+        change: PrincipalChange::Admit(Box::new(admission)),
+    };
+    let making = || Making {
+        origin: &origin,
+        issued: UnixSeconds(SystemClock.unix_seconds()),
+        expires: None,
+        id: StatementId::from_bytes(rand::random()),
+    };
+    let founding = sign_record(&founding, &making(), operator).unwrap();
+    let admitting = sign_record(&admitting, &making(), &administrator).unwrap();
+    [founding, admitting].map(|statement| statement.bytes().to_vec())
 }
 
 fn submission(key: &SigningKey) -> pb::Submission {

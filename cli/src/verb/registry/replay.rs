@@ -66,12 +66,12 @@ struct Line {
 
 /// What was repeated.
 #[derive(Serialize)]
-struct Shown {
+struct Summary {
     entries: u64,
     registry_statements: u64,
     evidence: u64,
     content_judged: u64,
-    content_not_shown: u64,
+    content_withheld: u64,
     root: String,
     /// The head that the root was compared with.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -280,7 +280,7 @@ pub(super) async fn every_entry(
     Ok(head)
 }
 
-fn shown(replay: &Replay, head: Option<&SignedHead>, stopped: Option<Stopped>) -> Shown {
+fn shown(replay: &Replay, head: Option<&SignedHead>, stopped: Option<Stopped>) -> Summary {
     let counts = replay.counts();
     let tree = replay.tree().head();
     let verdict = match (&stopped, head) {
@@ -289,12 +289,12 @@ fn shown(replay: &Replay, head: Option<&SignedHead>, stopped: Option<Stopped>) -
         (None, Some(head)) if *head.head() == tree => "REPEATED",
         (None, Some(_)) => "ANOTHER TREE",
     };
-    Shown {
+    Summary {
         entries: tree.size.0,
         registry_statements: counts.system,
         evidence: counts.evidence,
         content_judged: counts.content,
-        content_not_shown: counts.content_not_checked,
+        content_withheld: counts.content_not_checked,
         root: tree.root.hash().to_base64(),
         head: head.map(Head::of),
         not_judged: ["registration times", "stored attachments"],
@@ -306,7 +306,7 @@ fn shown(replay: &Replay, head: Option<&SignedHead>, stopped: Option<Stopped>) -
     }
 }
 
-fn text(shown: &Shown) -> String {
+fn text(shown: &Summary) -> String {
     let number =
         |count: u64, what: &str| counted(usize::try_from(count).unwrap_or(usize::MAX), what);
     let mut lines = vec![
@@ -323,7 +323,7 @@ fn text(shown: &Shown) -> String {
         ),
         format!(
             "content     {} judged, {} not shown",
-            shown.content_judged, shown.content_not_shown
+            shown.content_judged, shown.content_withheld
         ),
         format!("root        {}", shown.root),
     ];

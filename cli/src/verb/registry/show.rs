@@ -69,7 +69,8 @@ struct Principal {
 
 #[derive(Serialize)]
 struct Key {
-    key: String,
+    #[serde(rename = "key")]
+    thumbprint: String,
     registered_at: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     retired_at: Option<u64>,
@@ -187,7 +188,7 @@ fn principal_of(row: &KeyRow, principal: &PrincipalRow) -> Principal {
 
 fn key_of(row: &KeyRow) -> Key {
     Key {
-        key: row.key.thumbprint().to_string(),
+        thumbprint: row.key.thumbprint().to_string(),
         registered_at: row.registered_at.0,
         retired_at: row.retired_at.map(|index| index.0),
     }
@@ -244,7 +245,7 @@ fn write_text(text: &mut String, shown: &Shown) -> std::fmt::Result {
             writeln!(
                 text,
                 "  {:<16} {:<12} {roles}{agent}; {state}; key {}",
-                principal.id, principal.holder, principal.key.key
+                principal.id, principal.holder, principal.key.thumbprint
             )?;
         }
     }
