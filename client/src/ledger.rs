@@ -9,7 +9,8 @@ use aimslog_proto::pb::v1::evidence_service_client::EvidenceServiceClient;
 use aimslog_proto::pb::v1::log_service_client::LogServiceClient;
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::statement::key::Signer;
-use aimslog_proto::tlog::{LeafIndex, Policy, TreeSize};
+use aimslog_proto::tlog::policy::PolicyError;
+use aimslog_proto::tlog::{LeafIndex, Note, Policy, TreeSize};
 use aimslog_proto::{limits, token};
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
@@ -19,7 +20,7 @@ use crate::clock;
 use crate::connection::{Connection, Endpoints};
 use crate::error::ClientError;
 use crate::record::{ListedRecord, RecordPage, listed};
-use crate::trust::{HeadMemory, SignedHead, chain, is_of_other_policy};
+use crate::trust::{HeadMemory, SignedHead, chain};
 
 /// Largest answer that is read, in bytes: a page of records.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -285,4 +286,12 @@ impl Ledger {
     pub fn deadline(&self) -> Duration {
         self.connection.deadline()
     }
+}
+
+/// Whether a policy refuses a note for nothing but cosigners that it does not name.
+fn is_of_other_policy(note: &str, policy: &Policy) -> bool {
+    Note::parse(note.as_bytes()).is_ok_and(|note| {
+        let checked = policy.check(&note);
+        matches!(checked, Err(PolicyError::NoQuorum { strangers, .. }) if !strangers.is_empty())
+    })
 }

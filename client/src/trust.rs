@@ -98,14 +98,6 @@ impl KeptHead {
     }
 }
 
-/// Whether a policy refuses a note for nothing but cosigners that it does not name.
-pub(crate) fn is_of_other_policy(note: &str, policy: &Policy) -> bool {
-    Note::parse(note.as_bytes()).is_ok_and(|note| {
-        let checked = policy.check(&note);
-        matches!(checked, Err(PolicyError::NoQuorum { strangers, .. }) if !strangers.is_empty())
-    })
-}
-
 /// The error and its causes in one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

@@ -2,11 +2,6 @@
 //! nothing is logged twice by accident, and what stays at home can be shown later.
 //!
 //! Method: the built program against a cluster of real processes, from an empty folder.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "helpers of a test end it where something they need is missing"
-)]
 
 use std::fmt::Write as _;
 use std::fs;
