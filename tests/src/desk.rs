@@ -15,17 +15,23 @@ use crate::people::{Hospital, decision_json};
 pub struct Desk {
     /// The cluster.
     pub cluster: Cluster,
+    /// The organisation.
+    pub hospital: Hospital,
     folder: TempDir,
 }
 
 impl Desk {
-    /// A cluster of three with a registered hospital, whose administrator sits at the desk.
+    /// A cluster of three with a registered hospital, whose office sits at the desk.
     pub async fn new() -> Self {
         let cluster = Cluster::start(3).await;
         let hospital = Hospital::register(&cluster, "hospital").await;
         let folder = tempfile::tempdir().unwrap();
-        let desk = Self { cluster, folder };
-        let seed = hospital.key.to_seed_file();
+        let desk = Self {
+            cluster,
+            hospital,
+            folder,
+        };
+        let seed = desk.hospital.key.to_seed_file();
         desk.write("submitter.seed", seed.as_bytes());
         let seed = desk.folder.path().join("submitter.seed");
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);

@@ -12,7 +12,7 @@ use aimslog_proto::pb::v1::evidence_service_client::EvidenceServiceClient;
 use aimslog_proto::pb::v1::log_service_client::LogServiceClient;
 use aimslog_proto::statement::evidence::{Options, Verdict, verify};
 use aimslog_proto::statement::header::{Algorithm, ContentType, Family, Header, Origin as Maker};
-use aimslog_proto::statement::key::{Signer as _, SigningKey};
+use aimslog_proto::statement::key::SigningKey;
 use aimslog_proto::statement::statement::sign;
 use aimslog_proto::statement::{Commitment, Disclosure, DisclosureSet, Json, Salt, StatementId};
 use aimslog_proto::system::{
