@@ -11,6 +11,7 @@
 pub mod check;
 pub mod cluster;
 pub mod crowd;
+pub mod desk;
 pub mod draft;
 pub mod evil;
 pub mod fake;
@@ -28,3 +29,4 @@ pub mod proxy;
 pub mod refusals;
 pub mod volume;
 pub mod wire;
+pub mod world;
