@@ -165,7 +165,7 @@ fn nobody_outside_is_a_limit_until_a_head_was_saved() {
 #[test]
 fn a_policy_without_a_quorum_and_a_head_that_nobody_holds_are_limits() {
     let world = World::standard();
-    let text = publish().to_canonical_bytes();
+    let text = trust().to_canonical_bytes();
     let text = String::from_utf8(text).unwrap();
     let (witnesses, _quorum) = text.rsplit_once("quorum ").unwrap();
     let nobody = Policy::parse(format!("{witnesses}quorum none\n").as_bytes()).unwrap();
