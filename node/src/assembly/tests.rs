@@ -385,7 +385,7 @@ async fn one_node_takes_a_record_and_its_evidence_verifies_offline() {
         record.into_inner().record.unwrap().disclosures,
         sent.disclosures
     );
-    let stranger = SigningKey::from_seed(&[6; 32]);
+    let stranger = SigningKey::from_seed(&[7; 32]);
     let refused = evidence
         .get_record(with_token(by_id.clone(), &stranger))
         .await
