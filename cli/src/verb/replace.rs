@@ -16,7 +16,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::exit::{Exit, UserError};
+use crate::exit::Exit;
 use crate::keyfile;
 use crate::output::Output;
 use crate::verb::prove::write;
@@ -63,11 +63,7 @@ struct Replaced {
 impl Replace {
     pub(crate) async fn run(&self, context: &Context, output: Output) -> Result<Exit> {
         let new = NewNode::read(&self.new)?;
-        if new.id == self.old {
-            return Err(UserError::usage(
-                "a node id is never used twice: the new node needs its own",
-            ));
-        }
+        new.check_place(self.old)?;
         let keys = self
             .operator_key
             .iter()
@@ -79,7 +75,11 @@ impl Replace {
         let folder = context.state_path(&format!("replace-{}-{}", self.old, new.id));
         let records = Records::new(context, &keys, folder);
         let mut steps = Steps::new(output);
-        members.check_old(self.old).await?;
+        // Whoever the new node was made for, or whose records lie here, may have been taken out by a
+        // run that was cut off.
+        let begun = new.replaces.is_some() || records.were_begun();
+        members.check_old(self.old, new.id, begun).await?;
+        records.check_policy(self.old, &new).await?;
         // The operators' agreement comes first: without it nothing is changed.
         let admitted = records.admit(&cluster, &new, clock::unix_seconds()).await?;
         steps.done(format!("node {} admitted: {admitted}", new.id));

@@ -116,10 +116,15 @@ pub fn add_node(addition: &Addition, clock: &dyn Clock) -> Result<String, AddErr
 
 /// What `aimslog cluster replace` reads.
 fn node_file(addition: &Addition, vkey: &VerifierKey) -> String {
-    format!(
+    let mut text = format!(
         "id = {}\npeer = \"{}\"\ncosigner = \"{vkey}\"\n",
         addition.id, addition.node.peer
-    )
+    );
+    if let Some(old) = addition.replaces {
+        // Writing to a String cannot fail.
+        let _infallible = writeln!(text, "replaces = {old}");
+    }
+    text
 }
 
 fn words(addition: &Addition, path: &Path) -> String {
