@@ -8,6 +8,7 @@ mod exit;
 mod keyfile;
 mod outbox;
 mod output;
+mod reach;
 mod records;
 mod sealed;
 mod verb;

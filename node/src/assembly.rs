@@ -108,11 +108,8 @@ impl StartError {
             | Self::Bind(_)
             | Self::Clock(_)
             | Self::FolderOfAnother(_) => true,
-            Self::Guard(_)
-            | Self::Raft(_)
-            | Self::Damaged(_)
-            | Self::State(_)
-            | Self::Interrupted(_) => false,
+            Self::Raft(error) => error.is_held(),
+            Self::Guard(_) | Self::Damaged(_) | Self::State(_) | Self::Interrupted(_) => false,
         }
     }
 }

@@ -12,7 +12,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use aimslog_proto::pb::admin::v1::StatusResponse;
-use aimslog_tests::cluster::Cluster;
+use aimslog_tests::cluster::{Cluster, program};
 use aimslog_tests::operator::{Operator, talk};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -166,4 +166,83 @@ async fn the_status_tells_a_program_that_a_node_is_dead_or_ill_or_was_not_asked(
     let failed = nodes.iter().filter(|node| node["error"].is_string());
     // Two endpoints that do not answer, and the two members that nobody could ask.
     assert_eq!(failed.count(), 4, "{nodes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_replacement_it_is_said_who_changes_which_endpoint() {
+    let mut cluster = Cluster::start(3).await;
+    let leader = cluster.leader().await;
+    let old = (leader + 1) % 3;
+    let old_id = cluster.nodes[old].id;
+    cluster.kill(old);
+    let operator = Operator::new(&cluster);
+    let new = cluster.add_node(old_id);
+    cluster.start_node(new);
+    let replaced = operator.replace(old_id, cluster.nodes[new].id, 1);
+    assert!(
+        replaced.status.success(),
+        "{}\n{}",
+        talk(&replaced),
+        cluster.logs()
+    );
+    let said = text(&replaced);
+    let node = &cluster.nodes[new];
+    for words in [
+        format!("127.0.0.1:{}", node.client),
+        format!("127.0.0.1:{}", node.admin),
+        "enterprises and auditors".to_owned(),
+        "aimslog init NAME --force".to_owned(),
+    ] {
+        assert!(said.contains(&words), "no `{words}` in: {said}");
+    }
+    // The operator's own context is as it was, and says so.
+    let status = operator.run(&["cluster", "status"]);
+    assert_eq!(status.status.code(), Some(SILENT), "{status:?}");
+    let line = format!("NOT ASKED: node {} (voter", node.id);
+    assert!(text(&status).contains(&line), "{}", text(&status));
+}
+
+/// What can be found wrong without a node is found at once, and says which setting it is.
+#[test]
+fn a_context_with_an_address_or_a_file_that_cannot_be_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("ca.pem"), "no certificate\n").unwrap();
+    let init = |arguments: &[&str]| {
+        let ran = std::process::Command::new(program("aimslog"))
+            .arg("init")
+            .args(arguments)
+            .current_dir(folder.path())
+            .env("AIMSLOG_HOME", folder.path().join("home"))
+            .output()
+            .unwrap();
+        assert_eq!(ran.status.code(), Some(USAGE), "{ran:?}");
+        talk(&ran)
+    };
+    let said = init(&["--endpoint", "n1.example.com:7002,n2.example.com"]);
+    assert!(
+        said.contains("--endpoint: \"n2.example.com\" must be host:port"),
+        "{said}"
+    );
+    let said = init(&["--admin-endpoint", "https://n1:7003"]);
+    assert!(said.contains("--admin-endpoint: "), "{said}");
+    let said = init(&["--ca", "ca.pem"]);
+    assert!(
+        said.contains("--ca: ") && said.contains("BEGIN CERTIFICATE"),
+        "{said}"
+    );
+    assert!(!folder.path().join("home/config.toml").exists());
+}
+
+#[test]
+fn an_origin_with_a_scheme_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = std::process::Command::new(program("aimslogd"))
+        .args(["init", "--origin", "https://ledger.example.com/aims1"])
+        .args(["--node", "n1=127.0.0.1:7001"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(ran.status.code(), Some(USAGE), "{ran:?}");
+    assert!(talk(&ran).contains("without scheme"), "{ran:?}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -40,8 +40,11 @@ pub(super) struct NewNode {
     /// Its cosigner key.
     pub(super) cosigner: String,
     /// The node in whose place it was made, where `add-node` was told.
-    #[serde(default)]
     pub(super) replaces: Option<u64>,
+    /// `host:port` for clients, for those who have to be told.
+    pub(super) client: Option<String>,
+    /// `host:port` for operators.
+    pub(super) admin: Option<String>,
 }
 
 impl NewNode {
@@ -367,7 +370,8 @@ mod tests {
         assert_eq!(read.id, 4);
         read.check_place(2).unwrap();
         read.check_place(4).unwrap_err();
-        fs::write(&path, format!("{good}replaces = 2\n")).unwrap();
+        let place = "client = \"10.0.0.4:7001\"\nadmin = \"10.0.0.4:7002\"\nreplaces = 2\n";
+        fs::write(&path, format!("{good}{place}")).unwrap();
         let read = NewNode::read(&path).unwrap();
         read.check_place(2).unwrap();
         let refused = read.check_place(3).unwrap_err().to_string();
