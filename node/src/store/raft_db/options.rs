@@ -42,7 +42,7 @@ pub(super) fn open(path: &Path, create: bool) -> Result<DB, RaftDbError> {
     })
 }
 
-/// Whether the lock of the folder is taken, by another process or by this one. RocksDB has no kind of
+/// Whether the lock of the folder is taken, by another process or by this one. `RocksDB` has no kind of
 /// its own for it.
 fn is_held(error: &rocksdb::Error) -> bool {
     let taken = ["While lock file: ", "lock hold by current process"];
