@@ -200,7 +200,11 @@ impl Supervisor {
         (bound, tls): (Bound, Arc<rustls::ServerConfig>),
         routes: Routes,
     ) {
-        let connections = bound.accept(tls, callers.connections_max(), self.stop.clone());
+        let connections = bound.accept(
+            tls,
+            callers.connections_max(),
+            (&self.tasks, self.stop.clone()),
+        );
         let stop = self.stop.clone();
         self.vital(callers.name(), serve(callers, connections, routes, stop));
     }

@@ -11,9 +11,12 @@ use std::fs;
 use std::process::Output;
 use std::time::Duration;
 
+use aimslog_client::Wait;
 use aimslog_proto::pb::admin::v1::StatusResponse;
+use aimslog_proto::tlog::LeafIndex;
 use aimslog_tests::cluster::{Cluster, program};
 use aimslog_tests::operator::{Operator, talk};
+use aimslog_tests::people::Hospital;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -200,6 +203,28 @@ async fn after_a_replacement_it_is_said_who_changes_which_endpoint() {
     assert_eq!(status.status.code(), Some(SILENT), "{status:?}");
     let line = format!("NOT ASKED: node {} (voter", node.id);
     assert!(text(&status).contains(&line), "{}", text(&status));
+}
+
+/// Who watches would do so for an hour, and who says nothing would be waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_told_to_stop_waits_for_no_watcher_and_no_silent_caller() {
+    let mut cluster = Cluster::start(1).await;
+    let hospital = Hospital::register(&cluster, "hospital").await;
+    let ledger = cluster.ledger_as(hospital.read_key());
+    ledger
+        .submit(&[hospital.decision(1)], Wait::Committed)
+        .await
+        .unwrap();
+    let mut watch = ledger.watch(hospital.id.clone(), LeafIndex(0));
+    watch.next().await.unwrap();
+    let silent = ("127.0.0.1", cluster.nodes[0].client);
+    let _silent = std::net::TcpStream::connect(silent).unwrap();
+    let began = Instant::now();
+    let stopped = tokio::task::spawn_blocking(move || cluster.stop(0));
+    let stopped = stopped.await.unwrap();
+    assert!(stopped.success(), "{stopped:?}");
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(4), "stopped after {took:?}");
 }
 
 /// What can be found wrong without a node is found at once, and says which setting it is.
