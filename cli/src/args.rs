@@ -24,7 +24,8 @@ pub(crate) struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 ok, 1 verification failed, 2 usage, 3 unreachable or I/O, 4 refused by the ledger,
-5 outcome unknown (repeating the same command is safe).
+5 outcome unknown (repeating the same command is safe). `cluster status`: 3 a node does not answer,
+1 a node has an alarm.
 
 Try it: aimslog demo";
 

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::args::Connection;
 use crate::exit::UserError;
 use crate::keyfile;
+use crate::reach;
 
 /// The configuration file.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -177,8 +178,8 @@ impl Context {
         }
         let ca = needed(self.settings.ca.as_ref(), "authority (CA)", "--ca FILE")?;
         Ok(Endpoints {
-            addresses: self.settings.endpoints.clone(),
-            ca_pem: read(ca)?,
+            addresses: addresses("--endpoint", &self.settings.endpoints)?,
+            ca_pem: reach::certificates("--ca", ca)?,
             identity_pem: None,
             deadline: self.deadline,
         })
@@ -203,9 +204,12 @@ impl Context {
             "--admin-cert-key FILE",
         )?;
         Ok(Endpoints {
-            addresses: settings.admin_endpoints.clone(),
-            ca_pem: read(ca)?,
-            identity_pem: Some((read(certificate)?, read(key)?)),
+            addresses: addresses("--admin-endpoint", &settings.admin_endpoints)?,
+            ca_pem: reach::certificates("--admin-ca", ca)?,
+            identity_pem: Some((
+                reach::certificates("--admin-cert", certificate)?,
+                reach::private_key("--admin-cert-key", key)?,
+            )),
             deadline: self.deadline,
         })
     }
@@ -283,6 +287,14 @@ pub(crate) fn make_private(folder: &Path) -> Result<()> {
         .mode(0o700)
         .create(folder)
         .with_context(|| format!("cannot make {}", folder.display()))
+}
+
+/// The addresses, each checked.
+fn addresses(field: &str, addresses: &[String]) -> Result<Vec<String>> {
+    for address in addresses {
+        reach::check_address(field, address)?;
+    }
+    Ok(addresses.to_vec())
 }
 
 /// Reads a policy file.

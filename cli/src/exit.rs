@@ -9,7 +9,7 @@ use aimslog_client::ClientError;
 pub(crate) enum Exit {
     /// It did what was asked.
     Ok,
-    /// What was to be verified does not verify, or nobody can tell.
+    /// What was to be verified does not verify, or nobody can tell; a node has an alarm.
     NotVerified,
     /// The command line, a file or the configuration is wrong.
     Usage,

@@ -9,6 +9,7 @@ mod exit;
 mod keyfile;
 mod outbox;
 mod output;
+mod reach;
 mod records;
 mod saved;
 mod sealed;

@@ -108,11 +108,8 @@ impl StartError {
             | Self::Bind(_)
             | Self::Clock(_)
             | Self::FolderOfAnother(_) => true,
-            Self::Guard(_)
-            | Self::Raft(_)
-            | Self::Damaged(_)
-            | Self::State(_)
-            | Self::Interrupted(_) => false,
+            Self::Raft(error) => error.is_held(),
+            Self::Guard(_) | Self::Damaged(_) | Self::State(_) | Self::Interrupted(_) => false,
         }
     }
 }
@@ -203,7 +200,11 @@ impl Supervisor {
         (bound, tls): (Bound, Arc<rustls::ServerConfig>),
         routes: Routes,
     ) {
-        let connections = bound.accept(tls, callers.connections_max(), self.stop.clone());
+        let connections = bound.accept(
+            tls,
+            callers.connections_max(),
+            (&self.tasks, self.stop.clone()),
+        );
         let stop = self.stop.clone();
         self.vital(callers.name(), serve(callers, connections, routes, stop));
     }

@@ -27,7 +27,7 @@ pub use add::{AddError, Addition, add_node};
 pub use genesis::{Circumstances, ClusterKeys, Founding, GenesisError, found, statement_key};
 pub use layout::LayoutError;
 pub use pki::PkiError;
-pub use plan::{NodeSpec, NodeSpecError, Plan, PlanError, node_name};
+pub use plan::{NodeSpec, NodeSpecError, Plan, PlanError, node_name, parse_origin};
 
 /// Why no cluster was made.
 #[derive(Debug, thiserror::Error)]

@@ -16,7 +16,7 @@ pub const PEER_STREAMS_MAX: u32 = 256;
 pub const ADMIN_STREAMS_MAX: u32 = 16;
 
 /// Bytes of client requests that are not answered yet, of all connections together: 64 batches of the
-/// largest size.
+/// largest size. One address gets a quarter of them.
 pub const CLIENT_REQUEST_BYTES_MAX: usize = 256 << 20;
 /// The same for operators.
 pub const ADMIN_REQUEST_BYTES_MAX: usize = 32 << 20;

@@ -52,10 +52,11 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct InitArguments {
     /// The log's name, a URL without scheme such as ledger.example.com/aims1. Never changes.
-    #[arg(long, value_parser = parse_origin)]
+    #[arg(long, value_parser = init::parse_origin)]
     origin: Origin,
     /// A node, LABEL=HOST:PORT (its peer port; clients use PORT+1, operators PORT+2) or
-    /// LABEL=HOST:PEER:CLIENT:ADMIN. Once per node; ids are given in this order from 1 on.
+    /// LABEL=HOST:PEER:CLIENT:ADMIN. Once per node; ids are given in this order from 1 on. Three
+    /// nodes bear the loss of one; one or two bear none.
     #[arg(long = "node", value_name = "NODE", required = true)]
     nodes: Vec<NodeSpec>,
     /// How many operators. Two of them must agree on what genesis reserves to operators; 1 makes a
@@ -88,10 +89,6 @@ struct AddArguments {
     /// The address that it binds, as for `init`.
     #[arg(long, value_name = "IP")]
     bind: Option<IpAddr>,
-}
-
-fn parse_origin(text: &str) -> Result<Origin, String> {
-    Origin::new(text).map_err(|error| error.to_string())
 }
 
 /// Exit codes: 0 ok, 1 the node failed, 2 usage or configuration.

@@ -64,6 +64,8 @@ impl Operator {
             .arg(folder.join("admin.key"));
         let made = init.output().unwrap();
         assert!(made.status.success(), "aimslog init failed: {made:?}");
+        let said = String::from_utf8_lossy(&made.stdout).into_owned();
+        assert!(said.contains("next: aimslog cluster init"), "{said}");
         operator
     }
 

@@ -1,12 +1,13 @@
 //! A peer that does what no node does: calls another one with a node's certificate.
 
 use std::fs;
+use std::time::Duration;
 
 use aimslog_proto::pb::raft::v1::ledger_peer_service_client::LedgerPeerServiceClient;
 use aimslog_proto::pb::raft::v1::{Envelope, ForwardRequest, ForwardedCall, GetLedgerKeysRequest};
 use aimslog_proto::statement::id::EntryId;
-use tonic::Status;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Request, Status};
 
 use crate::cluster::Cluster;
 
@@ -25,13 +26,25 @@ pub async fn forward(
     cluster: &Cluster,
     caller: usize,
     of: usize,
-    (call, request): (ForwardedCall, Vec<u8>),
+    call: (ForwardedCall, Vec<u8>),
 ) -> Status {
-    let request = ForwardRequest {
+    forward_within(cluster, (caller, of), call, Duration::from_secs(30)).await
+}
+
+/// The same with so much left of the deadline.
+pub async fn forward_within(
+    cluster: &Cluster,
+    (caller, of): (usize, usize),
+    (call, request): (ForwardedCall, Vec<u8>),
+    left: Duration,
+) -> Status {
+    let message = ForwardRequest {
         envelope: Some(envelope(cluster, caller, of)),
         call: call.into(),
         request,
     };
+    let mut request = Request::new(message);
+    request.set_timeout(left);
     let mut client = client(cluster, caller, of)
         .await
         .max_encoding_message_size(8 << 20);

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use aimslog_client::{ClientError, Outcome, RecordFilter, Wait};
 use aimslog_proto::pb::raft::v1::{ForwardedBlob, ForwardedCall};
+use aimslog_proto::pb::v1::{Submission, SubmitRequest};
 use aimslog_proto::reason::Reason;
 use aimslog_proto::statement::key::SigningKey;
 use aimslog_tests::cluster::{Cluster, ORIGIN};
@@ -17,6 +18,7 @@ use aimslog_tests::peer;
 use aimslog_tests::people::{Hospital, organization_statement};
 use prost::Message as _;
 use tokio::time::Instant;
+use tonic_types::StatusExt as _;
 
 fn refused_for<T: std::fmt::Debug>(result: Result<T, ClientError>, reason: Reason) -> String {
     match result {
@@ -132,4 +134,34 @@ async fn wait_until_readable(cluster: &Cluster, hospital: &Hospital, position: u
     };
     let listed = ledger.list(&filter, None).await;
     assert!(listed.is_ok(), "{listed:?}");
+}
+
+/// The leader has as long as the follower has left, and answers for itself within it: who only sees
+/// the time run out does not learn what that means.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forwarded_call_keeps_the_deadline_of_its_caller() {
+    let mut cluster = Cluster::start(3).await;
+    let hospital = Hospital::register(&cluster, "hospital").await;
+    let leader = cluster.leader().await;
+    let [first, second] = [(leader + 1) % 3, (leader + 2) % 3];
+    let statement = hospital.decision(1);
+    let request = SubmitRequest {
+        submissions: vec![Submission {
+            statement: statement.statement,
+            disclosures: statement.disclosures,
+            ..Submission::default()
+        }],
+        ..SubmitRequest::default()
+    };
+    // Alone it can commit nothing.
+    cluster.kill(first);
+    cluster.kill(second);
+    let began = Instant::now();
+    let call = (ForwardedCall::Submit, request.encode_to_vec());
+    let left = Duration::from_secs(3);
+    let refused = peer::forward_within(&cluster, (first, leader), call, left).await;
+    assert!(began.elapsed() < left, "after {:?}", began.elapsed());
+    let details = refused.get_error_details();
+    let reason = details.error_info().map(|info| info.reason.as_str());
+    assert_eq!(reason, Some("OUTCOME_UNKNOWN"), "{refused:?}");
 }

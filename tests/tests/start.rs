@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use aimslog_client::{Outcome, Wait};
 use aimslog_tests::check::check_log;
-use aimslog_tests::cluster::{Cluster, Refused, program};
+use aimslog_tests::cluster::{Cluster, Refused, free_ports, program};
 use aimslog_tests::files::{copy, replace};
 use aimslog_tests::history::History;
 use aimslog_tests::people::Hospital;
@@ -173,6 +173,37 @@ async fn folders_of_another_node() {
     cluster.start_node(node);
     cluster.start_node(other);
     assert_takes_part(&cluster, node).await;
+}
+
+/// Two programs with one folder would each take it for their own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_another_process_has_open() {
+    let cluster = Cluster::start(1).await;
+    let (code, said) = check(&cluster, 0);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("\n# ok: "), "{said}");
+    let node = &cluster.nodes[0];
+    let mut text = fs::read_to_string(node.folder.join("aimslogd.toml")).unwrap();
+    for (used, free) in [node.client, node.peer, node.admin]
+        .iter()
+        .zip(free_ports(3))
+    {
+        text = text.replace(&format!(":{used}\""), &format!(":{free}\""));
+    }
+    let second = node.folder.join("second.toml");
+    fs::write(&second, text).unwrap();
+    let ran = Command::new(program("aimslogd"))
+        .args(["run", "--config"])
+        .arg(second)
+        .output()
+        .unwrap();
+    let refused = Refused {
+        code: ran.status.code(),
+        said: String::from_utf8(ran.stderr).unwrap(),
+    };
+    let words = ["data/raft", "another aimslogd runs with this folder"];
+    assert_refused(&refused, USAGE, &words);
+    assert_takes_part(&cluster, 0).await;
 }
 
 /// `/proc` is a file system on which no byte is free, on every machine and without any rights.

@@ -7,10 +7,11 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::args::Connection;
-use crate::context::{Config, Settings, home, read, read_policy};
+use crate::context::{Config, Settings, home, read_policy};
 use crate::exit::{Exit, UserError};
 use crate::keyfile;
 use crate::output::Output;
+use crate::reach;
 
 /// Make a context: which ledger, under which policy, as whom.
 ///
@@ -59,8 +60,13 @@ impl Init {
         config.current = Some(self.name.clone());
         config.save(&home)?;
         let file = home.join("config.toml");
+        let next = if settings.admin_endpoints.is_empty() {
+            "aimslog doctor"
+        } else {
+            "aimslog cluster init, once, to found a new cluster; then aimslog cluster status"
+        };
         let text = format!(
-            "context {} is made and current, in {}\nnext: aimslog doctor",
+            "context {} is made and current, in {}\nnext: {next}",
             self.name,
             file.display()
         );
@@ -106,16 +112,25 @@ fn settings_of(flags: &Connection) -> Result<Settings> {
     if let Some(key) = &settings.key {
         keyfile::load(key)?;
     }
-    for file in [
-        &settings.ca,
-        &settings.admin_ca,
-        &settings.admin_certificate,
-        &settings.admin_key,
-    ]
-    .into_iter()
-    .flatten()
-    {
-        read(file)?;
+    for (field, addresses) in [
+        ("--endpoint", &settings.endpoints),
+        ("--admin-endpoint", &settings.admin_endpoints),
+    ] {
+        for address in addresses {
+            reach::check_address(field, address)?;
+        }
+    }
+    for (field, file) in [
+        ("--ca", &settings.ca),
+        ("--admin-ca", &settings.admin_ca),
+        ("--admin-cert", &settings.admin_certificate),
+    ] {
+        if let Some(file) = file {
+            reach::certificates(field, file)?;
+        }
+    }
+    if let Some(key) = &settings.admin_key {
+        reach::private_key("--admin-cert-key", key)?;
     }
     Ok(settings)
 }

@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use aimslog_client::admin::Cluster;
 use aimslog_client::clock;
+use aimslog_proto::pb::admin::v1::Member;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::exit::{Exit, UserError};
+use crate::exit::Exit;
 use crate::keyfile;
 use crate::output::Output;
 use crate::verb::prove::write;
@@ -56,6 +57,9 @@ pub(crate) struct Replace {
 struct Replaced {
     old: u64,
     new: u64,
+    /// What goes into everybody's contexts.
+    client_endpoint: Option<String>,
+    admin_endpoint: Option<String>,
     steps: Vec<String>,
     policy: PathBuf,
 }
@@ -63,11 +67,7 @@ struct Replaced {
 impl Replace {
     pub(crate) async fn run(&self, context: &Context, output: Output) -> Result<Exit> {
         let new = NewNode::read(&self.new)?;
-        if new.id == self.old {
-            return Err(UserError::usage(
-                "a node id is never used twice: the new node needs its own",
-            ));
-        }
+        new.check_place(self.old)?;
         let keys = self
             .operator_key
             .iter()
@@ -79,7 +79,11 @@ impl Replace {
         let folder = context.state_path(&format!("replace-{}-{}", self.old, new.id));
         let records = Records::new(context, &keys, folder);
         let mut steps = Steps::new(output);
-        members.check_old(self.old).await?;
+        // Whoever the new node was made for, or whose records lie here, may have been taken out by a
+        // run that was cut off.
+        let begun = new.replaces.is_some() || records.were_begun();
+        let gone = members.check_old(self.old, new.id, begun).await?;
+        records.check_policy(self.old, &new).await?;
         // The operators' agreement comes first: without it nothing is changed.
         let admitted = records.admit(&cluster, &new, clock::unix_seconds()).await?;
         steps.done(format!("node {} admitted: {admitted}", new.id));
@@ -97,20 +101,43 @@ impl Replace {
         let policy = write(&self.policy_out, texts.trust.as_bytes())?;
         let text = format!(
             "node {} stands in the place of node {}\nthe new policy is in {}: give it to everybody \
-             who verifies, and compare its fingerprint",
+             who verifies, and compare its fingerprint\n{}",
             new.id,
             self.old,
-            policy.display()
+            policy.display(),
+            addresses(self.old, gone.as_ref(), &new)
         );
         let data = Replaced {
             old: self.old,
             new: new.id,
+            client_endpoint: new.client,
+            admin_endpoint: new.admin,
             steps: steps.said,
             policy,
         };
         output.data(&data, text)?;
         Ok(Exit::Ok)
     }
+}
+
+/// Who has to change which addresses, now that the members are others.
+fn addresses(old: u64, gone: Option<&Member>, new: &NewNode) -> String {
+    let place = gone.map_or_else(String::new, |member| {
+        format!(" (peers reached it at {})", member.address)
+    });
+    let named = |address: &Option<String>| {
+        let unknown = || format!("see nodes.txt of node {}", new.id);
+        address.clone().unwrap_or_else(unknown)
+    };
+    format!(
+        "the endpoints of node {old}{place} are gone; in their place come\n  \
+           for clients    {client}: operators, enterprises and auditors put it into their contexts\n  \
+           for operators  {admin}: operators put it into theirs\n\
+         with `aimslog init NAME --force` and the whole list of endpoints, and into nodes.txt; the other \
+         nodes have learned it from the log",
+        client = named(&new.client),
+        admin = named(&new.admin),
+    )
 }
 
 struct Steps {

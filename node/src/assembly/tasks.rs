@@ -121,6 +121,8 @@ pub(super) async fn run(
         verified: shared.verified.subscribe(),
         guard: parts.guard.subscribe(),
         clock: Arc::clone(&materials.clock),
+        tasks: supervisor.tasks.clone(),
+        stop: supervisor.stop.clone(),
         facts: Arc::new(facts(&materials)),
     };
     let signals = Signals {

@@ -4,6 +4,7 @@
 //! (log, receipt and service key) is not here: a voter hands it over once the operators have admitted
 //! the node and it is a member. `aimslog cluster replace` reads the `node.toml` written here.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use aimslog_proto::statement::UnverifiedStatement;
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::system::{Genesis, Payload as _};
 use aimslog_proto::tlog::{KeyName, VerifierKey};
+use serde::Deserialize;
 
 use super::genesis::Founding;
 use super::layout::Folder;
@@ -23,8 +25,8 @@ use crate::config::{HostPort, Peer};
 /// A node that is to join.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addition {
-    /// The folder that `init` wrote: `authority/` and the first two entries in `public/` are read, the
-    /// node's folder is written into it.
+    /// The folder that `init` wrote: `authority/`, the first two entries in `public/` and the
+    /// `node.toml` of each node that came later are read, the node's folder is written into it.
     pub from: PathBuf,
     /// The new node.
     pub node: NodeSpec,
@@ -56,6 +58,14 @@ pub enum AddError {
         /// Why.
         why: String,
     },
+    /// What an earlier run left of a node is not that.
+    #[error("{path} is not what `aimslogd add-node` writes: {why}")]
+    Node {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// The number is zero or was given before.
     #[error("node {id}: a number above zero that no node of the cluster has ever had")]
     Id {
@@ -73,10 +83,10 @@ pub fn add_node(addition: &Addition, clock: &dyn Clock) -> Result<String, AddErr
     let path = public.join("genesis.cose");
     let genesis_bytes = read(&path)?;
     let genesis = genesis(&path, &genesis_bytes)?;
-    let taken = genesis
-        .nodes
-        .iter()
-        .any(|node| node.id.number() == addition.id);
+    let added = added(&addition.from)?;
+    let founders = genesis.nodes.iter().map(|node| node.id.number());
+    let mut ids = founders.chain(added.iter().map(|node| node.id));
+    let taken = ids.any(|id| id == addition.id);
     if addition.id == 0 || taken {
         return Err(AddError::Id { id: addition.id });
     }
@@ -101,7 +111,7 @@ pub fn add_node(addition: &Addition, clock: &dyn Clock) -> Result<String, AddErr
         bind: addition.bind,
     };
     let mut config = node_config(&plan, seat);
-    config.peers = peers(&genesis, addition.replaces);
+    config.peers = peers(&genesis, &added, addition.replaces);
     let path = addition.from.join(&addition.node.label);
     let folder = Folder::empty(&path).map_err(InitError::from)?;
     write_node(&folder, &config, seat, (&founding, &authorities))?;
@@ -116,14 +126,28 @@ pub fn add_node(addition: &Addition, clock: &dyn Clock) -> Result<String, AddErr
 
 /// What `aimslog cluster replace` reads.
 fn node_file(addition: &Addition, vkey: &VerifierKey) -> String {
-    format!(
-        "id = {}\npeer = \"{}\"\ncosigner = \"{vkey}\"\n",
-        addition.id, addition.node.peer
-    )
+    let NodeSpec {
+        peer,
+        client,
+        admin,
+        ..
+    } = &addition.node;
+    let mut text = format!(
+        "id = {}\npeer = \"{peer}\"\ncosigner = \"{vkey}\"\nclient = \"{client}\"\nadmin = \"{admin}\"\n",
+        addition.id
+    );
+    if let Some(old) = addition.replaces {
+        // Writing to a String cannot fail.
+        let _infallible = writeln!(text, "replaces = {old}");
+    }
+    text
 }
 
 fn words(addition: &Addition, path: &Path) -> String {
     let (label, id) = (&addition.node.label, addition.id);
+    let old = addition
+        .replaces
+        .map_or_else(|| "OLD".to_owned(), |old| old.to_string());
     let mut text = format!(
         "\
 node {id} is made in {path}
@@ -136,12 +160,22 @@ node {id} is made in {path}
 ",
         path = path.display(),
         host = addition.node.peer.host(),
-        old = addition
-            .replaces
-            .map_or_else(|| "OLD".to_owned(), |old| old.to_string()),
     );
     // Writing to a String cannot fail.
-    let _infallible = writeln!(text, "4. Take authority/ offline again.");
+    let _infallible = write!(
+        text,
+        "\
+4. Tell everybody the new addresses. The running nodes learn theirs from the log; nothing else does:
+   clients {client}: for the contexts of enterprises and auditors (aimslog init NAME --force ...)
+   operators {admin}: for the contexts of operators, beside the one for clients
+   in every copy of nodes.txt, in the place of the line of node {old}:
+   {line}
+5. Take authority/ offline again.
+",
+        client = addition.node.client,
+        admin = addition.node.admin,
+        line = super::readme::node_line(id, &addition.node),
+    );
     text
 }
 
@@ -176,18 +210,64 @@ fn authorities(folder: &Path, now: u64) -> Result<Authorities, AddError> {
     })
 }
 
-/// The other nodes, as genesis names them. Raft brings the new node up to date about later ones.
-fn peers(genesis: &Genesis, replaces: Option<u64>) -> Vec<Peer> {
-    genesis
-        .nodes
-        .iter()
-        .filter(|node| Some(node.id.number()) != replaces)
-        .filter_map(|node| {
-            Some(Peer {
-                id: node.id.number(),
-                name: node_name(&genesis.origin, node.id.number()),
-                address: node.label.parse::<HostPort>().ok()?,
-            })
+/// What an earlier `add-node` left of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Added {
+    id: u64,
+    peer: String,
+    replaces: Option<u64>,
+}
+
+/// The nodes that came later, by the `node.toml` of each folder that is left of them, oldest first.
+fn added(from: &Path) -> Result<Vec<Added>, AddError> {
+    let error = |source| AddError::Read {
+        path: from.to_owned(),
+        source,
+    };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(from).map_err(error)? {
+        let path = entry.map_err(error)?.path().join("node.toml");
+        if !path.exists() {
+            continue;
+        }
+        let text = String::from_utf8_lossy(&read(&path)?).into_owned();
+        let added = toml::from_str(&text).map_err(|why| AddError::Node {
+            path,
+            why: why.message().to_owned(),
+        })?;
+        found.push(added);
+    }
+    found.sort_by_key(|added: &Added| added.id);
+    Ok(found)
+}
+
+/// The other nodes: those that genesis names, and in the place of each that was replaced the newest
+/// that was made for it. The new node asks these to be let in; raft tells it the rest.
+fn peers(genesis: &Genesis, added: &[Added], replaces: Option<u64>) -> Vec<Peer> {
+    let founders = genesis.nodes.iter().filter_map(|node| {
+        let address = node.label.parse::<HostPort>().ok()?;
+        Some((node.id.number(), address))
+    });
+    let mut seats: BTreeMap<u64, HostPort> = founders.collect();
+    for (position, node) in added.iter().enumerate() {
+        let later = added.iter().skip(position + 1).map(|it| it.replaces);
+        let given_up = later.chain([replaces]).any(|it| it == node.replaces);
+        if node.replaces.is_some() && given_up {
+            continue;
+        }
+        if let Some(old) = node.replaces {
+            seats.remove(&old);
+        }
+        if let Ok(address) = node.peer.parse() {
+            seats.insert(node.id, address);
+        }
+    }
+    let others = seats.into_iter().filter(|(id, _)| Some(*id) != replaces);
+    others
+        .map(|(id, address)| Peer {
+            id,
+            name: node_name(&genesis.origin, id),
+            address,
         })
         .collect()
 }

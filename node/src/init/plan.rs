@@ -186,6 +186,17 @@ impl Plan {
     }
 }
 
+/// The origin of a new log. C2SP tlog-checkpoint asks for a URL without scheme; names that are made
+/// of it put one in front.
+pub fn parse_origin(text: &str) -> Result<Origin, String> {
+    if let Some((scheme, rest)) = text.split_once("://") {
+        return Err(format!(
+            "the origin is a URL without scheme: leave out {scheme}://, write {rest}"
+        ));
+    }
+    Origin::new(text).map_err(|error| error.to_string())
+}
+
 /// `<origin>/node/<id>`: a node's name, also as a cosigner.
 pub fn node_name(origin: &Origin, node_id: u64) -> String {
     format!("{origin}/node/{node_id}")
@@ -246,6 +257,17 @@ mod tests {
         ] {
             assert!(text.parse::<NodeSpec>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_origin_has_no_scheme() {
+        let origin = parse_origin("ledger.example.com/aims1").unwrap();
+        assert_eq!(origin.as_str(), "ledger.example.com/aims1");
+        for with_scheme in ["https://ledger.example.com/aims1", "http://x"] {
+            let refused = parse_origin(with_scheme).unwrap_err();
+            assert!(refused.contains("without scheme"), "{refused}");
+        }
+        parse_origin("").unwrap_err();
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The words that `init` leaves behind: what is what, what goes where, what is destroyed.
 
-use super::plan::Plan;
+use super::plan::{NodeSpec, Plan};
 use std::fmt::Write as _;
 
 /// The README of the whole folder, also printed.
@@ -10,7 +10,7 @@ pub(super) fn cluster(plan: &Plan, cluster_id: &str) -> String {
 Aimslog cluster {origin}
 cluster id (entry id of genesis): {cluster_id}
 operators: {required} of {operators} must agree{trial}
-heads need the cosignatures of {quorum} of {nodes} nodes
+heads need the cosignatures of {quorum} of {nodes} nodes{frail}
 
 1. Copy each node's folder to its machine, and to no other place:
 ",
@@ -24,6 +24,7 @@ heads need the cosignatures of {quorum} of {nodes} nodes
         },
         quorum = plan.quorum(),
         nodes = plan.nodes.len(),
+        frail = frail(plan),
     );
     for (id, node) in plan.numbered() {
         // Writing to a String cannot fail.
@@ -71,6 +72,23 @@ heads need the cosignatures of {quorum} of {nodes} nodes
     text
 }
 
+/// What to say of a cluster that bears no failure.
+fn frail(plan: &Plan) -> &'static str {
+    match plan.nodes.len() {
+        1 => {
+            "
+WARNING: with 1 node the ledger stands still when that one is down, and is lost with its disk.
+This is for a trial; a ledger that others rely on has 3 nodes or more."
+        }
+        2 => {
+            "
+WARNING: with 2 nodes the ledger stands still when either is down: it bears no failure, and breaks
+twice as often as with 1. A ledger that others rely on has 3 nodes or more."
+        }
+        _ => "",
+    }
+}
+
 /// The README of an operator's folder.
 pub(super) fn operator(plan: &Plan, number: usize) -> String {
     let mut text = format!(
@@ -96,10 +114,20 @@ nodes.txt      addresses of the nodes: id, label, clients, operators.
 
 /// Addresses of the nodes, one line each: id, label, client address, admin address.
 pub(super) fn nodes(plan: &Plan) -> String {
-    let mut text = String::new();
+    let mut text = String::from(
+        "\
+# id, label, address for clients, address for operators. When a node is replaced, its line goes and
+# the one that `aimslogd add-node` prints comes; everybody changes the endpoints of their contexts.
+",
+    );
     for (id, node) in plan.numbered() {
-        // Writing to a String cannot fail.
-        let _infallible = writeln!(text, "{id} {} {} {}", node.label, node.client, node.admin);
+        text.push_str(&node_line(id, node));
+        text.push('\n');
     }
     text
+}
+
+/// A node's line in `nodes.txt`.
+pub(super) fn node_line(id: u64, node: &NodeSpec) -> String {
+    format!("{id} {} {} {}", node.label, node.client, node.admin)
 }

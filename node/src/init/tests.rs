@@ -137,6 +137,18 @@ fn says_who_must_agree_and_what_to_destroy() {
 }
 
 #[test]
+fn a_cluster_that_bears_no_failure_is_said_to_bear_none() {
+    for (nodes, warned) in [(1, true), (2, true), (3, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut plan = plan(folder.path());
+        plan.nodes.truncate(nodes);
+        let clock = FixedClock::at_millis(NOW * 1_000);
+        let words = init(&plan, &clock, [7; 32]).unwrap();
+        assert_eq!(words.contains("WARNING: with"), warned, "{words}");
+    }
+}
+
+#[test]
 fn each_node_accepts_its_own_folder_and_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let (plan, _) = make(folder.path());

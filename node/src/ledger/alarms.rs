@@ -164,6 +164,15 @@ pub enum Alarm {
 /// Name of [`Alarm::NoSpace`], by which other nodes know it.
 pub const NOSPACE: &str = "NOSPACE";
 
+/// Name of [`Alarm::Removed`], by which other nodes know it.
+pub const REMOVED: &str = "REMOVED";
+
+/// Name of [`Alarm::Corrupt`], by which other nodes know it.
+pub const CORRUPT: &str = "CORRUPT";
+
+/// Name of [`Alarm::Clock`], by which other nodes know it.
+pub const CLOCK: &str = "CLOCK";
+
 /// Name of [`Alarm::Keys`], by which other nodes know it.
 pub const KEYS: &str = "KEYS";
 
@@ -172,10 +181,10 @@ impl Alarm {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Amnesia(_) => AMNESIA,
-            Self::Removed(_) => "REMOVED",
+            Self::Removed(_) => REMOVED,
             Self::Fork(_) => "FORK",
-            Self::Corrupt(_) => "CORRUPT",
-            Self::Clock(_) => "CLOCK",
+            Self::Corrupt(_) => CORRUPT,
+            Self::Clock(_) => CLOCK,
             Self::NoSpace(_) => NOSPACE,
             Self::Keys => KEYS,
         }

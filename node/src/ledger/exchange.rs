@@ -11,6 +11,7 @@ use ed25519_dalek::VerifyingKey;
 use futures::future::BoxFuture;
 use thiserror::Error;
 use tokio::time::Duration;
+use tonic::metadata::MetadataMap;
 
 use super::exchange_memory::Report;
 use super::exchange_root::{SignedRoot, WrongRootSignature};
@@ -130,10 +131,12 @@ pub trait NodeDirectory: Send + Sync + 'static {
 
 /// Takes forwarded calls on the leader.
 pub trait ForwardTarget: Send + Sync + 'static {
-    /// Answers the serialized request of a call with its serialized response.
+    /// Answers the serialized request of a call with its serialized response. `metadata` is what came
+    /// with it; its `grpc-timeout` is what is left of the caller's deadline.
     fn answer(
         &self,
         call: ForwardedCall,
         request: Bytes,
+        metadata: MetadataMap,
     ) -> BoxFuture<'_, Result<Vec<u8>, tonic::Status>>;
 }

@@ -268,7 +268,7 @@ impl LedgerPeerService for ExchangeServer {
         &self,
         request: Request<pb::ForwardRequest>,
     ) -> Result<Response<pb::ForwardResponse>, Status> {
-        let (_, extensions, message) = request.into_parts();
+        let (metadata, extensions, message) = request.into_parts();
         self.partner(&extensions, message.envelope)?;
         if message.request.len() > FORWARD_BYTES_MAX {
             return Err(malformed("request is larger than the limit"));
@@ -278,7 +278,7 @@ impl LedgerPeerService for ExchangeServer {
         let response = self
             .parts
             .forward
-            .answer(call, message.request.into())
+            .answer(call, message.request.into(), metadata)
             .await?;
         Ok(Response::new(pb::ForwardResponse { response }))
     }

@@ -124,7 +124,8 @@ impl Consensus {
     }
 
     /// Asks the leader, this node, to hand over to `to`. Returns when the request was made; whether
-    /// it succeeds shows in the status.
+    /// it succeeds shows in the status. To itself it hands nothing over: raft would stop leading for
+    /// an election that anybody may win.
     pub async fn transfer_leader(&self, to: u64) -> Result<(), ChangeError> {
         let status = self.status().borrow().clone();
         if status.role != Role::Leader {
@@ -134,6 +135,9 @@ impl Consensus {
         }
         if !status.voters.contains(&to) {
             return Err(ChangeError::NotMember { id: to });
+        }
+        if to == status.id {
+            return Ok(());
         }
         let asked = self.inner.raft.trigger().transfer_leader(to).await;
         asked.map_err(|_stopped| ChangeError::Stopped)

@@ -101,6 +101,11 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// Whether another process has the database open.
+    pub fn is_held(&self) -> bool {
+        matches!(self, Self::Store(RaftDbError::Held { .. }))
+    }
+
     /// Whether what is on the disk is damaged or contradicts itself, so that trying again is of no
     /// use.
     pub fn is_damage(&self) -> bool {

@@ -1,10 +1,12 @@
 //! `ClusterService`, for operators.
 
 mod amnesiac;
+mod fitness;
 
 pub use amnesiac::AmnesiacApi;
+use fitness::Duty;
 
-use crate::ledger::alarms::{Alarms, KEYS};
+use crate::ledger::alarms::Alarms;
 use crate::ledger::command;
 use crate::ledger::outcome::Outcome;
 use crate::ledger::sequencer::Control;
@@ -18,6 +20,7 @@ use aimslog_proto::reason::Reason;
 use aimslog_proto::system::NodeId;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 /// How long `Init` waits for the new cluster to elect its first leader.
@@ -126,21 +129,16 @@ impl ClusterApi {
         }
     }
 
-    /// Refuses here, on the leader, a member that could not lead for lack of the keys of the ledger,
-    /// or that was not heard yet: the cluster must not come to depend on it.
-    fn leading_with(&self, id: u64) -> Result<(), Failure> {
+    /// Refuses here, on the leader, a member that could not do its duty or was not heard lately: the
+    /// cluster must not come to depend on it.
+    fn leading_with(&self, id: u64, duty: Duty) -> Result<(), Failure> {
         self.leading(&[id])?;
         if self.backend.facts.node_id == id {
             return Ok(());
         }
         let views = self.backend.memories.views();
-        let report = views.get(&id).map(|view| &view.report);
-        let words = match report {
-            Some(report) if !report.alarms.iter().any(|alarm| alarm == KEYS) => return Ok(()),
-            Some(_) => format!("node {id} has not got the keys of the ledger yet"),
-            None => format!("node {id} was not heard yet"),
-        };
-        Err(Failure::new(Reason::FailedPrecondition, words))
+        fitness::check(duty, id, views.get(&id), Instant::now())
+            .map_err(|words| Failure::new(Reason::FailedPrecondition, words))
     }
 
     fn not_leader(&self, words: &str) -> Failure {
@@ -278,7 +276,7 @@ impl ClusterService for ClusterApi {
         &self,
         request: Request<pb::PromoteRequest>,
     ) -> Result<Response<pb::PromoteResponse>, Status> {
-        self.leading_with(request.get_ref().node_id)?;
+        self.leading_with(request.get_ref().node_id, Duty::Vote)?;
         self.backend
             .consensus
             .promote(request.get_ref().node_id)
@@ -293,7 +291,7 @@ impl ClusterService for ClusterApi {
     ) -> Result<Response<pb::ReplaceResponse>, Status> {
         let pb::ReplaceRequest { old_id, new_id } = request.into_inner();
         self.leading(&[old_id])?;
-        self.leading_with(new_id)?;
+        self.leading_with(new_id, Duty::Vote)?;
         self.backend
             .consensus
             .replace(old_id, new_id)
@@ -319,7 +317,7 @@ impl ClusterService for ClusterApi {
         &self,
         request: Request<pb::MoveLeaderRequest>,
     ) -> Result<Response<pb::MoveLeaderResponse>, Status> {
-        self.leading_with(request.get_ref().node_id)?;
+        self.leading_with(request.get_ref().node_id, Duty::Lead)?;
         self.backend
             .consensus
             .transfer_leader(request.get_ref().node_id)

@@ -20,6 +20,8 @@ use aimslog_proto::tlog::{LeafIndex, TreeSize};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::metadata::MetadataMap;
 
 /// A node that did not hear from a leader with quorum for this long does not know who may read.
@@ -56,6 +58,11 @@ pub struct Backend {
     pub guard: watch::Receiver<GuardRecord>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
+    /// Where a call leaves what goes on after its answer; a panic there is told by the hook, and
+    /// ends the program that is released.
+    pub tasks: TaskTracker,
+    /// Ends that.
+    pub stop: CancellationToken,
     /// What never changes while the node runs.
     pub facts: Arc<Facts>,
 }

@@ -3,10 +3,13 @@
 //! Each message has a limit, each connection a limit of calls, each listener one of connections; all
 //! of them together are more than a machine has. A caller who sends most of a large message on each
 //! of many calls and then stops would make us hold all of it. So the bytes of all requests that are
-//! not answered yet have one budget, and a call that would go beyond it is refused.
+//! not answered yet have one budget, of which each address gets a share, and a call that would go
+//! beyond either is refused.
 //!
 //! The library sets memory aside for a whole message as soon as its length is announced. So a message
 //! is handed on when all of it has arrived: an announcement alone costs nothing.
+
+mod held;
 
 use crate::limits_server::CLIENT_MESSAGE_BYTES_MAX;
 use crate::service::status::Failure;
@@ -14,31 +17,35 @@ use aimslog_proto::reason::Reason;
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt as _;
 use futures::future::Map;
+use held::{Claim, Full};
 use http_body::{Body as HttpBody, Frame};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{self, Context, Poll};
-use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http;
+use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tower::{Layer, Service};
 
 /// In front of each message: a flag and four bytes of length.
 const PREFIX_BYTES: usize = 5;
 
+/// What the listener says of a connection.
+type ConnectInfo = TlsConnectInfo<TcpConnectInfo>;
+
 /// Puts [`Budgeted`] around a service.
 #[derive(Debug, Clone)]
 pub struct BudgetLayer {
-    bytes: Option<Arc<Semaphore>>,
+    bytes: Option<Arc<held::Bytes>>,
 }
 
 impl BudgetLayer {
     /// So many bytes for all calls together; `None` counts nothing.
     pub fn new(bytes_max: Option<usize>) -> Self {
         Self {
-            bytes: bytes_max.map(|bytes_max| Arc::new(Semaphore::new(bytes_max))),
+            bytes: bytes_max.map(held::Bytes::new),
         }
     }
 }
@@ -58,7 +65,7 @@ impl<S> Layer<S> for BudgetLayer {
 #[derive(Debug, Clone)]
 pub struct Budgeted<S> {
     inner: S,
-    bytes: Option<Arc<Semaphore>>,
+    bytes: Option<Arc<held::Bytes>>,
 }
 
 impl<S> Service<http::Request<Body>> for Budgeted<S>
@@ -74,12 +81,8 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let claim = self.bytes.as_ref().map(|bytes| {
-            Arc::new(Claim {
-                bytes: Arc::clone(bytes),
-                taken: AtomicUsize::new(0),
-            })
-        });
+        let claim = self.bytes.as_ref();
+        let claim = claim.map(|bytes| Arc::new(bytes.claim(address(&request))));
         let request = match claim.clone() {
             Some(claim) => request.map(|inner| {
                 Body::new(Counted {
@@ -99,40 +102,26 @@ where
     }
 }
 
+/// Where a request comes from, as the listener says.
+fn address(request: &http::Request<Body>) -> Option<IpAddr> {
+    let info = request.extensions().get::<ConnectInfo>()?;
+    info.get_ref().remote_addr().map(|address| address.ip())
+}
+
+fn refusal(full: Full) -> Status {
+    let words = match full {
+        Full::All => "too many bytes of requests are held by this node; try again later",
+        Full::Address => {
+            "too many bytes of requests from this address are held by this node; try again later"
+        }
+    };
+    Failure::new(Reason::Overloaded, words).into()
+}
+
 type Release<F> = Box<dyn FnOnce(<F as Future>::Output) -> <F as Future>::Output + Send>;
 
 /// A call that holds its bytes until it has its answer.
 pub type Held<F> = Map<F, Release<F>>;
-
-/// What one request has taken of the budget; given back when body and call are done.
-#[derive(Debug)]
-struct Claim {
-    bytes: Arc<Semaphore>,
-    taken: AtomicUsize,
-}
-
-impl Claim {
-    fn take(&self, count: usize) -> Result<(), Status> {
-        let wanted = u32::try_from(count).unwrap_or(u32::MAX);
-        match self.bytes.try_acquire_many(wanted) {
-            Ok(permit) => {
-                permit.forget();
-                self.taken.fetch_add(count, Ordering::Relaxed);
-                Ok(())
-            }
-            Err(_none_left) => {
-                let words = "too many bytes of requests are held by this node; try again later";
-                Err(Failure::new(Reason::Overloaded, words).into())
-            }
-        }
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        self.bytes.add_permits(self.taken.load(Ordering::Relaxed));
-    }
-}
 
 /// The body of a request, each piece of it counted, in whole messages.
 #[derive(Debug)]
@@ -182,8 +171,8 @@ impl HttpBody for Counted {
             match task::ready!(Pin::new(&mut self.inner).poll_frame(context)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
-                        if let Err(refused) = self.claim.take(data.len()) {
-                            return Poll::Ready(Some(Err(refused)));
+                        if let Err(full) = self.claim.take(data.len()) {
+                            return Poll::Ready(Some(Err(refusal(full))));
                         }
                         self.gathered.extend_from_slice(&data);
                     }
@@ -272,8 +261,9 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_are_held_until_the_answer_and_come_back_all() {
-        let layer = BudgetLayer::new(Some(100));
-        let left = || layer.bytes.as_ref().unwrap().available_permits();
+        // One caller gets a quarter.
+        let layer = BudgetLayer::new(Some(400));
+        let held = || layer.bytes.as_ref().unwrap().held();
         let mut service = layer.layer(Echo);
         // The body outlives its call here, and keeps what it holds.
         let mut first = service.call(request(60)).await.unwrap();
@@ -282,10 +272,10 @@ mod tests {
         assert!(piece.unwrap().is_ok());
         assert_eq!(read(second).await, Err(tonic::Code::ResourceExhausted));
         drop(first);
-        assert_eq!(left(), 100);
+        assert_eq!(held(), 0);
         let third = service.call(request(100)).await.unwrap();
         assert_eq!(read(third).await, Ok(100));
-        assert_eq!(left(), 100);
+        assert_eq!(held(), 0);
         let (announced, rest) = (message(90), Bytes::from_static(b"no more than this"));
         let head = Bytes::copy_from_slice(&announced[..PREFIX_BYTES]);
         let mut fourth = service.call(sending([head, rest])).await.unwrap();

@@ -5,7 +5,7 @@ use crate::ledger::sequencer::SubmitError;
 use crate::raft::Status;
 use crate::service::backend::Backend;
 use crate::service::status::{Chain, Failure};
-use crate::service::{blobs, submit};
+use crate::service::{blobs, deadline, submit};
 use aimslog_proto::pb::raft::v1::{ForwardedBlob, ForwardedCall};
 use aimslog_proto::pb::{admin, v1 as pb};
 use aimslog_proto::reason::Reason;
@@ -15,6 +15,7 @@ use prost::Message;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tonic::metadata::MetadataMap;
 
 /// Hands a call to the leader and gives its answer.
 pub(super) async fn to_leader<A: Message + Default>(
@@ -82,7 +83,12 @@ impl Forwarded {
         Arc::new(Self { backend })
     }
 
-    async fn answer(&self, call: ForwardedCall, request: Bytes) -> Result<Vec<u8>, Failure> {
+    async fn answer(
+        &self,
+        call: ForwardedCall,
+        request: Bytes,
+        until: Instant,
+    ) -> Result<Vec<u8>, Failure> {
         if !self.backend.leads() {
             // Never a second hop: the caller learns who leads and asks again.
             return Err(submit::failure(&SubmitError::NotLeader {
@@ -90,7 +96,6 @@ impl Forwarded {
             }));
         }
         self.backend.serving()?;
-        let until = Instant::now() + crate::limits_server::CALL_DEADLINE_DEFAULT;
         match call {
             ForwardedCall::Submit => {
                 let request: pb::SubmitRequest = read(request)?;
@@ -133,7 +138,10 @@ impl ForwardTarget for Forwarded {
         &self,
         call: ForwardedCall,
         request: Bytes,
+        metadata: MetadataMap,
     ) -> BoxFuture<'_, Result<Vec<u8>, tonic::Status>> {
-        Box::pin(async move { Ok(Self::answer(self, call, request).await?) })
+        // What the follower has left of the caller's time, less the way back.
+        let until = deadline::of(&metadata);
+        Box::pin(async move { Ok(Self::answer(self, call, request, until).await?) })
     }
 }

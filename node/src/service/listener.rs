@@ -24,6 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::transport::server::{Connected, TcpConnectInfo, TlsConnectInfo};
 use waiting::Waiting;
 
@@ -137,20 +138,23 @@ impl Bound {
         self.address
     }
 
-    /// Accepts on its own task until `stop`; the stream of connections ends then.
+    /// Accepts on a task of `tasks` until `stop`; the stream of connections ends then, and with it
+    /// every handshake that is not finished.
     pub fn accept(
         self,
         tls: Arc<ServerConfig>,
         connections_max: usize,
-        stop: CancellationToken,
+        (tasks, stop): (&TaskTracker, CancellationToken),
     ) -> ReceiverStream<io::Result<Connection>> {
         let (ready, connections) = mpsc::channel(READY_MAX);
-        tokio::spawn(accept_loop(
-            self,
-            TlsAcceptor::from(tls),
-            connections_max,
-            (ready, stop),
-        ));
+        let waiting = Waiting::new(HANDSHAKES_MAX, tasks.clone());
+        let tls = TlsAcceptor::from(tls);
+        let accepting = accept_loop(self, tls, connections_max, (ready, Arc::clone(&waiting)));
+        // If it panics the stream ends, and with it the server, which the node cannot go on without.
+        tasks.spawn(async move {
+            let _stopped = stop.run_until_cancelled_owned(accepting).await;
+            waiting.end();
+        });
         ReceiverStream::new(connections)
     }
 }
@@ -161,16 +165,11 @@ async fn accept_loop(
     bound: Bound,
     tls: TlsAcceptor,
     connections_max: usize,
-    (ready, stop): (Ready, CancellationToken),
+    (ready, waiting): (Ready, Arc<Waiting>),
 ) {
     let seats = Seats::new(connections_max);
-    let waiting = Waiting::new(HANDSHAKES_MAX);
     loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = bound.tcp.accept() => accepted,
-        };
-        let (tcp, caller) = match accepted {
+        let (tcp, caller) = match bound.tcp.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(listener = bound.name, %error, "accept failed");

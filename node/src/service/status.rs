@@ -5,6 +5,7 @@
 //! repeating a `RetryInfo`. The message is for the caller; causes go to the log of the node.
 
 use aimslog_proto::reason::{Reason, Violation};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -31,7 +32,9 @@ pub struct Failure {
     reason: Reason,
     message: String,
     fields: Vec<Broken>,
-    metadata: Vec<(&'static str, String)>,
+    metadata: Vec<(Cow<'static, str>, String)>,
+    /// When another node says to come again; the reason decides where none does.
+    retry: Option<Duration>,
 }
 
 impl Failure {
@@ -42,6 +45,7 @@ impl Failure {
             message: message.into(),
             fields: Vec::new(),
             metadata: Vec::new(),
+            retry: None,
         }
     }
 
@@ -69,6 +73,7 @@ impl Failure {
             message,
             fields,
             metadata: Vec::new(),
+            retry: None,
         }
     }
 
@@ -81,15 +86,15 @@ impl Failure {
         )
     }
 
-    /// What another node refused, with its reason; a status without one of ours is an error there.
+    /// What another node refused, with its reason and all that it says to it; a status without one of
+    /// ours is an error there.
     pub fn relayed(status: &Status) -> Self {
         let details = status.get_error_details();
-        let reason = details
-            .error_info()
-            .filter(|info| info.domain == DOMAIN)
-            .and_then(|info| Reason::from_text(&info.reason));
-        match reason {
-            Some(reason) => {
+        let info = details.error_info().filter(|info| info.domain == DOMAIN);
+        let told = info.and_then(|info| Some((Reason::from_text(&info.reason)?, &info.metadata)));
+        match told {
+            Some((reason, facts)) => {
+                let facts = facts.iter();
                 let fields = details.bad_request().map(|bad| &bad.field_violations);
                 let fields = fields.into_iter().flatten();
                 Self {
@@ -100,6 +105,10 @@ impl Failure {
                             rule: broken.description.clone(),
                         })
                         .collect(),
+                    metadata: facts
+                        .map(|(key, value)| (Cow::Owned(key.clone()), value.clone()))
+                        .collect(),
+                    retry: details.retry_info().and_then(|info| info.retry_delay),
                     ..Self::new(reason, status.message())
                 }
             }
@@ -114,7 +123,7 @@ impl Failure {
     /// The same, with one more fact for programs.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: impl std::fmt::Display) -> Self {
-        self.metadata.push((key, value.to_string()));
+        self.metadata.push((Cow::Borrowed(key), value.to_string()));
         self
     }
 
@@ -146,7 +155,7 @@ impl From<Failure> for Status {
         let metadata: HashMap<String, String> = failure
             .metadata
             .into_iter()
-            .map(|(key, value)| (key.to_owned(), value))
+            .map(|(key, value)| (key.into_owned(), value))
             .collect();
         details.set_error_info(failure.reason.as_str(), DOMAIN, metadata);
         let fields: Vec<FieldViolation> = failure
@@ -161,7 +170,7 @@ impl From<Failure> for Status {
         if !fields.is_empty() {
             details.set_bad_request(fields);
         }
-        if let Some(delay) = retry_delay(failure.reason) {
+        if let Some(delay) = failure.retry.or_else(|| retry_delay(failure.reason)) {
             details.set_retry_info(Some(delay));
         }
         Self::with_error_details(code(failure.reason), failure.message, details)
@@ -281,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relayed_refusal_keeps_its_fields_and_a_lost_answer_is_an_unknown_outcome() {
+    fn a_relayed_refusal_keeps_all_it_says_and_a_lost_answer_is_an_unknown_outcome() {
         let violation = Violation::new(Reason::UnknownKey, "header.kid", "a known key").found("x");
         let told = Status::from(Failure::violations(&[violation]));
         let relayed = Status::from(Failure::relayed(&told));
@@ -303,6 +312,15 @@ mod tests {
             (field.as_str(), reason.as_str(), rule.as_str()),
             ("header.kid", "UNKNOWN_KEY", "a known key (found x)")
         );
+        let mut details = ErrorDetails::new();
+        let facts = HashMap::from([("newest".to_owned(), "7".to_owned())]);
+        details.set_error_info(Reason::VersionConflict.as_str(), DOMAIN, facts.clone());
+        details.set_retry_info(Some(Duration::from_secs(3)));
+        let told = Status::with_error_details(Code::FailedPrecondition, "words", details);
+        let relayed = Status::from(Failure::relayed(&told)).get_error_details();
+        assert_eq!(relayed.error_info().unwrap().metadata, facts);
+        let delay = relayed.retry_info().unwrap().retry_delay;
+        assert_eq!(delay, Some(Duration::from_secs(3)));
         let lost = Failure::relayed(&Status::unavailable("connection reset"));
         assert_eq!(lost.reason(), Reason::OutcomeUnknown);
     }

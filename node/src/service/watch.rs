@@ -67,7 +67,8 @@ impl Drop for Slot {
     }
 }
 
-/// Streams the organisation's records from `start` on, as they are applied.
+/// Streams the organisation's records from `start` on, as they are applied; ends when the node stops,
+/// and the reader goes on at another one.
 pub(super) fn watch(
     backend: Backend,
     reader: Reader,
@@ -75,13 +76,15 @@ pub(super) fn watch(
     slot: Slot,
 ) -> ChunkStream<pb::WatchResponse> {
     let (records, stream) = mpsc::channel(WATCH_STRETCH);
-    tokio::spawn(async move {
+    let (tasks, stop) = (backend.tasks.clone(), backend.stop.clone());
+    let feeding = async move {
         let _slot = slot;
         if let Err(failure) = feed(&backend, &reader, start, &records).await {
             // The reader may have gone away.
             drop(records.send(Err(Status::from(failure))).await);
         }
-    });
+    };
+    tasks.spawn(stop.run_until_cancelled_owned(feeding));
     Box::pin(ReceiverStream::new(stream))
 }
 

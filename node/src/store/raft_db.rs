@@ -88,6 +88,11 @@ pub enum RaftDbError {
     Missing { path: PathBuf },
     #[error("there is a raft database in {path} already")]
     Exists { path: PathBuf },
+    #[error(
+        "another process has the database in {path} open: most likely another aimslogd runs with this \
+         folder; stop it, or give this node its own folder"
+    )]
+    Held { path: PathBuf },
     #[error("RocksDB failed")]
     Rocks(#[from] rocksdb::Error),
     #[error("the raft database has format {found}, this program knows {FORMAT}")]
@@ -116,6 +121,7 @@ impl RaftDbError {
             | Self::Missing { .. }
             | Self::Exists { .. }
             | Self::Format { .. }
+            | Self::Held { .. }
             | Self::Stopped => false,
         }
     }

@@ -39,6 +39,12 @@ pub(super) struct NewNode {
     pub(super) peer: String,
     /// Its cosigner key.
     pub(super) cosigner: String,
+    /// The node in whose place it was made, where `add-node` was told.
+    pub(super) replaces: Option<u64>,
+    /// `host:port` for clients, for those who have to be told.
+    pub(super) client: Option<String>,
+    /// `host:port` for operators.
+    pub(super) admin: Option<String>,
 }
 
 impl NewNode {
@@ -48,6 +54,23 @@ impl NewNode {
             .map_err(|error| UserError::usage(format!("{}: {error}", path.display())))?;
         node.entry()?;
         Ok(node)
+    }
+
+    /// Refuses a pair that cannot be: the node itself, and another than it was made for.
+    pub(super) fn check_place(&self, old: u64) -> Result<()> {
+        if self.id == old {
+            return Err(UserError::usage(
+                "a node id is never used twice: the new node needs its own",
+            ));
+        }
+        match self.replaces {
+            Some(meant) if meant != old => Err(UserError::usage(format!(
+                "OLD: node {} was made in the place of node {meant} (`replaces` in NODE.toml), not of \
+                 {old}; nothing was changed",
+                self.id
+            ))),
+            _ => Ok(()),
+        }
     }
 
     fn entry(&self) -> Result<NodeEntry> {
@@ -111,6 +134,17 @@ impl<'a> Records<'a> {
         send(cluster, &statement, Some(Reason::NotFound)).await
     }
 
+    /// Whether an earlier run of the same pair, by this context, has signed a record.
+    pub(super) fn were_begun(&self) -> bool {
+        self.folder.join("admit.cose").exists()
+    }
+
+    /// Refuses a node that the policies in force do not name, before anything is changed.
+    pub(super) async fn check_policy(&self, old: u64, new: &NewNode) -> Result<()> {
+        let next = self.policies(old, new).await;
+        next.map(drop).context("nothing was changed")
+    }
+
     /// The policies with the new node's key in the place of the old one's, and whether they were
     /// logged now.
     pub(super) async fn policy(
@@ -119,6 +153,27 @@ impl<'a> Records<'a> {
         old: u64,
         new: &NewNode,
     ) -> Result<(PolicyTexts, Outcome)> {
+        let (before, texts) = self.policies(old, new).await?;
+        let Some(texts) = texts else {
+            return Ok((before, Outcome::Before));
+        };
+        let record = PolicyChange {
+            predecessor: before.digest(),
+            texts: texts.clone(),
+            approvals: Vec::new(),
+        };
+        let statement = self.kept("policy.cose", record, aimslog_client::clock::unix_seconds())?;
+        let outcome = send(cluster, &statement, None).await?;
+        Ok((texts, outcome))
+    }
+
+    /// The policies in force, and those that follow; none follow where the new node stands in them
+    /// and the old one does not.
+    async fn policies(
+        &self,
+        old: u64,
+        new: &NewNode,
+    ) -> Result<(PolicyTexts, Option<PolicyTexts>)> {
         let ledger = self.context.public_ledger()?;
         let info = ledger.unverified_info().await?;
         let before = PolicyTexts {
@@ -129,20 +184,13 @@ impl<'a> Records<'a> {
         let old_name = format!("{}/node/{old}", self.context.service_id()?);
         if before.publish.contains(&cosigner.to_string()) && !names_key(&before.publish, &old_name)
         {
-            return Ok((before, Outcome::Before));
+            return Ok((before, None));
         }
-        let texts = PolicyTexts {
+        let after = PolicyTexts {
             publish: swap(&before.publish, &old_name, cosigner)?,
             trust: swap(&before.trust, &old_name, cosigner)?,
         };
-        let record = PolicyChange {
-            predecessor: before.digest(),
-            texts: texts.clone(),
-            approvals: Vec::new(),
-        };
-        let statement = self.kept("policy.cose", record, aimslog_client::clock::unix_seconds())?;
-        let outcome = send(cluster, &statement, None).await?;
-        Ok((texts, outcome))
+        Ok((before, Some(after)))
     }
 
     /// The signed record: the one kept by an earlier run if it can still be registered and says the
@@ -247,7 +295,7 @@ fn swap(text: &str, old: &str, new: &VerifierKey) -> Result<String> {
     }
     if !found {
         return Err(UserError::usage(format!(
-            "the policy in force has no key of {old}"
+            "OLD: the policy in force has no key of {old}"
         )));
     }
     let text = format!("{}\n", lines.join("\n"));
@@ -318,7 +366,16 @@ mod tests {
         let cosigner = genesis().nodes[0].cosigner.to_string();
         let good = format!("id = 4\npeer = \"10.0.0.4:7000\"\ncosigner = \"{cosigner}\"\n");
         fs::write(&path, &good).unwrap();
-        assert_eq!(NewNode::read(&path).unwrap().id, 4);
+        let read = NewNode::read(&path).unwrap();
+        assert_eq!(read.id, 4);
+        read.check_place(2).unwrap();
+        read.check_place(4).unwrap_err();
+        let place = "client = \"10.0.0.4:7001\"\nadmin = \"10.0.0.4:7002\"\nreplaces = 2\n";
+        fs::write(&path, format!("{good}{place}")).unwrap();
+        let read = NewNode::read(&path).unwrap();
+        read.check_place(2).unwrap();
+        let refused = read.check_place(3).unwrap_err().to_string();
+        assert!(refused.contains("in the place of node 2"), "{refused}");
         for bad in [
             good.replace("id = 4", "id = 0"),
             format!("{good}more = 1\n"),

@@ -69,6 +69,7 @@ fn a_node_that_joins_accepts_its_folder_and_peers_its_certificate() {
     let report = crate::check::check(&home.join("aimslogd.toml"), &clock()).unwrap();
     assert!(report.good, "{}", report.text);
     assert!(report.text.contains("asks the voters"), "{}", report.text);
+    assert!(report.text.contains("\n# ok: "), "{}", report.text);
     let genesis = std::fs::read(home.join("genesis.cose")).unwrap();
     let own = TlsIdentity {
         cluster: ClusterTag::of(EntryId::of(&genesis).as_bytes()),
@@ -98,6 +99,51 @@ fn a_node_that_joins_accepts_its_folder_and_peers_its_certificate() {
     assert_eq!(
         vkey,
         VerifierKey::cosignature_v1(name, &keys.cosigner.verifying_key())
+    );
+}
+
+/// The names and addresses that a node's configuration gives for its peers.
+fn peers_of(cluster: &Path, label: &str) -> Vec<(u64, String)> {
+    let config = Config::load(&cluster.join(label).join("aimslogd.toml")).unwrap();
+    let peers = config.peers.iter();
+    peers
+        .map(|peer| (peer.id, peer.address.to_string()))
+        .collect()
+}
+
+#[test]
+fn after_a_replacement_the_peers_are_the_nodes_that_are_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = cluster(folder.path());
+    let add = |id: u64, replaces: u64| {
+        let addition = Addition {
+            node: format!("n{id}=10.0.0.{id}:7400").parse().unwrap(),
+            replaces: Some(replaces),
+            ..addition(&cluster, id)
+        };
+        let words = add_node(&addition, &clock()).unwrap();
+        let line = format!("{id} n{id} 10.0.0.{id}:7401 10.0.0.{id}:7402");
+        assert!(words.contains(&line), "{words}");
+        peers_of(&cluster, &format!("n{id}"))
+    };
+    let one = (1, "127.0.0.1:7400".to_owned());
+    assert_eq!(add(3, 2), std::slice::from_ref(&one));
+    // The one that was made first was given up.
+    assert_eq!(add(4, 2), [one]);
+    // What has to be kept of a node is this file alone.
+    let kept = std::fs::read_to_string(cluster.join("n4/node.toml")).unwrap();
+    std::fs::remove_dir_all(cluster.join("n4")).unwrap();
+    std::fs::create_dir(cluster.join("n4")).unwrap();
+    std::fs::write(cluster.join("n4/node.toml"), kept).unwrap();
+    assert_eq!(add(5, 1), [(4, "10.0.0.4:7400".to_owned())]);
+    let again = add_node(&addition(&cluster, 4), &clock());
+    assert!(matches!(again, Err(AddError::Id { id: 4 })), "{again:?}");
+
+    std::fs::write(cluster.join("n4/node.toml"), "id = four").unwrap();
+    let unreadable = add_node(&addition(&cluster, 6), &clock());
+    assert!(
+        matches!(unreadable, Err(AddError::Node { .. })),
+        "{unreadable:?}"
     );
 }
 

@@ -55,3 +55,19 @@ async fn nobody_campaigns_but_the_one_who_is_named() {
         assert_eq!(after, before + 1, "round {round}: more than one election");
     }
 }
+
+/// Raft itself would stop leading, and whoever campaigns first would win.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handing_over_to_oneself_changes_nothing() {
+    let cluster = Cluster::of_three().await;
+    let leader = cluster.leader().await;
+    let consensus = cluster.seats[leader].consensus();
+    let before = consensus.status().borrow().vote.term;
+    consensus
+        .transfer_leader(cluster.seats[leader].id)
+        .await
+        .unwrap();
+    cluster.propose("still led by the same").await;
+    assert_eq!(cluster.leader().await, leader);
+    assert_eq!(consensus.status().borrow().vote.term, before);
+}

@@ -10,12 +10,14 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::AbortHandle;
+use tokio_util::task::TaskTracker;
 
 /// The unfinished handshakes of one listener.
 #[derive(Debug)]
 pub(super) struct Waiting {
     max: usize,
     callers: Mutex<Callers>,
+    tasks: TaskTracker,
 }
 
 #[derive(Debug, Default)]
@@ -39,12 +41,20 @@ pub(super) struct Ticket {
 }
 
 impl Waiting {
-    /// At most so many at once.
-    pub(super) fn new(max: usize) -> Arc<Self> {
+    /// At most so many at once; `tasks` knows when all have ended.
+    pub(super) fn new(max: usize, tasks: TaskTracker) -> Arc<Self> {
         Arc::new(Self {
             max,
             callers: Mutex::default(),
+            tasks,
         })
+    }
+
+    /// Ends all of them: nobody is served any more.
+    pub(super) fn end(&self) {
+        for caller in self.lock().by_number.values() {
+            caller.task.abort();
+        }
     }
 
     /// Runs a handshake on a task of its own; it drops the ticket when it has finished.
@@ -63,7 +73,7 @@ impl Waiting {
             number,
         };
         // The lock is held until the task is known, so its ticket cannot be dropped before.
-        let task = tokio::spawn(handshake(ticket)).abort_handle();
+        let task = self.tasks.spawn(handshake(ticket)).abort_handle();
         callers.by_number.insert(number, Caller { address, task });
     }
 
@@ -115,7 +125,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_oldest_of_the_crowd_gives_way_and_nobody_else() {
-        let waiting = Waiting::new(3);
+        let waiting = Waiting::new(3, TaskTracker::new());
         let (ended, mut farewells) = mpsc::unbounded_channel();
         let [crowd, single] = [1, 2].map(|last| IpAddr::from([127, 0, 0, last]));
         let call = |address, name| {
@@ -136,8 +146,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn at_the_end_nobody_is_waited_for() {
+        let tasks = TaskTracker::new();
+        let waiting = Waiting::new(3, tasks.clone());
+        for last in [1, 2] {
+            waiting.start(IpAddr::from([127, 0, 0, last]), |ticket| async move {
+                let _held = ticket;
+                std::future::pending::<()>().await;
+            });
+        }
+        waiting.end();
+        tasks.close();
+        tasks.wait().await;
+        assert!(waiting.lock().by_number.is_empty());
+    }
+
+    #[tokio::test]
     async fn who_has_finished_is_not_waited_for() {
-        let waiting = Waiting::new(1);
+        let waiting = Waiting::new(1, TaskTracker::new());
         let (told, mut finished) = mpsc::unbounded_channel();
         for number in 0..100 {
             let told = told.clone();

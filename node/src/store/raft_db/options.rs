@@ -32,7 +32,22 @@ pub(super) fn open(path: &Path, create: bool) -> Result<DB, RaftDbError> {
             rocksdb::DEFAULT_COLUMN_FAMILY_NAME,
             family_options(),
         )]);
-    Ok(DB::open_cf_descriptors(&options, path, families)?)
+    DB::open_cf_descriptors(&options, path, families).map_err(|error| {
+        if is_held(&error) {
+            let path = path.to_owned();
+            RaftDbError::Held { path }
+        } else {
+            error.into()
+        }
+    })
+}
+
+/// Whether the lock of the folder is taken, by another process or by this one. `RocksDB` has no kind of
+/// its own for it.
+fn is_held(error: &rocksdb::Error) -> bool {
+    let taken = ["While lock file: ", "lock hold by current process"];
+    let message = error.as_ref();
+    error.kind() == rocksdb::ErrorKind::IOError && taken.iter().any(|words| message.contains(words))
 }
 
 fn family_options() -> Options {
