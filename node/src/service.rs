@@ -17,6 +17,7 @@ pub mod peer_tls;
 pub mod reasons;
 pub mod refusing;
 pub mod serve;
+pub mod sight;
 pub mod spiffe;
 pub mod status;
 pub mod submit;

@@ -194,10 +194,7 @@ fn raise_level(core: &mut Core, level: u32) -> Result<Outcome, ApplyError> {
 }
 
 /// The rule bundle that judges the entry at `index`.
-pub(super) fn rules_at(
-    registry: &Registry,
-    index: LeafIndex,
-) -> Result<&'static RuleBundle, ApplyError> {
+pub fn rules_at(registry: &Registry, index: LeafIndex) -> Result<&'static RuleBundle, ApplyError> {
     let digest = registry.rules_at(index).ok_or(StateError::Contradiction {
         what: "a founded ledger has rules",
     })?;

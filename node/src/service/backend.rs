@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use crate::config::EntryVisibility;
 use crate::ledger::alarms::{Alarms, Standing};
+use crate::ledger::apply::rules_at;
 use crate::ledger::door_memory::DoorMemory;
 use crate::ledger::exchange_client::PeerClients;
 use crate::ledger::exchange_memory::PeerMemories;
@@ -12,6 +13,7 @@ use crate::ledger::publisher::Publisher;
 use crate::ledger::sequencer::Sequencer;
 use crate::raft::{Consensus, Role};
 use crate::service::auth::{self, AuthError, Expected, KeyHolder, Reader};
+use crate::service::sight::Sight;
 use crate::service::status::Failure;
 use crate::store::state_db::{StateError, StateView};
 use aimslog_proto::reason::Reason;
@@ -168,18 +170,19 @@ impl Backend {
         })?)
     }
 
-    /// Refuses whoever may not read any more: the key was taken back, or this node does not know.
-    pub fn still_reads(&self, reader: &Reader) -> Result<(), Failure> {
+    /// What the reader may see now. Refuses whoever may not read any more: the key was taken back, or
+    /// this node does not know.
+    pub fn sight(&self, reader: &Reader) -> Result<Sight, Failure> {
         self.serving()?;
         self.fresh()?;
         let registry = self.ledger.registry();
-        if registry
-            .key_at(&reader.key, next_index(&registry))
-            .is_some()
-        {
-            return Ok(());
-        }
-        Err(AuthError::UnknownKey.into())
+        let next = next_index(&registry);
+        let bundle = rules_at(&registry, next)
+            .map_err(|error| Failure::internal("the active rules are not known", &error))?;
+        let row = registry
+            .principal_at(&reader.key, next)
+            .ok_or(AuthError::UnknownKey)?;
+        Ok(Sight::of(Arc::clone(&registry), bundle, row))
     }
 
     /// Refuses unless a leader with a quorum was heard of lately and what it said is applied.

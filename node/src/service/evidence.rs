@@ -176,9 +176,10 @@ impl EvidenceService for EvidenceApi {
             }
             None => convert::entry_key(None, None),
         }?;
+        let sight = self.backend.sight(&reader)?;
         let record = self
             .backend
-            .read(move |view| records::one(view, &reader.organization, key))
+            .read(move |view| records::one(view, &sight, key))
             .await?;
         Ok(Response::new(pb::GetRecordResponse {
             record: Some(record),
@@ -191,9 +192,10 @@ impl EvidenceService for EvidenceApi {
     ) -> Result<Response<pb::ListRecordsResponse>, Status> {
         let reader = self.backend.reader(request.metadata())?;
         let query = records::Query::new(&reader, request.into_inner())?;
+        let sight = self.backend.sight(&reader)?;
         Ok(Response::new(
             self.backend
-                .read(move |view| records::page(view, &query))
+                .read(move |view| records::page(view, &query, &sight))
                 .await?,
         ))
     }
@@ -239,6 +241,10 @@ impl EvidenceService for EvidenceApi {
         let request = request.into_inner();
         records::own(&reader, &request.organization)?;
         let digest = convert::digest("digest", &request.digest)?;
+        // A digest is told by a record alone; who sees no record is told none.
+        if self.backend.sight(&reader)?.is_blind() {
+            return Err(files::not_visible().into());
+        }
         let content = self
             .backend
             .read(move |view| blobs::content(view, &reader.organization, &digest))

@@ -62,7 +62,7 @@ impl Fields {
     }
 }
 
-/// The file that a reader asked for; every record must be the reader's.
+/// The file that a reader asked for; every record must be one that the reader may see.
 pub(super) async fn evidence(
     backend: &Backend,
     reader: &Reader,
@@ -81,7 +81,7 @@ pub(super) async fn evidence(
         ids.push(convert::digest("entry_ids", id)?);
     }
     let registry = backend.ledger.registry();
-    let organization = reader.organization.clone();
+    let sight = backend.sight(reader)?;
     let offset = usize::try_from(request.offset).unwrap_or(usize::MAX);
     let file = backend
         .read(move |view| {
@@ -89,7 +89,7 @@ pub(super) async fn evidence(
             for id in ids {
                 let index = view.index(&codec::by_id(&id))?.ok_or_else(not_visible)?;
                 let entry: EntryRow = view.expect_value(&codec::entry(index))?;
-                if entry.organization != organization {
+                if !sight.sees(&entry)? {
                     return Err(not_visible().into());
                 }
                 indices.insert(index);

@@ -9,6 +9,7 @@ use crate::service::backend::ReadFailure;
 use crate::service::convert;
 use crate::service::files::{self, not_visible};
 use crate::service::heads::EntryKey;
+use crate::service::sight::Sight;
 use crate::service::status::Failure;
 use crate::store::codec;
 use crate::store::state_db::{Range, Rows};
@@ -31,10 +32,10 @@ pub(super) fn own(reader: &Reader, organization: &str) -> Result<(), Failure> {
     }
 }
 
-/// One record of the organisation.
+/// One record that the reader may see.
 pub(super) fn one(
     rows: &impl Rows,
-    organization: &str,
+    sight: &Sight,
     key: EntryKey,
 ) -> Result<pb::Record, ReadFailure> {
     let index = match key {
@@ -42,7 +43,7 @@ pub(super) fn one(
         EntryKey::Id(id) => rows.index(&codec::by_id(&id))?.ok_or_else(not_visible)?,
     };
     let entry: EntryRow = rows.value(&codec::entry(index))?.ok_or_else(not_visible)?;
-    if entry.organization != organization {
+    if !sight.sees(&entry)? {
         return Err(not_visible().into());
     }
     record(rows, index, &entry)
@@ -133,10 +134,11 @@ impl Query {
     }
 }
 
-/// The records of one page; the token is empty at the end.
+/// The records of one page that the reader may see; the token is empty at the end.
 pub(super) fn page(
     rows: &impl Rows,
     query: &Query,
+    sight: &Sight,
 ) -> Result<pb::ListRecordsResponse, ReadFailure> {
     let any = codec::by_time(&query.organization, 0, 0);
     let mut prefix = any.clone();
@@ -156,7 +158,7 @@ pub(super) fn page(
         };
         let entry: EntryRow = rows.expect_value(&codec::entry(index))?;
         last = Some((entry.time_ms, index));
-        if query.wants(&entry)? {
+        if query.wants(&entry)? && sight.sees(&entry)? {
             let record = record(rows, index, &entry)?;
             bytes += record.encoded_len();
             records.push(record);

@@ -17,6 +17,7 @@ use crate::service::auth::Reader;
 use crate::service::backend::{Backend, ReadFailure};
 use crate::service::files::ChunkStream;
 use crate::service::records;
+use crate::service::sight::Sight;
 use crate::service::status::Failure;
 use crate::store::state_db::Rows;
 
@@ -98,13 +99,14 @@ async fn feed(
     let mut progress = backend.ledger.progress();
     let mut next = start;
     loop {
-        let organization = reader.organization.clone();
+        // What the reader may see may change while the stream is open.
+        let sight = backend.sight(reader)?;
         let stretch = backend
-            .read(move |view| stretch(view, &organization, next))
+            .read(move |view| stretch(view, &sight, next))
             .await?;
         next = stretch.next;
-        // Who may read may change while the stream is open.
-        backend.still_reads(reader)?;
+        // Who was revoked meanwhile gets nothing of what was read.
+        backend.sight(reader)?;
         for record in stretch.records {
             let response = pb::WatchResponse {
                 record: Some(record),
@@ -139,14 +141,14 @@ struct Stretch {
     more: bool,
 }
 
-fn stretch(rows: &impl Rows, organization: &str, from: u64) -> Result<Stretch, ReadFailure> {
+fn stretch(rows: &impl Rows, sight: &Sight, from: u64) -> Result<Stretch, ReadFailure> {
     let entries = reader::entries(rows, LeafIndex(from), WATCH_STRETCH)?;
     let more = entries.len() == WATCH_STRETCH;
     let mut records = Vec::new();
     let mut next = from;
     for (index, entry) in entries {
         next = index.0 + 1;
-        if entry.organization == organization {
+        if sight.sees(&entry)? {
             records.push(records::record(rows, index.0, &entry)?);
         }
     }
