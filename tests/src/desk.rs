@@ -21,7 +21,8 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// A cluster of three with a registered hospital, whose office sits at the desk.
+    /// A cluster of three with a registered hospital, whose office sits at the desk. The administrator's
+    /// key lies beside the office's: `--key admin.seed`.
     pub async fn new() -> Self {
         let cluster = Cluster::start(3).await;
         let hospital = Hospital::register(&cluster, "hospital").await;
@@ -31,11 +32,14 @@ impl Desk {
             hospital,
             folder,
         };
-        let seed = desk.hospital.key.to_seed_file();
-        desk.write("submitter.seed", seed.as_bytes());
-        let seed = desk.folder.path().join("submitter.seed");
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        fs::set_permissions(seed, mode).unwrap();
+        for (file, key) in [
+            ("submitter.seed", &desk.hospital.key),
+            ("admin.seed", &desk.hospital.administrator),
+        ] {
+            desk.write(file, key.to_seed_file().as_bytes());
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            fs::set_permissions(desk.file(file), mode).unwrap();
+        }
         desk
     }
 

@@ -17,7 +17,15 @@ use serde_json::Value;
 fn add_principal(desk: &Desk, id: &str) -> u64 {
     let seed = format!("{id}.seed");
     desk.data(&["key", "generate", "-o", &seed]);
-    let add = ["principal", "add", id, "--principal-key", &seed];
+    let add = [
+        "principal",
+        "add",
+        id,
+        "--principal-key",
+        &seed,
+        "--key",
+        "admin.seed",
+    ];
     let told = desk.data(&[&add[..], &["--holder", "holder-7", "--role", "submitter"]].concat());
     told["index"].as_u64().unwrap()
 }
@@ -34,7 +42,7 @@ async fn records_of_principals_stand_in_the_chain_and_in_nobodys_way() {
     desk.submit(&["submit", "two.json"]);
 
     let listed = desk.data(&["list"]);
-    assert_eq!(length(&listed, "/records"), 4, "{listed}");
+    assert_eq!(length(&listed, "/records"), 5, "{listed}");
     desk.data(&["disclose", "--all", "-o", "all.evidence.json"]);
     let report = desk.data(&["verify", "all.evidence.json"]);
     assert_eq!(length(&report, "/records"), 2, "{report}");
@@ -243,6 +251,8 @@ async fn the_agent_of_the_quick_start_logs_for_whom_it_acts() {
             &seed,
             "--holder",
             "holder-7",
+            "--key",
+            "admin.seed",
         ];
         let role = ["--role", "submitter", "--acts-for", acts_for];
         let ran = desk.run(&[&add[..], &role].concat());
@@ -254,12 +264,21 @@ async fn the_agent_of_the_quick_start_logs_for_whom_it_acts() {
     assert!(said.contains("no principal nobody-1"), "{said}");
 
     desk.write_decision("decision.json", 1);
-    let submit = |key: &str, person: &str| {
+    let system = demo_data("agent/new-system.json");
+    let submit = |file: &str, key: &str, person: &str| {
         let origin = ["--origin", "ai-agent", "--on-behalf-of", person];
-        desk.run(&[&["submit", "decision.json", "--key", key], &origin[..]].concat())
+        desk.run(&[&["submit", file, "--key", key], &origin[..]].concat())
     };
-    let logged = submit("triage-agent.seed", "reviewer-7");
+    let logged = submit(&system, "triage-agent.seed", "reviewer-7");
     assert!(logged.status.success(), "{logged:?}");
-    let refused = submit("lost-agent.seed", "nobody-1");
+    let refused = submit(&system, "lost-agent.seed", "nobody-1");
     assert_eq!(refused.status.code(), Some(4), "{refused:?}");
+    // What a person decides is no agent's to sign.
+    let decided = submit("decision.json", "triage-agent.seed", "reviewer-7");
+    assert_eq!(decided.status.code(), Some(4), "{decided:?}");
+    let told = String::from_utf8_lossy(&decided.stdout).into_owned();
+    assert!(
+        told.contains("an AI agent never signs oversight_decision"),
+        "{told}"
+    );
 }

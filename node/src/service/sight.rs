@@ -48,8 +48,7 @@ impl Sight {
         self.reads == Reads::None
     }
 
-    /// Whether the reader sees this entry with its fields. Registry statements of its organisation,
-    /// whose payload is public, are for every reader who sees anything.
+    /// Whether the reader sees this entry with its fields.
     pub fn sees(&self, entry: &EntryRow) -> Result<bool, Failure> {
         if entry.organization != self.organization {
             return Ok(false);
