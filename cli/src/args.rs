@@ -32,7 +32,7 @@ Try it: aimslog demo";
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Print data as one JSON document
+    /// Print data as one JSON document, and an error as one line of JSON on standard error
     #[arg(
         long,
         global = true,

@@ -68,6 +68,14 @@ pub(crate) fn time(seconds: u64) -> String {
         .unwrap_or_else(|| seconds.to_string())
 }
 
+/// `1 record`, `2 records`.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
 /// Kind and version: `oversight_decision.v1`, or `ledger.genesis.v1` for what the ledger says of
 /// itself.
 pub(crate) fn kind(content_type: &ContentType) -> String {
@@ -388,6 +396,12 @@ mod tests {
         for flag in ["--json", "-o", "-", "--accept-receipt-key"] {
             assert_eq!(mark_id(flag.into()), OsString::from(flag));
         }
+    }
+
+    #[test]
+    fn one_is_one() {
+        assert_eq!(counted(1, "record"), "1 record");
+        assert_eq!(counted(0, "record"), "0 records");
     }
 
     #[test]

@@ -21,16 +21,35 @@ pub(crate) enum Exit {
     OutcomeUnknown,
 }
 
+impl Exit {
+    /// The code.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::NotVerified => 1,
+            Self::Usage => 2,
+            Self::Unreachable => 3,
+            Self::Refused => 4,
+            Self::OutcomeUnknown => 5,
+        }
+    }
+
+    /// What it says, for programs.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::NotVerified => "NOT_VERIFIED",
+            Self::Usage => "USAGE",
+            Self::Unreachable => "UNREACHABLE",
+            Self::Refused => "REFUSED",
+            Self::OutcomeUnknown => "OUTCOME_UNKNOWN",
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Ok => 0,
-            Exit::NotVerified => 1,
-            Exit::Usage => 2,
-            Exit::Unreachable => 3,
-            Exit::Refused => 4,
-            Exit::OutcomeUnknown => 5,
-        })
+        Self::from(exit.code())
     }
 }
 

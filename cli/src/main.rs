@@ -1,6 +1,7 @@
 //! `aimslog`: the command line of the Aimslog evidence ledger.
 
 mod args;
+mod broken;
 mod context;
 mod demo;
 mod describe;
@@ -10,6 +11,7 @@ mod outbox;
 mod output;
 mod reach;
 mod records;
+mod saved;
 mod sealed;
 mod verb;
 
@@ -18,12 +20,16 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{Cli, Command};
+use broken::Failed;
 use describe::mark_id;
 use exit::{Exit, exit_of};
 use output::{Format, Output};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse_from(std::env::args_os().map(mark_id));
+    let cli = match Cli::try_parse_from(std::env::args_os().map(mark_id)) {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error),
+    };
     let output = Output::new(if cli.global.json {
         Format::Json
     } else {
@@ -32,9 +38,31 @@ fn main() -> ExitCode {
     match run(cli, output) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            output.say(format!("aimslog: {error:#}"));
+            if output.is_json() {
+                output.say(Failed::of(&error).line());
+            } else {
+                output.say(format!("aimslog: {error:#}"));
+            }
             exit_of(&error).into()
         }
+    }
+}
+
+/// Help and version are no errors; what is one is said as JSON where that was asked for.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    let is_json = std::env::args_os().any(|argument| argument == "--json")
+        || std::env::var_os("AIMSLOG_JSON").is_some_and(|value| value == "1" || value == "true");
+    if error.use_stderr() && is_json {
+        let message = error.render().to_string();
+        Output::new(Format::Json).say(Failed::usage(message.trim_end().to_owned()).line());
+    } else {
+        // Nobody to say it to is no reason to fail otherwise.
+        drop(error.print());
+    }
+    if error.use_stderr() {
+        Exit::Usage.into()
+    } else {
+        Exit::Ok.into()
     }
 }
 

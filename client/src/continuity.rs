@@ -5,7 +5,8 @@
 //! both satisfy the policy, and that no node can prove to be of one history, are an alarm.
 
 use aimslog_proto::pb::v1;
-use aimslog_proto::tlog::{ConsistencyProof, TreeHead, TreeSize};
+use aimslog_proto::statement::evidence::EvidenceFile;
+use aimslog_proto::tlog::{Checkpoint, ConsistencyProof, Note, TreeHead, TreeSize};
 
 use crate::convert;
 use crate::error::{ClientError, Fork};
@@ -48,21 +49,64 @@ impl Ledger {
         }
     }
 
+    /// A head that came in a file or an answer: checked against the policy, related to the remembered
+    /// one, and remembered where it is newer. Unlike [`Ledger::checkpoint`] it gives the head itself back,
+    /// also where the remembered one is newer.
+    ///
+    /// # Errors
+    /// [`ClientError::Fork`] when the two cannot be of one history; as [`Ledger::checkpoint`] otherwise.
+    pub async fn relate_head(&self, note: &str) -> Result<SignedHead, ClientError> {
+        let endpoint = "the ledger";
+        let message = v1::SignedHead {
+            checkpoint: note.to_owned(),
+            ..v1::SignedHead::default()
+        };
+        let head = self.check_head(endpoint, Some(message))?;
+        self.learn(endpoint, head.clone()).await?;
+        Ok(head)
+    }
+
+    /// The same for the head of an evidence file that was verified, which may satisfy a policy that the
+    /// file leads to from the one at hand.
+    pub(crate) async fn relate_file(&self, file: &[u8]) -> Result<(), ClientError> {
+        let malformed = || ClientError::Malformed {
+            what: "a head in the evidence file",
+        };
+        let file = EvidenceFile::parse(file).map_err(|_wrong| malformed())?;
+        let note = &file.head.checkpoint;
+        if SignedHead::check(note, self.policy()).is_ok() {
+            self.relate_head(note).await?;
+            return Ok(());
+        }
+        let parsed = Note::parse(note.as_bytes()).map_err(|_wrong| malformed())?;
+        let checkpoint = Checkpoint::parse(parsed.text()).map_err(|_wrong| malformed())?;
+        let remembered = self.memory().newest().cloned();
+        match remembered {
+            Some(remembered) => {
+                let proof = self
+                    .continuation(remembered.head(), checkpoint.head())
+                    .await;
+                proof.map(drop)
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The proof that `new` continues `old`, verified.
     ///
     /// # Errors
     /// [`ClientError::Fork`] when it does not; as [`Ledger::checkpoint`] otherwise.
     pub(crate) async fn continuation(
         &self,
-        old: &SignedHead,
-        new: &SignedHead,
+        old: &TreeHead,
+        new: &TreeHead,
     ) -> Result<ConsistencyProof, ClientError> {
-        let (relation, proof) = self.related(old.head(), new.head()).await?;
+        let (relation, proof) = self.related(old, new).await?;
         if relation == Relation::Fork {
             return Err(Box::new(Fork {
                 endpoint: "the ledger".to_owned(),
-                remembered: *old.head(),
-                shown: *new.head(),
+                remembered: *old,
+                shown: *new,
                 kept: None,
             })
             .into());

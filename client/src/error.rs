@@ -12,12 +12,12 @@ use aimslog_proto::tlog::TreeHead;
 #[non_exhaustive]
 pub enum ClientError {
     /// No endpoint could be reached, or none that could take the call. Nothing was stored.
-    #[error("no node could take the call; tried {}: {last}", tried.join(", "))]
+    #[error("{}{}", unreachable_text(*no_majority), attempts_text(attempts))]
     Unreachable {
-        /// Every endpoint that was tried.
-        tried: Vec<String>,
-        /// What the last one said.
-        last: String,
+        /// What came of each endpoint at last, in the order of the configuration.
+        attempts: Vec<Attempt>,
+        /// Whether a node that answered said that it cannot reach a majority.
+        no_majority: bool,
     },
     /// The call was cut off after it may have reached the ledger: send the same bytes again.
     #[error("the outcome is not known; sending the same bytes again is safe ({last})")]
@@ -65,6 +65,32 @@ pub enum ClientError {
     },
 }
 
+/// What came of the last attempt at an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Its address.
+    pub endpoint: String,
+    /// What it said, or why it said nothing.
+    pub why: String,
+}
+
+fn unreachable_text(no_majority: bool) -> &'static str {
+    if no_majority {
+        "no node could take the call, and one that answers sees no majority of the nodes"
+    } else {
+        "no node could take the call"
+    }
+}
+
+/// One endpoint a line, each indented.
+fn attempts_text(attempts: &[Attempt]) -> String {
+    attempts.iter().fold(String::new(), |mut text, attempt| {
+        // Writing to a string cannot fail.
+        let _infallible = write!(text, "\n  {}: {}", attempt.endpoint, attempt.why);
+        text
+    })
+}
+
 /// Two signed heads that cannot be of one history.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -84,7 +110,7 @@ pub struct Fork {
 
 /// A refusal as it crossed gRPC: `google.rpc.ErrorInfo` and `BadRequest`.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{}: {message}{}", reason_text(*reason), violations_text(violations))]
+#[error("{}", refusal_text(self))]
 pub struct Refusal {
     /// The gRPC code, e.g. `NotFound`.
     pub code: String,
@@ -96,6 +122,15 @@ pub struct Refusal {
     pub metadata: BTreeMap<String, String>,
     /// Everything that is wrong with the request.
     pub violations: Vec<Violation>,
+}
+
+/// The violations, or where there are none, the message: that is made of the first of them.
+fn refusal_text(refusal: &Refusal) -> String {
+    match refusal.violations.as_slice() {
+        [] => format!("{}: {}", reason_text(refusal.reason), refusal.message),
+        [one] => one.to_string(),
+        many => format!("{} rules are broken{}", many.len(), violations_text(many)),
+    }
 }
 
 fn reason_text(reason: Option<Reason>) -> &'static str {
@@ -111,4 +146,47 @@ pub(crate) fn violations_text(violations: &[Violation]) -> String {
             let _infallible = write!(text, "\n  {violation}");
             text
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_endpoint_says_why_and_every_violation_is_said_once() {
+        let attempt = |endpoint: &str, why: &str| Attempt {
+            endpoint: endpoint.to_owned(),
+            why: why.to_owned(),
+        };
+        let attempts = vec![
+            attempt("a:1", "no leader is known"),
+            attempt("b:2", "refused"),
+        ];
+        let no_majority = true;
+        let said = ClientError::Unreachable {
+            attempts,
+            no_majority,
+        }
+        .to_string();
+        assert!(said.contains("no majority"), "{said}");
+        assert!(
+            said.ends_with("\n  a:1: no leader is known\n  b:2: refused"),
+            "{said}"
+        );
+
+        let rule = |field: &str| Violation::new(Reason::InvalidRequest, field, "must not be empty");
+        let mut refusal = Refusal {
+            code: "InvalidArgument".to_owned(),
+            reason: Some(Reason::InvalidRequest),
+            message: rule("organization").to_string(),
+            metadata: BTreeMap::new(),
+            violations: vec![rule("organization")],
+        };
+        let said = refusal.to_string();
+        assert_eq!(said.matches("organization").count(), 1, "{said}");
+        refusal.violations.push(rule("kind"));
+        let said = refusal.to_string();
+        assert_eq!(said.matches("organization").count(), 1, "{said}");
+        assert_eq!(said.lines().count(), 3, "{said}");
+    }
 }

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use tonic::{Status, Streaming};
 
 use crate::clock;
-use crate::error::ClientError;
+use crate::error::{Attempt, ClientError};
 use crate::ledger::Ledger;
 use crate::status::{Verdict, judge};
 use crate::verifier;
@@ -103,8 +103,8 @@ impl EvidenceRequest {
 }
 
 impl Ledger {
-    /// The evidence file of these records. That it verifies and that it holds what was asked for is
-    /// checked before it is returned.
+    /// The evidence file of these records. That it verifies, that it holds what was asked for, and that its
+    /// head is of one history with the remembered one is checked before it is returned.
     pub async fn evidence(&self, asked: &EvidenceRequest) -> Result<Vec<u8>, ClientError> {
         // Pinned, so that a broken connection costs no more than the rest of the file.
         let under = match asked.under {
@@ -123,6 +123,7 @@ impl Ledger {
         self.download_unverified_evidence(&asked, 0, &mut keep)
             .await?;
         self.check_evidence("the ledger", &asked, &file)?;
+        self.relate_file(&file).await?;
         Ok(file)
     }
 
@@ -155,9 +156,11 @@ impl Ledger {
             }
             barren = if length > before { 0 } else { barren + 1 };
             if barren == BARREN_ATTEMPTS_MAX {
-                let tried = vec![endpoint];
-                let last = broken.message().to_owned();
-                return Err(ClientError::Unreachable { tried, last });
+                let why = broken.message().to_owned();
+                return Err(ClientError::Unreachable {
+                    attempts: vec![Attempt { endpoint, why }],
+                    no_majority: false,
+                });
             }
             sleep(Duration::from_millis(100) * barren).await;
         }

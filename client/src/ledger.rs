@@ -9,7 +9,8 @@ use aimslog_proto::pb::v1::evidence_service_client::EvidenceServiceClient;
 use aimslog_proto::pb::v1::log_service_client::LogServiceClient;
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::statement::key::Signer;
-use aimslog_proto::tlog::{LeafIndex, Policy, TreeSize};
+use aimslog_proto::tlog::policy::PolicyError;
+use aimslog_proto::tlog::{LeafIndex, Note, Policy, TreeSize};
 use aimslog_proto::{limits, token};
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
@@ -25,6 +26,11 @@ use crate::trust::{HeadMemory, SignedHead, chain};
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// How long a read token lives; a new one is made for each call.
 const TOKEN_SECONDS: u64 = 120;
+
+/// What to do where the head of a ledger is cosigned by others than the policy names.
+const NEWER_POLICY: &str = ". Its operators may have replaced a node: get the newest policy file from \
+    them, compare its fingerprint over another channel, use it in the place of this one, and keep this \
+    one for what was made under it";
 
 /// Who reads: a key that the registry of the ledger knows.
 pub type ReadKey = Arc<dyn Signer + Send + Sync>;
@@ -205,7 +211,11 @@ impl Ledger {
         message: Option<v1::SignedHead>,
     ) -> Result<SignedHead, ClientError> {
         let message = message.ok_or(ClientError::Malformed { what: "head" })?;
-        SignedHead::check(&message.checkpoint, &self.policy).map_err(|why| {
+        let note = &message.checkpoint;
+        SignedHead::check(note, &self.policy).map_err(|mut why| {
+            if is_of_other_policy(note, &self.policy) {
+                why.push_str(NEWER_POLICY);
+            }
             ClientError::Unverified {
                 endpoint: endpoint.to_owned(),
                 why,
@@ -276,4 +286,12 @@ impl Ledger {
     pub fn deadline(&self) -> Duration {
         self.connection.deadline()
     }
+}
+
+/// Whether a policy refuses a note for nothing but cosigners that it does not name.
+fn is_of_other_policy(note: &str, policy: &Policy) -> bool {
+    Note::parse(note.as_bytes()).is_ok_and(|note| {
+        let checked = policy.check(&note);
+        matches!(checked, Err(PolicyError::NoQuorum { strangers, .. }) if !strangers.is_empty())
+    })
 }

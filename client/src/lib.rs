@@ -43,7 +43,7 @@ mod watch;
 pub use connection::Endpoints;
 #[cfg(feature = "transport")]
 pub use convert::EntryRef;
-pub use error::{ClientError, Fork, Refusal};
+pub use error::{Attempt, ClientError, Fork, Refusal};
 #[cfg(feature = "transport")]
 pub use evidence::EvidenceRequest;
 pub use finished::FinishedStatement;

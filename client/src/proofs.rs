@@ -3,7 +3,9 @@
 use aimslog_proto::pb::v1;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::statement::id::EntryId;
-use aimslog_proto::tlog::{ConsistencyProof, Hash, InclusionProof, LeafHash, LeafIndex, TreeSize};
+use aimslog_proto::tlog::{
+    ConsistencyProof, Hash, InclusionProof, LeafHash, LeafIndex, TreeHead, TreeSize,
+};
 use tokio::time::Instant;
 
 use crate::convert;
@@ -47,7 +49,7 @@ impl Ledger {
     /// The consistency proof from an older head, verified, and the newer head.
     pub async fn consistency(
         &self,
-        old: &SignedHead,
+        old: &TreeHead,
     ) -> Result<(SignedHead, ConsistencyProof), ClientError> {
         let newest = self.checkpoint().await?;
         self.consistency_between(old, newest.head().size).await
@@ -57,13 +59,14 @@ impl Ledger {
     /// heads that no node can prove to be of one history are a [`ClientError::Fork`].
     pub async fn consistency_between(
         &self,
-        old: &SignedHead,
+        old: &TreeHead,
         size: TreeSize,
     ) -> Result<(SignedHead, ConsistencyProof), ClientError> {
-        let (endpoint, answer) = self.ask_consistency((old.head().size, size), &[]).await?;
+        let (endpoint, answer) = self.ask_consistency((old.size, size), &[]).await?;
         let head = self.check_head(&endpoint, answer.head)?;
         check_size(&endpoint, &head, size)?;
-        let proof = self.continuation(old, &head).await?;
+        self.learn(&endpoint, head.clone()).await?;
+        let proof = self.continuation(old, head.head()).await?;
         Ok((head, proof))
     }
 
@@ -219,7 +222,9 @@ impl Ledger {
                     .into_inner())
             })
             .await?;
-        Ok((answer.receipt, self.check_head(&endpoint, answer.head)?))
+        let head = self.check_head(&endpoint, answer.head)?;
+        self.learn(&endpoint, head.clone()).await?;
+        Ok((answer.receipt, head))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use aimslog_proto::pb::v1;
 use aimslog_proto::statement::disclosure::Disclosure;
+use aimslog_proto::statement::header::Family;
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::statement::statement::UnverifiedStatement;
 use aimslog_proto::tlog::LeafHash;
@@ -24,6 +25,15 @@ pub struct ListedRecord {
     pub payload: v1::PayloadStatus,
     /// All disclosures, if present.
     pub disclosures: Vec<Vec<u8>>,
+}
+
+impl ListedRecord {
+    /// Whether it is a record of the ledger itself, e.g. of a principal. Those need no evidence file of
+    /// their own: they stand in the chain of every one, where their signatures are checked.
+    pub fn is_of_ledger(&self) -> bool {
+        UnverifiedStatement::parse(&self.statement)
+            .is_ok_and(|statement| statement.header().content_type.family() == Family::Ledger)
+    }
 }
 
 /// A page of records. That none was left out is the word of the node that answered.

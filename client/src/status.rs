@@ -13,7 +13,12 @@ use crate::error::Refusal;
 #[derive(Debug)]
 pub(crate) enum Verdict {
     /// Try again, elsewhere or later; nothing was stored by this attempt.
-    Retry { after: Option<Duration> },
+    Retry {
+        /// How long the node asks to be left alone.
+        after: Option<Duration>,
+        /// Its reason.
+        reason: Option<Reason>,
+    },
     /// Try again: the attempt may have been carried out, and repeating it is safe.
     RetryUnknown,
     /// Try the others at once: this node cannot, and another one may lead by now. Final where all of
@@ -42,6 +47,7 @@ pub(crate) fn judge(status: &Status) -> Verdict {
         ) => {
             return Verdict::Retry {
                 after: retry_delay(status),
+                reason: refusal.reason,
             };
         }
         Some(Reason::DiskFull) => return Verdict::Elsewhere(refusal),
@@ -51,6 +57,7 @@ pub(crate) fn judge(status: &Status) -> Verdict {
     match status.code() {
         Code::Unavailable | Code::ResourceExhausted | Code::Aborted => Verdict::Retry {
             after: retry_delay(status),
+            reason: None,
         },
         // Cut off by the transport or by a deadline on the way: it may have arrived.
         Code::DeadlineExceeded | Code::Cancelled | Code::Unknown | Code::Internal => {

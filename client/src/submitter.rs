@@ -93,11 +93,21 @@ impl Ledger {
                 what: "one result for each submission",
             });
         }
-        batch
+        let outcomes = batch
             .iter()
             .zip(answer.results)
             .map(|(sent, result)| self.outcome(&endpoint, (sent, waited), result))
-            .collect()
+            .collect::<Result<Vec<_>, _>>()?;
+        for outcome in &outcomes {
+            if let Outcome::Logged {
+                evidence: Some(file),
+                ..
+            } = outcome
+            {
+                self.relate_file(file).await?;
+            }
+        }
+        Ok(outcomes)
     }
 
     fn outcome(

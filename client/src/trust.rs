@@ -10,7 +10,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use aimslog_proto::tlog::consistency::ConsistencyError;
-use aimslog_proto::tlog::{ConsistencyProof, CosignedCheckpoint, Note, Policy, TreeHead};
+use aimslog_proto::tlog::policy::PolicyError;
+use aimslog_proto::tlog::{
+    Checkpoint, ConsistencyProof, CosignedCheckpoint, Note, Policy, TreeHead,
+};
 
 use crate::error::ClientError;
 use crate::file::{replace_file, replace_private_file};
@@ -41,6 +44,52 @@ impl SignedHead {
     /// The checkpoint with its signatures, verified.
     pub fn cosigned(&self) -> &CosignedCheckpoint {
         &self.cosigned
+    }
+
+    /// The signed note, verbatim.
+    pub fn note(&self) -> &str {
+        &self.note
+    }
+}
+
+/// A head that somebody saved on an earlier occasion, perhaps under an earlier policy of the log: the
+/// operators may have replaced a node since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptHead {
+    note: String,
+    head: TreeHead,
+    cosigned: Option<CosignedCheckpoint>,
+}
+
+impl KeptHead {
+    /// Checks a note that the caller kept: the log of `policy` has signed it, and `policy` or one of
+    /// `earlier` may accept its cosigners. Where none does, it is still what the log extends or not:
+    /// a proof of that needs no signature on the older head.
+    pub fn check(note: &str, policy: &Policy, earlier: &[Policy]) -> Result<Self, String> {
+        let parsed = Note::parse(note.as_bytes()).map_err(|error| chain(&error))?;
+        let checkpoint = Checkpoint::parse(parsed.text()).map_err(|error| chain(&error))?;
+        let cosigned = match policy.check(&parsed) {
+            Ok(cosigned) => Some(cosigned),
+            Err(PolicyError::NoQuorum { .. }) => {
+                earlier.iter().find_map(|policy| policy.check(&parsed).ok())
+            }
+            Err(error) => return Err(chain(&error)),
+        };
+        Ok(Self {
+            note: note.to_owned(),
+            head: *checkpoint.head(),
+            cosigned,
+        })
+    }
+
+    /// Size and root.
+    pub fn head(&self) -> &TreeHead {
+        &self.head
+    }
+
+    /// The checkpoint with its signatures, where a policy accepts it.
+    pub fn cosigned(&self) -> Option<&CosignedCheckpoint> {
+        self.cosigned.as_ref()
     }
 
     /// The signed note, verbatim.

@@ -99,7 +99,7 @@ pub enum Reason {
     BlobMismatch,
     /// The request itself is malformed (an identifier, a range, a missing part).
     InvalidRequest,
-    /// The same record is in the log already; the answer names the entry.
+    /// The same record is in the log already. Never an error of ours: `Accepted.already_logged` says it.
     AlreadyLogged,
     /// The unique id of the statement was used before with other bytes.
     IdConflict,
@@ -117,13 +117,13 @@ pub enum Reason {
     StaleRegistry,
     /// The outcome is not known in time: send the same bytes again.
     OutcomeUnknown,
-    /// The queue of the node is full; try again later.
+    /// More is waiting than can be answered soon; nothing of this was taken. Try again after `RetryInfo`.
     Overloaded,
-    /// The disk of the node is full; nothing was stored.
+    /// Too little room on the disks of a majority, or of the leader with nobody to lead in its place; nothing was stored.
     DiskFull,
     /// The node must not take part: its memory of its own votes and signatures is incomplete.
     Amnesia,
-    /// Two answers that contradict each other were seen; the metadata names them.
+    /// Two answers that contradict each other were seen; the node keeps both, and its alarm names them.
     Fork,
     /// The data of the node contradict what it must hold.
     Corrupt,

@@ -11,6 +11,7 @@
 pub mod check;
 pub mod cluster;
 pub mod crowd;
+pub mod desk;
 pub mod draft;
 pub mod evil;
 pub mod fake;
@@ -29,3 +30,4 @@ pub mod refusals;
 pub mod stall;
 pub mod volume;
 pub mod wire;
+pub mod world;

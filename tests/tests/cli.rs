@@ -2,114 +2,20 @@
 //! nothing is logged twice by accident, and what stays at home can be shown later.
 //!
 //! Method: the built program against a cluster of real processes, from an empty folder.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "helpers of a test end it where something they need is missing"
-)]
 
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
-use aimslog_tests::cluster::{Cluster, program};
-use aimslog_tests::people::{Hospital, decision_json};
+use aimslog_tests::desk::{Desk, length, text};
+use aimslog_tests::people::decision_json;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use tempfile::TempDir;
 
 /// Records of the run that is killed.
 const MANY: u64 = 1500;
-
-/// A submitter: a cluster, a registered key, and a folder to work in.
-struct Desk {
-    cluster: Cluster,
-    folder: TempDir,
-}
-
-impl Desk {
-    async fn new() -> Self {
-        let cluster = Cluster::start(3).await;
-        let hospital = Hospital::register(&cluster, "hospital").await;
-        let folder = tempfile::tempdir().unwrap();
-        let desk = Self { cluster, folder };
-        let seed = hospital.key.to_seed_file();
-        desk.write("submitter.seed", seed.as_bytes());
-        let seed = desk.folder.path().join("submitter.seed");
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        fs::set_permissions(seed, mode).unwrap();
-        desk
-    }
-
-    fn write(&self, file: &str, content: &[u8]) {
-        let path = self.folder.path().join(file);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-
-    /// A decision on one line, which JSON lines ask for.
-    fn write_decision(&self, file: &str, number: u64) {
-        self.write(file, decision_json(number).as_bytes());
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let nodes = self.cluster.nodes.iter();
-        let endpoints: Vec<String> = nodes
-            .map(|node| format!("127.0.0.1:{}", node.client))
-            .collect();
-        let public = self.cluster.folder().join("public");
-        let mut command = Command::new(program("aimslog"));
-        command
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env("AIMSLOG_HOME", self.folder.path().join("home"))
-            .env("AIMSLOG_ENDPOINT", endpoints.join(","))
-            .env("AIMSLOG_CA", public.join("client-ca.pem"))
-            .env("AIMSLOG_POLICY", public.join("policy.txt"))
-            .env("AIMSLOG_KEY", self.folder.path().join("submitter.seed"))
-            .env("AIMSLOG_ORG", "hospital");
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// Runs a command that must end well and returns its data.
-    fn data(&self, arguments: &[&str]) -> Value {
-        let ran = self.run(&[arguments, &["--json"]].concat());
-        assert!(
-            ran.status.success(),
-            "{arguments:?}: {}\n{}",
-            String::from_utf8_lossy(&ran.stdout),
-            String::from_utf8_lossy(&ran.stderr)
-        );
-        serde_json::from_slice(&ran.stdout).unwrap()
-    }
-
-    /// Submits one record and returns what is told of it.
-    fn submit(&self, arguments: &[&str]) -> Value {
-        let told = self.data(arguments);
-        let [one] = told.as_array().unwrap().as_slice() else {
-            panic!("one record was submitted: {told}");
-        };
-        one.clone()
-    }
-}
-
-fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    let found = value.pointer(pointer).and_then(Value::as_str);
-    found.unwrap_or_else(|| panic!("no text at {pointer}: {value}"))
-}
-
-fn length(value: &Value, pointer: &str) -> usize {
-    let found = value.pointer(pointer).and_then(Value::as_array);
-    found
-        .unwrap_or_else(|| panic!("no list at {pointer}: {value}"))
-        .len()
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_is_killed_goes_on_where_it_was_and_logs_nothing_twice() {
@@ -285,7 +191,7 @@ async fn attachments_are_stored_or_stay_at_home_at_any_size() {
     assert_eq!(other.status.code(), Some(1));
     // A retraction needs neither file at hand.
     for file in ["small.txt", "large.bin"] {
-        fs::remove_file(desk.folder.path().join(file)).unwrap();
+        fs::remove_file(desk.file(file)).unwrap();
     }
     for record in [&stored, &home] {
         desk.submit(&[

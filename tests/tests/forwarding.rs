@@ -103,8 +103,9 @@ async fn alone_it_judges_nothing(cluster: &Cluster, position: usize, hospital: &
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         match alone.validate(&statement).await {
-            Err(ClientError::Unreachable { last, .. }) => {
-                assert!(last.contains("has not heard from a leader"), "{last}");
+            Err(error @ ClientError::Unreachable { .. }) => {
+                let said = error.to_string();
+                assert!(said.contains("has not heard from a leader"), "{said}");
                 break;
             }
             // It may judge for 5 s by what a leader told it.

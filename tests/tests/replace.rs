@@ -11,19 +11,21 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
+use aimslog_client::file::replace_private_file;
 use aimslog_client::{ClientError, EntryKey, Ledger, Outcome, Wait, clock, verifier};
 use aimslog_proto::pb::admin::v1::StatusResponse;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::statement::evidence::Report;
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::time::UnixSeconds;
-use aimslog_proto::tlog::{Note, Policy, TreeSize};
+use aimslog_proto::tlog::{Checkpoint, Note, Policy, TreeSize};
 use aimslog_tests::check::{check_log, evidence_of};
 use aimslog_tests::cluster::{Cluster, ORIGIN};
+use aimslog_tests::forger::Forger;
 use aimslog_tests::history::History;
 use aimslog_tests::load::Load;
 use aimslog_tests::operator::{Operator, Run, talk};
-use aimslog_tests::people::Hospital;
+use aimslog_tests::people::{Hospital, decision_json};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const LEDGER_KEYS: [&str; 3] = ["log.seed", "receipt.seed", "service.seed"];
@@ -226,7 +228,7 @@ async fn only_the_new_key_counts(
 /// A head with the log's own signature and a cosignature of the retired key is no head, neither to
 /// the policy nor to the command line.
 fn retired_key_alone_is_refused(cluster: &Cluster, operator: &Operator, old: u64) {
-    use aimslog_proto::tlog::{Checkpoint, KeyName, Origin, TreeHead, cosignature};
+    use aimslog_proto::tlog::{KeyName, Origin, TreeHead, cosignature};
     let seed = |path: &std::path::Path| {
         let text = fs::read_to_string(path).unwrap();
         aimslog_tests::people::dalek_key(&text)
@@ -344,6 +346,7 @@ async fn a_removed_node_that_still_runs_says_so_and_serves_nothing() {
 
     // This one is healthy, and runs on after it was replaced.
     let operator = Operator::new(&cluster);
+    let kept = keep_head(&cluster, &operator, old_id);
     let new = cluster.add_node(old_id);
     cluster.start_node(new);
     let replaced = operator.replace(old_id, cluster.nodes[new].id, 1);
@@ -361,9 +364,11 @@ async fn a_removed_node_that_still_runs_says_so_and_serves_nothing() {
     let detail = &alarm.unwrap().detail;
     assert!(detail.contains("the operators removed node"), "{detail}");
 
+    a_head_of_the_policy_before_is_of_use(&cluster, &operator, &hospital, kept);
     match own.record(EntryKey::Index(index)).await {
-        Err(ClientError::Unreachable { last, .. }) => {
-            assert!(last.contains("REMOVED"), "{last}");
+        Err(error @ ClientError::Unreachable { .. }) => {
+            let said = error.to_string();
+            assert!(said.contains("REMOVED"), "{said}");
         }
         other => panic!("a removed node served a record: {other:?}"),
     }
@@ -386,6 +391,63 @@ async fn a_removed_node_that_still_runs_says_so_and_serves_nothing() {
         .await;
     let refused = own.record(EntryKey::Index(index)).await;
     assert!(refused.is_err(), "a removed node serves after a restart");
+}
+
+/// Keeps the newest head as the node that goes and one more have cosigned it, and says what it is called.
+fn keep_head(cluster: &Cluster, operator: &Operator, goes: u64) -> &'static str {
+    let saved = operator.run(&["checkpoint", "--save", "whole.checkpoint"]);
+    assert!(saved.status.success(), "{}", talk(&saved));
+    let text = fs::read_to_string(operator.file("whole.checkpoint")).unwrap();
+    let note = Note::parse(text.as_bytes()).unwrap();
+    let head = *Checkpoint::parse(note.text()).unwrap().head();
+    let mut ids = cluster.nodes.iter().map(|node| node.id);
+    let stays = ids.find(|id| *id != goes).unwrap();
+    let note = Forger::of(cluster).note(head, &[goes, stays]);
+    fs::write(operator.file("kept.checkpoint"), note.to_string()).unwrap();
+    "kept.checkpoint"
+}
+
+/// Whoever kept a head before a node was replaced relates it under the newer policy, and hands over a
+/// file that others can check too.
+fn a_head_of_the_policy_before_is_of_use(
+    cluster: &Cluster,
+    operator: &Operator,
+    hospital: &Hospital,
+    kept: &str,
+) {
+    let seed = operator.file("hospital.seed");
+    replace_private_file(&seed, hospital.key.to_seed_file().as_bytes()).unwrap();
+    let policy = ["--policy", "policy-new.txt"];
+    let run = |words: &[&str]| {
+        let ran = operator.run(&[words, &policy].concat());
+        (
+            ran.status.code(),
+            format!("{}{}", talk(&ran), String::from_utf8_lossy(&ran.stdout)),
+        )
+    };
+    let (code, said) = run(&["verify", kept]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("the policy of its time"), "{said}");
+    let (code, said) = run(&["prove", "consistency", "--since", kept]);
+    assert_eq!(code, Some(0), "{said}\n{}", cluster.logs());
+
+    let own = ["--key", "hospital.seed", "--org", "hospital"];
+    fs::write(operator.file("late.json"), decision_json(2_000_000)).unwrap();
+    let file = "since.evidence.json";
+    for words in [
+        &["submit", "late.json"][..],
+        &["disclose", "--since", kept, "-o", file],
+    ] {
+        let (code, said) = run(&[words, &own].concat());
+        assert_eq!(code, Some(0), "{words:?}: {said}");
+    }
+    for since in [&["--since", kept][..], &[]] {
+        let (code, said) = run(&[&["verify", file], since].concat());
+        assert_eq!(code, Some(0), "{said}");
+    }
+    let known = ["--since", kept, "--since-policy", "first-policy.txt"];
+    let (code, said) = run(&[&["verify", file], &known[..]].concat());
+    assert_eq!(code, Some(0), "{said}");
 }
 
 /// Who reads at one node alone, and gives up soon.

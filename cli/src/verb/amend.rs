@@ -16,23 +16,27 @@ use clap::Args;
 
 use crate::args::Connection;
 use crate::context::Context;
-use crate::describe::{entry_id, fields};
+use crate::describe::{entry_key, fields};
 use crate::exit::{Exit, UserError};
 use crate::output::Output;
 use crate::records::{FileRecord, read_records};
 use crate::sealed::SealedFields;
 use crate::verb::runtime;
-use crate::verb::submit::{SubmitOptions, refuse_invalid, submit};
+use crate::verb::submit::{
+    AttachmentOptions, SigningOptions, SubmitOptions, Waiting, refuse_invalid, submit,
+};
 
 /// Log a new version of a record.
 ///
 /// The new version carries all fields again. The old one stays: readers see both, in order.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: aimslog amend 3Jd0…k4 decision-corrected.json --correct")]
+#[command(
+    after_help = "Examples:\n  aimslog amend 17 decision.json\n  aimslog amend 3Jd0…k4 decision-corrected.json --correct"
+)]
 pub(crate) struct Amend {
-    /// Entry id of the newest version
-    #[arg(value_parser = entry_id, value_name = "ID")]
-    id: EntryId,
+    /// Entry id of the newest version, or its index
+    #[arg(value_parser = entry_key, value_name = "ID|INDEX")]
+    entry: EntryKey,
     /// File of the one new record
     file: PathBuf,
     /// It corrects an error, rather than following a change of the facts
@@ -48,23 +52,24 @@ pub(crate) struct Amend {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: aimslog retract 3Jd0…k4 --reason 'entered for the wrong system'")]
 pub(crate) struct Retract {
-    /// Entry id of the newest version
-    #[arg(value_parser = entry_id, value_name = "ID")]
-    id: EntryId,
+    /// Entry id of the newest version, or its index
+    #[arg(value_parser = entry_key, value_name = "ID|INDEX")]
+    entry: EntryKey,
     /// Why; it becomes the reason of the record's actor
     #[arg(long)]
     reason: String,
     #[command(flatten)]
-    options: SubmitOptions,
+    waiting: Waiting,
+    #[command(flatten)]
+    signing: SigningOptions,
 }
 
 impl Amend {
     pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
         let context = Context::resolve(flags)?;
-        let id = self.id;
-        let mut records = read_records(std::slice::from_ref(&self.file))?;
+        let records = read_records(std::slice::from_ref(&self.file))?;
         refuse_invalid(&records.invalid, output)?;
-        let [record] = records.valid.as_mut_slice() else {
+        let Ok([mut record]) = <[FileRecord; 1]>::try_from(records.valid) else {
             return Err(UserError::usage("amend takes one new record"));
         };
         let change = if self.correct {
@@ -72,25 +77,31 @@ impl Amend {
         } else {
             Change::Amend
         };
-        record.submission.amends = Some((Target::Entry(id), change));
-        runtime()?.block_on(submit(&context, records.valid, &self.options, output))
+        runtime()?.block_on(async {
+            let id = id_of(&context, self.entry).await?;
+            record.submission.amends = Some((Target::Entry(id), change));
+            submit(&context, vec![record], &self.options, output).await
+        })
     }
 }
 
 impl Retract {
     pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
         let context = Context::resolve(flags)?;
-        let id = self.id;
         runtime()?.block_on(async {
+            let id = id_of(&context, self.entry).await?;
             let mut listed = context.ledger()?.record(EntryKey::Id(id)).await?;
-            let mut options = self.options.clone();
-            options.attachments_known = true;
+            let mut options = SubmitOptions {
+                waiting: self.waiting.clone(),
+                signing: self.signing.clone(),
+                attachments: AttachmentOptions::known(),
+            };
             // What was sealed is retracted sealed: its fields do not leave the house now either.
             if listed.disclosures.is_empty()
                 && let Some(fields) = SealedFields::of(&context).disclosures(id)?
             {
                 listed.disclosures = fields;
-                options.sealed = true;
+                options.signing.sealed = true;
             }
             let submission = self.retraction(&listed, id)?;
             let file = PathBuf::from(format!("retraction of {id}"));
@@ -134,6 +145,21 @@ impl Retract {
             record,
         })
     }
+}
+
+/// The id of an entry. What stands at an index is proven: nobody is made to follow another record.
+async fn id_of(context: &Context, key: EntryKey) -> Result<EntryId> {
+    if let EntryKey::Id(id) = key {
+        return Ok(id);
+    }
+    let ledger = context.ledger()?;
+    let proven = ledger.inclusion_once_published(key).await?;
+    let (bytes, leaf) = ledger.entry(key).await?;
+    if leaf != proven.leaf {
+        let why = "the entry that the ledger gave is not the one that it proved";
+        return Err(UserError::not_verified(why));
+    }
+    Ok(EntryId::of(&bytes))
 }
 
 /// The fields of a record as they were disclosed, with the reason of its retraction.

@@ -6,27 +6,28 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use aimslog_client::trust::SignedHead;
+use aimslog_client::trust::{KeptHead, SignedHead};
 use aimslog_client::{EntryKey, Ledger, RecordFilter, clock, verifier};
 use aimslog_proto::limits::EVIDENCE_RECORDS_MAX;
-use aimslog_proto::statement::evidence::{EvidenceFile, Options, OtherHead, Report, verify};
+use aimslog_proto::statement::evidence::{
+    EvidenceFile, Options, OtherHead, Report, Verdict, verify,
+};
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::time::UnixSeconds;
-use aimslog_proto::tlog::TreeSize;
+use aimslog_proto::tlog::{Checkpoint, Note, TreeSize};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::args::Connection;
 use crate::context::Context;
-use crate::describe::{Head, entry_id};
+use crate::describe::{Head, counted, entry_id};
 use crate::exit::{Exit, UserError};
 use crate::output::Output;
+use crate::saved::{read_dated, read_saved};
 use crate::sealed::SealedFields;
 use crate::verb::list::{field_name, kind_name, records};
-use crate::verb::prove::saved;
 use crate::verb::runtime;
-use crate::verb::verify::saved_head;
 use download::{Parts, Plan};
 
 /// Write one evidence file over many records: what an auditor gets.
@@ -53,9 +54,10 @@ pub(crate) struct Disclose {
 
 /// Which records: by name, or all to which every condition applies.
 #[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
 struct Selection {
     /// Entry ids
-    #[arg(value_parser = entry_id, value_name = "ID", required_unless_present_any = CONDITIONS)]
+    #[arg(value_parser = entry_id, value_name = "ID")]
     ids: Vec<EntryId>,
     /// All records of this kind
     #[arg(long, value_name = "KIND", value_parser = kind_name, conflicts_with = "ids")]
@@ -67,12 +69,11 @@ struct Selection {
     /// file then also proves that the log extends it
     #[arg(long, value_name = "FILE", conflicts_with = "ids")]
     since: Option<PathBuf>,
-    /// All records of the organisation
+    /// All records of the organisation; those of its principals stand in every file, in its chain of
+    /// keys
     #[arg(long, conflicts_with_all = ["ids", "register", "system", "since"])]
     all: bool,
 }
-
-const CONDITIONS: [&str; 4] = ["register", "system", "since", "all"];
 
 /// What was asked for, by which a later run knows whether it is the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,7 +92,7 @@ struct Disclosed {
     file: PathBuf,
     bytes: usize,
     records: usize,
-    verdict: &'static str,
+    verdict: Verdict,
     head: Head,
     findings: Vec<String>,
 }
@@ -105,7 +106,7 @@ impl Disclose {
     async fn disclose(&self, context: &Context, output: Output) -> Result<Exit> {
         let ledger = context.ledger()?;
         let since = match &self.selection.since {
-            Some(path) => Some(saved(path, ledger.policy())?),
+            Some(path) => Some(read_saved(path, ledger.policy(), &[])?),
             None => None,
         };
         let parts = Parts::of(&self.output);
@@ -145,7 +146,7 @@ impl Disclose {
             file: self.output.clone(),
             bytes: file.len(),
             records: report.records.len(),
-            verdict: report.verdict.words(),
+            verdict: report.verdict,
             head: Head::of(&head),
             findings: report.findings.iter().map(ToString::to_string).collect(),
         };
@@ -153,7 +154,7 @@ impl Disclose {
         Ok(Exit::Ok)
     }
 
-    fn question(&self, service: String, since: Option<&SignedHead>) -> Question {
+    fn question(&self, service: String, since: Option<&KeptHead>) -> Question {
         let mut fields = self.fields.clone();
         fields.sort();
         fields.dedup();
@@ -172,7 +173,7 @@ impl Disclose {
         &self,
         context: &Context,
         ledger: &Ledger,
-        since: Option<&SignedHead>,
+        since: Option<&KeptHead>,
         output: Output,
     ) -> Result<Entries> {
         if !self.selection.ids.is_empty() {
@@ -189,9 +190,10 @@ impl Disclose {
         let found = records(ledger, &filter, usize::MAX, count).await?;
         bar.finish_and_clear();
         let from = since.map_or(0, |head| head.head().size.0);
+        // The ledger's own records stand in the chain of every evidence file.
         let found: Vec<_> = found
             .into_iter()
-            .filter(|record| record.entry.index.0 >= from)
+            .filter(|record| record.entry.index.0 >= from && !record.is_of_ledger())
             .collect();
         let covering = found
             .iter()
@@ -207,21 +209,21 @@ impl Disclose {
         &self,
         ledger: &Ledger,
         sealed: &SealedFields,
-        (file, since): (Vec<u8>, Option<&SignedHead>),
+        (file, since): (Vec<u8>, Option<&KeptHead>),
     ) -> Result<(Vec<u8>, SignedHead)> {
         let mut parsed = EvidenceFile::parse(&file)
             .map_err(|error| UserError::not_verified(format!("the evidence file: {error}")))?;
-        let head = SignedHead::check(&parsed.head.checkpoint, ledger.policy())
-            .map_err(|why| UserError::not_verified(format!("the evidence file: {why}")))?;
+        let head = ledger.relate_head(&parsed.head.checkpoint).await;
+        let head = head.context("the evidence file")?;
         let mut changed = sealed.open(&mut parsed, &self.fields)?;
         if let Some(since) = since.filter(|since| since.head().size != head.head().size) {
             let size = head.head().size;
-            let (_, proof) = ledger.consistency_between(since, size).await?;
+            let (_, proof) = ledger.consistency_between(since.head(), size).await?;
             let other = OtherHead {
                 checkpoint: since.note().to_owned(),
                 consistency: proof.hashes().to_vec(),
             };
-            add_head(&mut parsed, since, other, ledger);
+            add_head(&mut parsed, since.head().size, other);
             changed = true;
         }
         if !changed {
@@ -235,7 +237,7 @@ impl Disclose {
         let policy = ledger.policy();
         let saved = self.selection.since.iter();
         let saved = saved
-            .map(|path| saved_head(path, policy))
+            .map(|path| read_dated(path, policy, &[]))
             .collect::<Result<Vec<_>>>()?;
         let options = Options {
             saved_heads: &saved,
@@ -284,20 +286,17 @@ async fn pin(ledger: &Ledger, entries: &Entries) -> Result<TreeSize> {
     Ok(size)
 }
 
-/// Puts a head among the others, which are ascending by size.
-fn add_head(file: &mut EvidenceFile, head: &SignedHead, other: OtherHead, ledger: &Ledger) {
-    let size_of = |note: &str| {
-        SignedHead::check(note, ledger.policy())
-            .map(|head| head.head().size)
-            .ok()
+/// Puts a head of this size among the others, which are ascending by size.
+fn add_head(file: &mut EvidenceFile, size: TreeSize, other: OtherHead) {
+    let size_of = |other: &OtherHead| {
+        let note = Note::parse(other.checkpoint.as_bytes()).ok()?;
+        Some(Checkpoint::parse(note.text()).ok()?.head().size)
     };
-    let size = Some(head.head().size);
-    file.heads
-        .retain(|known| size_of(&known.checkpoint) != size);
+    file.heads.retain(|known| size_of(known) != Some(size));
     let place = file
         .heads
         .iter()
-        .position(|known| size_of(&known.checkpoint) > size);
+        .position(|known| size_of(known) > Some(size));
     file.heads.insert(place.unwrap_or(file.heads.len()), other);
 }
 
@@ -305,8 +304,10 @@ fn text(disclosed: &Disclosed) -> Result<String> {
     let mut text = String::new();
     writeln!(
         text,
-        "{}: {} records under the head of {} entries",
-        disclosed.verdict, disclosed.records, disclosed.head.size
+        "{}: {} under the head of {} entries",
+        disclosed.verdict.words(),
+        counted(disclosed.records, "record"),
+        disclosed.head.size
     )?;
     for finding in &disclosed.findings {
         writeln!(text, "  {finding}")?;
@@ -334,7 +335,7 @@ mod tests {
 
     fn parse(line: &str) -> Result<Disclose, clap::Error> {
         let line = format!("disclose {line} -o f.json");
-        Alone::try_parse_from(line.split(' ')).map(|alone| alone.disclose)
+        Alone::try_parse_from(line.split_whitespace()).map(|alone| alone.disclose)
     }
 
     #[test]
@@ -358,6 +359,10 @@ mod tests {
             "--all --fields nosuchfield".to_owned(),
         ] {
             assert!(parse(&bad).is_err(), "{bad}");
+        }
+        let said = parse("").expect_err("nothing is selected").to_string();
+        for way in ["<ID>", "--register", "--system", "--since", "--all"] {
+            assert!(said.contains(way), "{way}: {said}");
         }
     }
 

@@ -8,6 +8,7 @@ use aimslog_client::{
 };
 use aimslog_proto::reason::Reason;
 use aimslog_proto::statement::evidence::{RecordReport, printable};
+use aimslog_proto::statement::header::Family;
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::statement::statement::UnverifiedStatement;
 use aimslog_proto::time::UnixSeconds;
@@ -116,9 +117,17 @@ async fn look_up(
     };
     check_index(key, inclusion.as_ref())?;
     let statement = UnverifiedStatement::parse(&bytes).context("the entry")?;
+    let is_of_ledger = statement.header().content_type.family() == Family::Ledger;
     let proven = match (&record, &inclusion) {
-        (Some(_), Some(inclusion)) => Some(prove(ledger, id, inclusion).await?),
+        (Some(_), Some(inclusion)) if !is_of_ledger => Some(prove(ledger, id, inclusion).await?),
         _ => None,
+    };
+    let signer = if proven.is_some() {
+        Signer::Proven
+    } else if is_of_ledger {
+        Signer::InEveryChain
+    } else {
+        Signer::NotChecked
     };
     let shown = Shown {
         entry_id: id.to_string(),
@@ -130,7 +139,7 @@ async fn look_up(
             || Ok(Vec::new()),
             |record| fields(&statement, &record.disclosures),
         )?,
-        not_proven: not_proven(inclusion.is_some(), proven.is_some()),
+        not_proven: not_proven(inclusion.is_some(), signer),
         place: inclusion.map(|proven| Place {
             index: proven.proof.index().0,
             head: Head::of(&proven.head),
@@ -183,13 +192,31 @@ fn claims_of(record: &ListedRecord) -> LedgerClaims {
     }
 }
 
-fn not_proven(has_place: bool, has_signer: bool) -> Vec<&'static str> {
+/// What is known of who signed the entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Signer {
+    /// An evidence file proves it.
+    Proven,
+    /// It is a record of the ledger itself, which has no evidence file of its own.
+    InEveryChain,
+    /// It is a record of somebody else, or under no head yet.
+    NotChecked,
+}
+
+fn not_proven(has_place: bool, signer: Signer) -> Vec<&'static str> {
     let mut missing = Vec::new();
     if !has_place {
         missing.push("its place: no published head covers it yet");
     }
-    if !has_signer {
-        missing.push("who signed it: the header names a key, the chain to it was not checked");
+    match signer {
+        Signer::Proven => {}
+        Signer::InEveryChain => missing.push(
+            "who signed it: a record of the ledger itself stands in the chain of every evidence file \
+             that needs it, and is checked there",
+        ),
+        Signer::NotChecked => {
+            missing.push("who signed it: the header names a key, the chain to it was not checked");
+        }
     }
     missing.push("that it is true");
     missing
@@ -285,8 +312,10 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said_and_truth_is_never_claimed() {
-        assert_eq!(not_proven(true, true), ["that it is true"]);
-        assert_eq!(not_proven(false, false).len(), 3);
+        assert_eq!(not_proven(true, Signer::Proven), ["that it is true"]);
+        assert_eq!(not_proven(false, Signer::NotChecked).len(), 3);
+        let of_ledger = not_proven(true, Signer::InEveryChain);
+        assert!(of_ledger[0].contains("chain of every"), "{of_ledger:?}");
     }
 
     #[test]

@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 
 use aimslog_client::admin::Cluster;
-use aimslog_client::{FinishedStatement, Outcome, Wait, clock};
+use aimslog_client::{FinishedStatement, Ledger, Outcome, RecordFilter, Wait, clock};
 use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::statement::Statement;
 use aimslog_proto::statement::id::StatementId;
 use aimslog_proto::statement::key::SigningKey;
+use aimslog_proto::statement::statement::UnverifiedStatement;
 use aimslog_proto::system::{
-    Admission, Holder, Making, Organization, OrganizationId, Principal, PrincipalChange,
-    PrincipalId, Role, prove_principal_key, sign_record,
+    Admission, Holder, Making, Organization, OrganizationId, Payload as _, Principal,
+    PrincipalChange, PrincipalId, Role, prove_principal_key, sign_record,
 };
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::{LeafIndex, Origin};
@@ -23,6 +24,7 @@ use crate::context::Context;
 use crate::exit::{Exit, UserError};
 use crate::keyfile;
 use crate::output::Output;
+use crate::verb::list::records;
 use crate::verb::runtime;
 
 /// How long a signed administrative record may wait to be registered.
@@ -83,7 +85,7 @@ enum PrincipalAction {
         /// A role of the rule bundle, such as submitter; several allowed. A wrong one lists them all
         #[arg(long, value_name = "ROLE")]
         role: Vec<String>,
-        /// It is an AI agent, and acts for this principal
+        /// It is an AI agent, and acts for this principal, without whom it can log nothing
         #[arg(long, value_name = "ID")]
         acts_for: Option<String>,
     },
@@ -146,15 +148,13 @@ impl PrincipalCommand {
             .collect::<Result<Vec<_>>>()?;
         roles.sort();
         roles.dedup();
-        let acts_for = acts_for
-            .as_deref()
-            .map(|id| named(PrincipalId::new(id), "--acts-for"));
+        let parsed = |id: &String| named(PrincipalId::new(id), "--acts-for");
         let admission = Admission {
             holder: named(Holder::new(holder), "--holder")?,
             key: key.public_key(),
             possession: prove_principal_key(&origin, &organization, &principal, &key)?,
             roles,
-            acts_for: acts_for.transpose()?,
+            acts_for: acts_for.as_ref().map(parsed).transpose()?,
         };
         let change = PrincipalChange::Admit(Box::new(admission));
         let record = Principal {
@@ -172,7 +172,16 @@ impl PrincipalCommand {
         let runtime = runtime()?;
         // Connections are made within a runtime, also those that open later.
         let _entered = runtime.enter();
-        let ledger = context.public_ledger()?;
+        let ledger = context.ledger()?;
+        if let Some(target) = acts_for
+            && !runtime.block_on(is_registered(&ledger, &context, target))?
+        {
+            output.say(format!(
+                "note: no principal {target} was added to {}; unless it is its administrator, the agent \
+                 can log nothing until there is one",
+                context.organization()?
+            ));
+        }
         let outcomes = runtime.block_on(ledger.submit(&[finished], Wait::Committed))?;
         match outcomes.into_iter().next() {
             Some(Outcome::Logged { entry, .. }) => {
@@ -187,6 +196,23 @@ impl PrincipalCommand {
             )),
         }
     }
+}
+
+/// Whether the organisation has added such a principal. Registering an agent does not depend on it: every
+/// record of the agent does.
+async fn is_registered(ledger: &Ledger, context: &Context, id: &str) -> Result<bool> {
+    let filter = RecordFilter {
+        organization: context.organization()?.to_owned(),
+        kind: Some("ledger.principal".to_owned()),
+        system: None,
+    };
+    let found = records(ledger, &filter, usize::MAX, |_| ()).await?;
+    Ok(found.iter().any(|record| {
+        UnverifiedStatement::parse(&record.statement).is_ok_and(|statement| {
+            let principal = Principal::decode(statement.payload());
+            principal.is_ok_and(|principal| principal.principal.as_str() == id)
+        })
+    }))
 }
 
 fn origin(context: &Context) -> Result<Origin> {

@@ -1,12 +1,10 @@
 //! `aimslog prove`: proofs in the standard forms, verified before they are written.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use aimslog_client::file::replace_file;
-use aimslog_client::trust::SignedHead;
-use aimslog_client::{EntryKey, Ledger, ProvenInclusion, clock, verifier};
+use aimslog_client::{ClientError, EntryKey, Ledger, ProvenInclusion, clock, verifier};
 use aimslog_proto::statement::evidence::{Options, verify};
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::{Note, Policy, TlogProof};
@@ -19,6 +17,7 @@ use crate::context::Context;
 use crate::describe::{Head, entry_key};
 use crate::exit::{Exit, UserError};
 use crate::output::Output;
+use crate::saved::{read_policies, read_saved};
 use crate::verb::runtime;
 
 /// Fetch a proof, check it, and keep it: inclusion, consistency, a receipt, or an order.
@@ -53,6 +52,9 @@ enum Action {
         /// The head, from `aimslog checkpoint --save`
         #[arg(long, value_name = "FILE")]
         since: PathBuf,
+        /// The policy under which that head was saved, if it is another one by now; several allowed
+        #[arg(long, value_name = "FILE")]
+        since_policy: Vec<PathBuf>,
         /// Write the newer head, to keep in its place
         #[arg(long, value_name = "FILE")]
         checkpoint_out: Option<PathBuf>,
@@ -136,8 +138,12 @@ impl Prove {
             } => inclusion(ledger, (*entry, file, statement.as_deref()), output).await,
             Action::Consistency {
                 since,
+                since_policy,
                 checkpoint_out,
-            } => consistency(ledger, (since, checkpoint_out.as_deref()), output).await,
+            } => {
+                let since = (since.as_path(), since_policy.as_slice());
+                consistency(ledger, since, checkpoint_out.as_deref(), output).await
+            }
             Action::Receipt {
                 entry,
                 output: file,
@@ -174,12 +180,13 @@ async fn inclusion(
     };
     let text = format!(
         "in the log at index {} of {}, cosigned by {}\nwritten: {}\n\
-         check it anywhere: aimslog verify {} --policy POLICY --entry STATEMENT",
+         check it anywhere: aimslog verify {} --policy POLICY --entry {}",
         data.index,
         data.head.size,
         data.head.cosigned_by(),
         names(&data.written),
         file.display(),
+        name_or(statement, "STATEMENT (--statement FILE writes it)"),
     );
     output.data(&data, text)
 }
@@ -206,11 +213,24 @@ async fn entry_bytes(ledger: &Ledger, key: EntryKey, proven: &ProvenInclusion) -
 
 async fn consistency(
     ledger: &Ledger,
-    (since, checkpoint_out): (&Path, Option<&Path>),
+    (since, since_policy): (&Path, &[PathBuf]),
+    checkpoint_out: Option<&Path>,
     output: Output,
 ) -> Result<()> {
-    let old = saved(since, ledger.policy())?;
-    let (head, proof) = ledger.consistency(&old).await?;
+    let earlier = read_policies(since_policy)?;
+    let old = read_saved(since, ledger.policy(), &earlier)?;
+    let (head, proof) = ledger.consistency(old.head()).await.map_err(|error| {
+        let is_fork = matches!(error, ClientError::Fork(_));
+        let error = anyhow::Error::new(error);
+        if is_fork && old.cosigned().is_none() {
+            return error.context(format!(
+                "no policy given accepts {}, the log's own signature alone stands for it: name the \
+                 policy of its time with --since-policy",
+                since.display()
+            ));
+        }
+        error
+    })?;
     let mut written = Vec::new();
     if let Some(path) = checkpoint_out {
         written.push(write(path, head.note().as_bytes())?);
@@ -232,14 +252,6 @@ async fn consistency(
         write!(text, "\nwritten: {}", names(&data.written))?;
     }
     output.data(&data, text)
-}
-
-/// A head that was saved, checked against the policy.
-pub(crate) fn saved(path: &Path, policy: &Policy) -> Result<SignedHead> {
-    let note =
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    SignedHead::check(&note, policy)
-        .map_err(|why| UserError::not_verified(format!("{}: {why}", path.display())))
 }
 
 async fn receipt(
@@ -284,6 +296,15 @@ async fn receipt(
         data.head.cosigned_by(),
         names(&data.written),
     );
+    if let Some(file) = file {
+        write!(
+            text,
+            "\ncheck it anywhere: aimslog verify {} --policy POLICY --entry {} --checkpoint {}",
+            file.display(),
+            name_or(statement_out, "STATEMENT (--statement FILE writes it)"),
+            name_or(checkpoint_out, "HEAD (--checkpoint-out FILE writes it)"),
+        )?;
+    }
     if checkpoint_out.is_none() {
         text.push_str("\nkeep the head too (--checkpoint-out): alone a receipt is one key's word");
     }
@@ -341,6 +362,10 @@ fn name(key: EntryKey) -> String {
         EntryKey::Id(id) => id.to_string(),
         EntryKey::Index(index) => format!("entry {index}"),
     }
+}
+
+fn name_or(file: Option<&Path>, otherwise: &str) -> String {
+    file.map_or_else(|| otherwise.to_owned(), |file| file.display().to_string())
 }
 
 fn names(files: &[PathBuf]) -> String {

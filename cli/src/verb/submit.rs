@@ -1,6 +1,7 @@
 //! `aimslog submit` and `validate`: records in, places in the log out. Records are signed in [`sign`]
 //! and sent in [`send`].
 
+mod foresee;
 mod send;
 mod sign;
 mod told;
@@ -8,7 +9,7 @@ mod told;
 use std::path::PathBuf;
 
 use aimslog_client::author::Author;
-use aimslog_client::{FinishedStatement, Wait};
+use aimslog_client::{ClientError, Wait};
 use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::aims::kind::Kind;
 use aimslog_proto::reason::{Reason, Violation};
@@ -18,16 +19,19 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::args::Connection;
+use crate::broken::Broken;
 use crate::context::Context;
+use crate::describe::counted;
 use crate::exit::{Exit, UserError};
 use crate::outbox::Outbox;
 use crate::output::Output;
 use crate::records::{AttachmentRules, FileRecord, Invalid, find_attachments, read_records};
 use crate::sealed::SealedFields;
 use crate::verb::runtime;
+use foresee::foresee;
 use send::{Sending, store_attachments};
-use sign::{Signing, sign_all};
-use told::{REFUSED, Told, VALID, table};
+use sign::{Purpose, Signing, sign_all};
+use told::{REFUSED, table};
 
 /// Submit records to the ledger.
 ///
@@ -52,6 +56,17 @@ pub(crate) struct Submit {
 /// What `submit` and `amend` have in common.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SubmitOptions {
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+    #[command(flatten)]
+    pub(crate) signing: SigningOptions,
+    #[command(flatten)]
+    pub(crate) attachments: AttachmentOptions,
+}
+
+/// When to be content.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Waiting {
     /// What to wait for: on the disks of a majority, or also under a published head with the
     /// evidence file
     #[arg(long, value_enum, default_value = "committed")]
@@ -59,6 +74,11 @@ pub(crate) struct SubmitOptions {
     /// Folder to write evidence files into, with --wait receipt
     #[arg(long, value_name = "DIR", default_value = ".")]
     evidence_dir: PathBuf,
+}
+
+/// How records are signed.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SigningOptions {
     /// Log records again that were logged before; a run that was cut off is continued without it
     #[arg(long)]
     again: bool,
@@ -66,21 +86,36 @@ pub(crate) struct SubmitOptions {
     /// of the context, in the only copy that there is, and `disclose` shows them later
     #[arg(long)]
     pub(crate) sealed: bool,
-    /// Folder of the attachments [default: beside the record's file, or attachments/ there]
-    #[arg(long, value_name = "DIR")]
-    attach_dir: Option<PathBuf>,
-    /// Keep this attachment (by its name) at home and log its digest alone
-    #[arg(long, value_name = "NAME")]
-    attach_digest: Vec<String>,
     /// Who recorded it
     #[arg(long, value_enum, default_value = "person")]
     origin: RecordedBy,
     /// For an AI agent: the principal for whom it acts
     #[arg(long, value_name = "ID", required_if_eq("origin", "ai-agent"))]
     on_behalf_of: Option<String>,
+}
+
+/// Where the attachments are.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct AttachmentOptions {
+    /// Folder of the attachments [default: beside the record's file, or attachments/ there]
+    #[arg(long, value_name = "DIR")]
+    attach_dir: Option<PathBuf>,
+    /// Keep this attachment (by its name) at home and log its digest alone
+    #[arg(long, value_name = "NAME")]
+    attach_digest: Vec<String>,
     /// The attachments were dealt with by the version before: nobody looks for them again.
     #[arg(skip)]
-    pub(crate) attachments_known: bool,
+    known: bool,
+}
+
+impl AttachmentOptions {
+    /// Those of a version whose predecessor names the same.
+    pub(crate) fn known() -> Self {
+        Self {
+            known: true,
+            ..Self::default()
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -109,14 +144,16 @@ pub(crate) struct Validate {
     #[arg(long)]
     offline: bool,
     #[command(flatten)]
-    options: SubmitOptions,
+    signing: SigningOptions,
+    #[command(flatten)]
+    attachments: AttachmentOptions,
 }
 
 /// A record that was refused before anything was sent.
 #[derive(Debug, Serialize)]
 struct Unsent {
     record: String,
-    violations: Vec<String>,
+    violations: Vec<Broken>,
 }
 
 /// What a context keeps of what it submits.
@@ -138,15 +175,15 @@ impl Validate {
     pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
         let records = read_records(&self.files)?;
         refuse_invalid(&records.invalid, output)?;
-        self.options.refuse_unsealable(&records.valid, output)?;
+        self.signing.refuse_unsealable(&records.valid, output)?;
         let count = records.valid.len();
         if self.offline {
             let data = serde_json::json!({ "records": count, "invalid": [] });
-            output.data(&data, format!("{count} records are valid"))?;
+            output.data(&data, format!("{} valid", counted(count, "record")))?;
             return Ok(Exit::Ok);
         }
         let context = Context::resolve(flags)?;
-        runtime()?.block_on(validate(&context, records.valid, &self.options, output))
+        runtime()?.block_on(validate(&context, records.valid, self, output))
     }
 }
 
@@ -154,7 +191,7 @@ impl Validate {
 pub(crate) fn refuse_invalid(invalid: &[Invalid], output: Output) -> Result<()> {
     let unsent = invalid.iter().map(|record| Unsent {
         record: format!("{}:{}", record.file.display(), record.line),
-        violations: record.violations.iter().map(ToString::to_string).collect(),
+        violations: record.violations.iter().map(Broken::from).collect(),
     });
     refuse(&unsent.collect::<Vec<_>>(), output)
 }
@@ -165,19 +202,15 @@ fn refuse(unsent: &[Unsent], output: Output) -> Result<()> {
     }
     if output.is_json() {
         output.data(&serde_json::json!({ "invalid": unsent }), "")?;
-    }
-    for Unsent { record, violations } in unsent {
-        for violation in violations {
-            output.say(format!("{record}: {violation}"));
+    } else {
+        for Unsent { record, violations } in unsent {
+            for violation in violations {
+                output.say(format!("{record}: {violation}"));
+            }
         }
     }
-    let count = unsent.len();
-    let are = if count == 1 {
-        "1 record is invalid".to_owned()
-    } else {
-        format!("{count} records are invalid")
-    };
-    Err(UserError::usage(format!("{are}; nothing was sent")))
+    let invalid = counted(unsent.len(), "invalid record");
+    Err(UserError::usage(format!("{invalid}; nothing was sent")))
 }
 
 /// Signs, stores attachments, sends, and prints where each record ended up.
@@ -187,25 +220,24 @@ pub(crate) async fn submit(
     options: &SubmitOptions,
     output: Output,
 ) -> Result<Exit> {
-    options.refuse_unsealable(&records, output)?;
+    options.signing.refuse_unsealable(&records, output)?;
     let ledger = context.ledger()?;
-    let desk = Desk {
-        outbox: Outbox::new(context.state_path("outbox")),
-        sealed: SealedFields::of(context),
-    };
-    let attachments = find_attachments(&records, &options.attachment_rules())?;
+    let desk = Desk::of(context);
+    let rules = options.attachments.rules(&options.signing);
+    let attachments = find_attachments(&records, &rules)?;
     let signing = Signing {
-        author: options.author(context)?,
-        options,
+        author: options.signing.author(context)?,
+        options: &options.signing,
         attachments: &attachments,
-        desk: Some(&desk),
+        desk: &desk,
+        purpose: Purpose::Send,
     };
     let signed = sign_all(&signing, &ledger, records, output).await?;
     store_attachments(context, &ledger, (&attachments, &signed), output).await?;
     let sending = Sending {
         ledger: &ledger,
         desk: &desk,
-        options,
+        waiting: &options.waiting,
         output,
     };
     let (told, cut_off) = sending.all(&signed).await;
@@ -221,46 +253,62 @@ pub(crate) async fn submit(
 async fn validate(
     context: &Context,
     records: Vec<FileRecord>,
-    options: &SubmitOptions,
+    command: &Validate,
     output: Output,
 ) -> Result<Exit> {
     let ledger = context.ledger()?;
-    let attachments = find_attachments(&records, &options.attachment_rules())?;
+    let desk = Desk::of(context);
+    let options = &command.signing;
+    let attachments = find_attachments(&records, &command.attachments.rules(options))?;
     let signing = Signing {
         author: options.author(context)?,
         options,
         attachments: &attachments,
-        desk: None,
+        desk: &desk,
+        purpose: Purpose::Look,
     };
-    let signed = sign_all(&signing, &ledger, records, output).await?;
-    let statements: Vec<FinishedStatement> = signed
-        .iter()
-        .map(|signed| signed.statement.clone())
-        .collect();
-    let answers = ledger.validate(&statements).await?;
-    let mut told = Vec::new();
-    for (signed, violations) in signed.iter().zip(answers) {
-        let valid = violations.is_empty();
-        told.push(Told {
-            violations: violations.iter().map(ToString::to_string).collect(),
-            ..Told::of(signed, if valid { VALID } else { REFUSED })
-        });
-    }
+    let told = foresee(&signing, &ledger, records, output).await;
+    let told = told.map_err(|error| match error.downcast_ref::<ClientError>() {
+        Some(ClientError::Unreachable { .. }) => {
+            error.context("the ledger was not asked; --offline checks what needs none")
+        }
+        _ => error,
+    })?;
     let refused = told.iter().any(|told| told.status == REFUSED);
     output.data(&told, table(&told))?;
     Ok(if refused { Exit::Refused } else { Exit::Ok })
 }
 
-impl SubmitOptions {
-    fn attachment_rules(&self) -> AttachmentRules<'_> {
+impl Desk {
+    fn of(context: &Context) -> Self {
+        Self {
+            outbox: Outbox::new(context.state_path("outbox")),
+            sealed: SealedFields::of(context),
+        }
+    }
+}
+
+impl AttachmentOptions {
+    fn rules<'a>(&'a self, signing: &SigningOptions) -> AttachmentRules<'a> {
         AttachmentRules {
             folder: self.attach_dir.as_deref(),
             digest_only: &self.attach_digest,
-            all_digest_only: self.sealed,
-            known: self.attachments_known,
+            all_digest_only: signing.sealed,
+            known: self.known,
         }
     }
+}
 
+impl Waiting {
+    fn wait(&self) -> Wait {
+        match self.wait {
+            WaitFor::Committed => Wait::Committed,
+            WaitFor::Receipt => Wait::Receipt,
+        }
+    }
+}
+
+impl SigningOptions {
     fn author(&self, context: &Context) -> Result<Author> {
         Ok(Author {
             key: context.key()?,
@@ -273,13 +321,6 @@ impl SubmitOptions {
             },
             on_behalf_of: self.on_behalf_of.clone(),
         })
-    }
-
-    fn wait(&self) -> Wait {
-        match self.wait {
-            WaitFor::Committed => Wait::Committed,
-            WaitFor::Receipt => Wait::Receipt,
-        }
     }
 
     /// Only some kinds may be logged without their fields.
@@ -302,11 +343,10 @@ impl SubmitOptions {
         let unsent = records.iter().filter(|record| !allowed(record));
         let unsent = unsent.map(|record| Unsent {
             record: record.name(),
-            violations: vec![
-                Violation::new(Reason::MissingField, "disclosures", rule.clone())
-                    .found(record.submission.record.kind())
-                    .to_string(),
-            ],
+            violations: vec![Broken::from(
+                &Violation::new(Reason::MissingField, "disclosures", rule.clone())
+                    .found(record.submission.record.kind()),
+            )],
         });
         refuse(&unsent.collect::<Vec<_>>(), output)
     }

@@ -1,11 +1,10 @@
 //! `aimslog verify`: checks evidence offline, with the policy file and nothing else.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use aimslog_client::trust::SignedHead;
 use aimslog_client::{clock, verifier};
-use aimslog_proto::statement::evidence::{Options, Report, SavedHead, verify};
+use aimslog_proto::statement::evidence::{Code, Options, Report, SavedHead, verify};
 use aimslog_proto::statement::key::{PublicKey, Thumbprint};
 use aimslog_proto::statement::statement::UnverifiedStatement;
 use aimslog_proto::system::{Genesis, Payload as _};
@@ -21,6 +20,7 @@ use crate::describe::unmarked;
 use crate::exit::{Exit, UserError};
 use crate::output::Output;
 use crate::records::digest_of;
+use crate::saved::{read_dated, read_policies};
 use crate::verb::key::hex;
 
 /// Check evidence offline: an evidence file, a .tlog-proof, a receipt or a checkpoint.
@@ -45,7 +45,12 @@ pub(crate) struct Verify {
     /// log extends it (`aimslog disclose --since`), or the answer is CANNOT TELL
     #[arg(long, value_name = "FILE")]
     since: Vec<PathBuf>,
-    /// A file whose digest must be named in a record shown (an attachment, also one kept at home)
+    /// The policy under which that checkpoint was saved, if it is another one by now (the operators
+    /// have replaced a node): keep all that you ever used
+    #[arg(long, value_name = "FILE", requires = "since")]
+    since_policy: Vec<PathBuf>,
+    /// A file whose digest must be named in a record shown (an attachment, also one kept at home), or
+    /// the answer is NOT VERIFIED
     #[arg(long, value_name = "FILE")]
     with: Vec<PathBuf>,
     /// The log entry (statement) that a bare proof or receipt is for
@@ -103,15 +108,20 @@ impl Verify {
             receipt_key: receipt_key.as_ref(),
             ..verifier::options_at(UnixSeconds(clock::unix_seconds()))
         };
-        let report = verify(&bytes, &policy, &options);
+        let mut report = verify(&bytes, &policy, &options);
         let attachments = self.attachments(&report)?;
+        for attached in attachments.iter().filter(|it| it.records.is_empty()) {
+            let sentence = format!(
+                "no record shown names the digest {} of {}",
+                attached.digest,
+                attached.file.display()
+            );
+            report.add(Code::AttachmentNotNamed, sentence);
+        }
         let mut text = report.to_string();
-        for attached in &attachments {
+        for attached in attachments.iter().filter(|it| !it.records.is_empty()) {
             text.push_str(&describe(attached));
         }
-        let missing = attachments
-            .iter()
-            .any(|attached| attached.records.is_empty());
         output.data(
             &Verified {
                 report: &report,
@@ -119,8 +129,7 @@ impl Verify {
             },
             text,
         )?;
-        let verified = report.verdict.is_verified() && !missing;
-        Ok(if verified {
+        Ok(if report.verdict.is_verified() {
             Exit::Ok
         } else {
             Exit::NotVerified
@@ -128,9 +137,10 @@ impl Verify {
     }
 
     fn saved_heads(&self, policy: &Policy) -> Result<Vec<SavedHead>> {
+        let earlier = read_policies(&self.since_policy)?;
         self.since
             .iter()
-            .map(|path| saved_head(path, policy))
+            .map(|path| read_dated(path, policy, &earlier))
             .collect()
     }
 
@@ -180,29 +190,6 @@ impl Verify {
     }
 }
 
-/// A head that was saved with `aimslog checkpoint --save`; the file's time is when.
-pub(crate) fn saved_head(path: &Path, policy: &Policy) -> Result<SavedHead> {
-    let note = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let head = SignedHead::check(&note, policy)
-        .map_err(|why| UserError::not_verified(format!("{}: {why}", path.display())))?;
-    // The earliest it can have been saved is what its cosigners say; the file's own time is no
-    // proof, but it is the reader's own.
-    let cosigned = head
-        .cosigned()
-        .cosigners()
-        .iter()
-        .map(|cosigner| cosigner.time.0)
-        .max();
-    let modified = fs::metadata(path)?.modified()?;
-    let modified = modified
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    Ok(SavedHead {
-        head: *head.head(),
-        saved_at: UnixSeconds(modified.max(cosigned.unwrap_or(0))),
-    })
-}
-
 /// Whether a value names a digest anywhere.
 fn names(value: &serde_json::Value, digest: &str) -> bool {
     match value {
@@ -215,12 +202,6 @@ fn names(value: &serde_json::Value, digest: &str) -> bool {
 
 fn describe(attached: &Attached) -> String {
     let file = attached.file.display();
-    if attached.records.is_empty() {
-        return format!(
-            "\nNOT FOUND {file}: no record shown names its digest {}",
-            attached.digest
-        );
-    }
     let records: Vec<String> = attached.records.iter().map(u64::to_string).collect();
     format!(
         "\nattached {file}: its digest is named by the record at {}",

@@ -13,6 +13,7 @@
 //! Beyond the specification one key may not stand for a log and for a cosigner: whoever steals
 //! the log's key must not be able to satisfy the quorum with it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use sha2::{Digest, Sha256};
@@ -20,7 +21,9 @@ use thiserror::Error;
 
 use super::checkpoint::{Checkpoint, CheckpointError, VerifiedCheckpoint};
 use super::hash::TreeHead;
-use super::note::{KeyId, KeyName, Note, NoteError, SignatureType, VerifierKey, VerifierKeyError};
+use super::note::{
+    KeyId, KeyName, Note, NoteError, NoteSignature, SignatureType, VerifierKey, VerifierKeyError,
+};
 use crate::time::UnixSeconds;
 
 mod parse;
@@ -180,11 +183,7 @@ impl Policy {
         };
         let cosigners = self.cosigners(note)?;
         if !self.is_met(&cosigners) {
-            let got = cosigners
-                .into_iter()
-                .map(|cosigner| cosigner.name)
-                .collect();
-            return Err(PolicyError::NoQuorum { got });
+            return Err(self.no_quorum(note, &log, cosigners));
         }
         let checkpoint =
             VerifiedCheckpoint::verify(note.clone(), &log).map_err(PolicyError::Checkpoint)?;
@@ -241,6 +240,11 @@ impl Policy {
         let Some(quorum) = &self.quorum else {
             return true;
         };
+        self.satisfied(cosigners).contains(&quorum)
+    }
+
+    /// The names of the witnesses that these cosigners are, and of the groups that they satisfy.
+    fn satisfied<'a>(&'a self, cosigners: &'a [Cosigner]) -> Vec<&'a PolicyName> {
         let mut cosigned: Vec<&PolicyName> = cosigners.iter().map(|c| &c.witness).collect();
         // A group names earlier groups only, so one pass in their order decides all of them.
         for group in &self.groups {
@@ -253,7 +257,30 @@ impl Policy {
                 cosigned.push(&group.name);
             }
         }
-        cosigned.contains(&quorum)
+        cosigned
+    }
+
+    fn no_quorum(&self, note: &Note, log: &VerifierKey, cosigners: Vec<Cosigner>) -> PolicyError {
+        let is_quorum = |group: &&PolicyGroup| self.quorum.as_ref() == Some(&group.name);
+        let group = self.groups.iter().find(is_quorum);
+        let members = group.map_or(self.quorum.as_slice(), |group| &group.members);
+        let satisfied = self.satisfied(&cosigners);
+        let count = members.iter().filter(|name| satisfied.contains(name));
+        let known = |line: &NoteSignature| {
+            line.name == *log.name() || cosigners.iter().any(|c| c.name == line.name)
+        };
+        let strangers: BTreeSet<&KeyName> = note
+            .signatures()
+            .iter()
+            .filter(|line| !known(line))
+            .map(|line| &line.name)
+            .collect();
+        PolicyError::NoQuorum {
+            count: count.count(),
+            needed: group.map_or(1, |group| group.threshold),
+            strangers: strangers.into_iter().cloned().collect(),
+            got: cosigners.into_iter().map(|c| c.name).collect(),
+        }
     }
 }
 
@@ -319,11 +346,40 @@ pub enum PolicyError {
     #[error("a cosignature is wrong")]
     Cosignature(#[source] NoteError),
     /// Too few cosigners, or not the right ones.
-    #[error("the cosigners are no quorum: {got:?}")]
+    #[error(
+        "cosigned by {count} of the {needed} that this policy asks for{}",
+        cosigned_by(got, strangers)
+    )]
     NoQuorum {
+        /// How many members of the policy's quorum have cosigned.
+        count: usize,
+        /// How many it asks for.
+        needed: usize,
         /// The cosigners whose signatures verified.
         got: Vec<KeyName>,
+        /// Who else has signed, says the note; the policy names none of their keys.
+        strangers: Vec<KeyName>,
     },
+}
+
+fn cosigned_by(got: &[KeyName], strangers: &[KeyName]) -> String {
+    let list = |names: &[KeyName]| {
+        let names: Vec<&str> = names.iter().map(KeyName::as_str).collect();
+        names.join(", ")
+    };
+    let by = if got.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", list(got))
+    };
+    if strangers.is_empty() {
+        return by;
+    }
+    format!(
+        "{by}; signed also with keys that this policy does not name ({}): perhaps it is of another policy \
+         of the same log",
+        list(strangers)
+    )
 }
 
 /// Why bytes are not a policy. Lines count from 1.

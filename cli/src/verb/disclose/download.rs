@@ -86,6 +86,10 @@ impl Parts {
 
     /// Begins from nothing. The plan is on disk before the first byte is.
     pub(super) fn begin(&self, plan: &Plan) -> Result<()> {
+        // As every file that is written: folders that are missing are made.
+        if let Some(folder) = self.part.parent() {
+            fs::create_dir_all(folder).with_context(|| name(folder))?;
+        }
         let file = File::create(&self.part).with_context(|| name(&self.part))?;
         file.sync_all()?;
         replace_private_file(&self.sidecar, &serde_json::to_vec_pretty(plan)?)
@@ -185,7 +189,7 @@ mod tests {
     #[test]
     fn a_run_that_was_cut_off_is_continued_by_the_same_question_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let parts = Parts::of(&folder.path().join("audit.evidence.json"));
+        let parts = Parts::of(&folder.path().join("new/folder/audit.evidence.json"));
         assert_eq!(parts.resume(&question(&[])).unwrap(), None);
         parts.begin(&plan(&[])).unwrap();
         assert_eq!(parts.resume(&question(&[])).unwrap(), Some(plan(&[])));

@@ -14,7 +14,8 @@ use indicatif::ProgressBar;
 
 use super::sign::Signed;
 use super::told::{ALREADY_LOGGED, LOGGED, PENDING, REFUSED, Told};
-use super::{Desk, SubmitOptions};
+use super::{Desk, Waiting};
+use crate::broken::Broken;
 use crate::context::Context;
 use crate::output::Output;
 use crate::records::{Attachments, attachments_of};
@@ -52,7 +53,7 @@ pub(super) async fn store_attachments(
 pub(super) struct Sending<'a> {
     pub(super) ledger: &'a Ledger,
     pub(super) desk: &'a Desk,
-    pub(super) options: &'a SubmitOptions,
+    pub(super) waiting: &'a Waiting,
     pub(super) output: Output,
 }
 
@@ -92,7 +93,7 @@ impl Sending<'_> {
             .filter(|signed| signed.known.is_none())
             .map(|signed| signed.statement.clone())
             .collect();
-        let outcomes = self.ledger.submit(&to_send, self.options.wait()).await?;
+        let outcomes = self.ledger.submit(&to_send, self.waiting.wait()).await?;
         let mut outcomes = outcomes.into_iter();
         for signed in part {
             let outcome = if signed.known.is_none() {
@@ -141,7 +142,7 @@ impl Sending<'_> {
             }
         }
         told.fields_kept = self.desk.sealed.path_of(signed.statement.entry_id());
-        if let (Wait::Receipt, Some(index)) = (self.options.wait(), told.index) {
+        if let (Wait::Receipt, Some(index)) = (self.waiting.wait(), told.index) {
             told.evidence = Some(self.evidence(signed, index, given).await?);
         }
         Ok(told)
@@ -157,7 +158,7 @@ impl Sending<'_> {
     ) -> Result<PathBuf> {
         let entry = signed.statement.entry_id();
         let path = self
-            .options
+            .waiting
             .evidence_dir
             .join(format!("{entry}.evidence.json"));
         let file = match given {
@@ -179,14 +180,16 @@ impl Sending<'_> {
     }
 }
 
-fn explain(violation: &Violation, newest: Option<EntryId>) -> String {
+fn explain(violation: &Violation, newest: Option<EntryId>) -> Broken {
     match (violation.reason, newest) {
-        (Reason::VersionConflict, Some(newest)) => {
-            format!("{violation}; the newest version is {newest}: amend that one")
-        }
-        (Reason::IdConflict, _) => format!(
-            "{violation}; this key has logged this record before: --again logs it once more"
+        (Reason::VersionConflict, Some(newest)) => Broken::advised(
+            violation,
+            format!("the newest version is {newest}: amend that one"),
         ),
-        _ => violation.to_string(),
+        (Reason::IdConflict, _) => Broken::advised(
+            violation,
+            "this key has logged this record before: --again logs it once more",
+        ),
+        _ => Broken::from(violation),
     }
 }

@@ -10,7 +10,7 @@ use aimslog_proto::statement::statement::UnverifiedStatement;
 use aimslog_proto::time::UnixSeconds;
 use anyhow::Result;
 
-use super::{Desk, SubmitOptions};
+use super::{Desk, SigningOptions};
 use crate::exit::UserError;
 use crate::outbox::Kept;
 use crate::output::Output;
@@ -19,10 +19,20 @@ use crate::records::{Attachments, FileRecord, attachments_of};
 /// How the records of a run are signed.
 pub(super) struct Signing<'a> {
     pub(super) author: Author,
-    pub(super) options: &'a SubmitOptions,
+    pub(super) options: &'a SigningOptions,
     pub(super) attachments: &'a Attachments,
-    /// Where statements are kept before they are sent; none where nothing is to be sent.
-    pub(super) desk: Option<&'a Desk>,
+    /// Where statements are kept before they are sent.
+    pub(super) desk: &'a Desk,
+    pub(super) purpose: Purpose,
+}
+
+/// What the statements are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be sent, and kept before.
+    Send,
+    /// To be looked at: nothing of them is kept.
+    Look,
 }
 
 /// A record that is signed and on its way.
@@ -73,9 +83,10 @@ impl Signing<'_> {
             statement,
             known,
         };
-        let kept = match self.desk {
-            Some(desk) if !self.options.again => desk.outbox.kept(id)?,
-            _ => None,
+        let kept = if self.options.again {
+            None
+        } else {
+            self.desk.outbox.kept(id)?
         };
         match kept {
             Some(Kept::Logged { statement, index }) => {
@@ -133,11 +144,11 @@ impl Signing<'_> {
         } else {
             statement.clone()
         };
-        if let Some(desk) = self.desk {
+        if self.purpose == Purpose::Send {
             if self.options.sealed && !statement.disclosures.is_empty() {
-                desk.sealed.keep(statement)?;
+                self.desk.sealed.keep(statement)?;
             }
-            desk.outbox.keep(id, &to_send)?;
+            self.desk.outbox.keep(id, &to_send)?;
         }
         Ok(to_send)
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::sign::Signed;
+use crate::broken::Broken;
 
 /// Where a record ended up.
 #[derive(Debug, Serialize)]
@@ -13,7 +14,9 @@ pub(super) struct Told {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) key: Option<String>,
     pub(super) status: &'static str,
-    pub(super) entry_id: String,
+    /// None of a record that is not signed to be sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) entry_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) index: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -22,7 +25,7 @@ pub(super) struct Told {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fields_kept: Option<PathBuf>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) violations: Vec<String>,
+    pub(super) violations: Vec<Broken>,
 }
 
 pub(super) const LOGGED: &str = "logged";
@@ -37,7 +40,7 @@ impl Told {
             record: signed.record.name(),
             key: signed.record.submission.key.clone(),
             status,
-            entry_id: signed.statement.entry_id().to_string(),
+            entry_id: Some(signed.statement.entry_id().to_string()),
             index: signed.known,
             evidence: None,
             fields_kept: None,
@@ -53,10 +56,9 @@ pub(super) fn table(told: &[Told]) -> String {
         let index = told
             .index
             .map_or_else(String::new, |index| format!(" at index {index}"));
-        lines.push(format!(
-            "{:<14} {}{index}  {}",
-            told.status, told.entry_id, told.record
-        ));
+        let entry = told.entry_id.as_ref();
+        let entry = entry.map_or_else(String::new, |id| format!("{id}{index}  "));
+        lines.push(format!("{:<14} {entry}{}", told.status, told.record));
         lines.extend(
             told.violations
                 .iter()
@@ -94,7 +96,7 @@ mod tests {
             record: "a.jsonl:1".to_owned(),
             key: None,
             status,
-            entry_id: "id".to_owned(),
+            entry_id: Some("id".to_owned()),
             index: None,
             evidence: None,
             fields_kept: None,

@@ -7,12 +7,14 @@ use super::file::{FileEntry, OtherHead, PolicyStep};
 use super::report::{Code, CosignerReport, HeadReport, HeldOutside, TimeBracket};
 use super::verdict::SavedHead;
 use crate::statement::UnverifiedStatement;
+use crate::system::registry::Registry;
 use crate::system::{Payload as _, PolicyChange, SystemKind};
 use crate::time::UnixSeconds;
 use crate::tlog::note::NoteError;
 use crate::tlog::policy::{Cosigner, PolicyError};
 use crate::tlog::{
-    ConsistencyProof, InclusionProof, LeafHash, LeafIndex, Note, Origin, Policy, TreeHead,
+    Checkpoint, ConsistencyProof, InclusionProof, LeafHash, LeafIndex, Note, Origin, Policy,
+    TreeHead,
 };
 
 /// Why the whole input is refused.
@@ -57,6 +59,24 @@ impl AcceptedHead {
             newest_until: times(among)
                 .rev()
                 .find(|time| is_quorum(policy, among, |cosigner| cosigner.time.0 >= *time)),
+        })
+    }
+
+    /// A head that satisfies the policy which the log had at that size, says its own chain. It is one of
+    /// the log's history, and no more: the reader's policy does not name its cosigners, so that nothing
+    /// is believed of when they saw it.
+    fn earlier(text: &str, registry: &Registry) -> Option<Self> {
+        let note = Note::parse(text.as_bytes()).ok()?;
+        let size = Checkpoint::parse(note.text()).ok()?.head().size;
+        let last = LeafIndex(size.0.checked_sub(1)?);
+        let (_, texts) = registry.policy_at(last)?;
+        let policy = Policy::parse(texts.trust.as_bytes()).ok()?;
+        let head = Self::check(text, &policy).ok()?;
+        Some(Self {
+            cosigners: Vec::new(),
+            seen_by_quorum: None,
+            newest_until: None,
+            ..head
         })
     }
 
@@ -152,15 +172,17 @@ impl History<'_> {
 /// How far the clock of the reader may be behind that of a cosigner.
 const CLOCK_LEEWAY_SECONDS: u64 = 300;
 
-/// Checks another head of the file: it satisfies a policy and is consistent with `main`.
+/// Checks another head of the file: it satisfies a policy on the way from the reader's to that of the
+/// file, or the one that the log had at that size, and is consistent with `main`.
 pub(super) fn check_other(
     other: &OtherHead,
     main: &AcceptedHead,
-    policies: &[Policy],
+    (policies, registry): (&[Policy], &Registry),
 ) -> Result<AcceptedHead, String> {
     let head = policies
         .iter()
         .find_map(|policy| AcceptedHead::check(&other.checkpoint, policy).ok())
+        .or_else(|| AcceptedHead::earlier(&other.checkpoint, registry))
         .ok_or("no policy on the way accepts it")?;
     if head.origin != main.origin {
         return Err(format!("it is of another log, {}", head.origin));
@@ -249,7 +271,13 @@ fn refused(error: &PolicyError) -> Refused {
             Code::CheckpointWrong
         }
     };
-    (code, causes(error))
+    let mut sentence = causes(error);
+    if matches!(error, PolicyError::NoQuorum { strangers, .. } if !strangers.is_empty()) {
+        sentence.push_str(
+            " (a replaced node changes it; an older file is checked with the policy of its time)",
+        );
+    }
+    (code, sentence)
 }
 
 /// The error and its causes in one sentence.

@@ -5,7 +5,7 @@ use super::report::{Code, EntryReport, HeldOutside, Input};
 use super::verdict::{Options, Verification};
 use crate::statement::EntryId;
 use crate::statement::receipt::Receipt;
-use crate::tlog::{InclusionProof, LeafHash, Policy, TlogProof};
+use crate::tlog::{InclusionProof, LeafHash, LeafIndex, Policy, TlogProof};
 
 /// What the bytes look like.
 pub(super) fn kind(bytes: &[u8]) -> Input {
@@ -36,7 +36,11 @@ pub(super) fn checkpoint(
             .add(Code::CheckpointWrong, "the checkpoint is not UTF-8");
         return;
     };
-    accept(verification, text, policy, options);
+    if let Some(head) = accept(verification, text, policy, options)
+        && let Some(last) = head.head.size.0.checked_sub(1)
+    {
+        held_outside(verification, &head, (LeafIndex(last), options));
+    }
 }
 
 /// A proof by itself: the entry comes from the options, its signer cannot be checked.
@@ -195,6 +199,7 @@ fn accept(
     match AcceptedHead::check(text, policy) {
         Ok(head) => {
             verification.report.head = Some(head.report());
+            verification.check_quorum(policy);
             let history = History {
                 heads: vec![head.clone()],
                 saved: options.saved_heads,
@@ -225,12 +230,22 @@ fn proven(
     let sentence = "the entry is in the log; who signed it was not checked, that takes an \
                     evidence file";
     verification.findings.add(Code::SignerNotChecked, sentence);
-    let Some(head) = head else { return };
+    if let Some(head) = head {
+        held_outside(verification, head, (proof.index(), options));
+    }
+}
+
+/// Notes where nobody outside is shown to hold a head by itself.
+fn held_outside(
+    verification: &mut Verification,
+    head: &AcceptedHead,
+    (index, options): (LeafIndex, &Options<'_>),
+) {
     let history = History {
         heads: vec![head.clone()],
         saved: options.saved_heads,
     };
-    if history.held_outside(proof.index()) == HeldOutside::Nobody {
+    if history.held_outside(index) == HeldOutside::Nobody {
         let sentence = "nobody outside the ledger's own nodes is shown to hold this head";
         verification
             .findings

@@ -186,7 +186,7 @@ impl fmt::Display for HeldOutside {
 }
 
 /// RFC 3339, or the number where no calendar has it.
-fn time(seconds: u64) -> String {
+pub(super) fn time(seconds: u64) -> String {
     i64::try_from(seconds)
         .ok()
         .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())

@@ -1,6 +1,8 @@
 //! What a verification found, for people and for programs.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+
+use super::render::time;
 
 /// The answer for a whole file. One failing record fails the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -108,6 +110,10 @@ pub enum Code {
     NoFieldsShown,
     /// A cosignature is dated ahead of the clock of this machine.
     DatedAhead,
+    /// The policy asks for no cosignature: whoever holds the log's key can show two histories.
+    NoQuorumAsked,
+    /// A file that was given is named by no record shown.
+    AttachmentNotNamed,
 }
 
 impl Code {
@@ -120,7 +126,8 @@ impl Code {
             | Self::TrialOperators
             | Self::HeldByNobodyOutside
             | Self::NoFieldsShown
-            | Self::DatedAhead => Weight::Limit,
+            | Self::DatedAhead
+            | Self::NoQuorumAsked => Weight::Limit,
             Self::FormatUnknown
             | Self::PolicyOfOtherLog
             | Self::LogKeyUnknown
@@ -142,6 +149,7 @@ impl Code {
             | Self::SignerNotAllowed
             | Self::FieldsWrong
             | Self::OtherHeadWrong
+            | Self::AttachmentNotNamed
             | Self::Fork => Weight::Failure,
         }
     }
@@ -184,6 +192,14 @@ pub struct Report {
 }
 
 impl Report {
+    /// Adds what a reader found beside the input, e.g. about a file that it should name. The verdict
+    /// follows.
+    pub fn add(&mut self, code: Code, sentence: impl Into<String>) {
+        let mut findings = Findings(std::mem::take(&mut self.findings));
+        findings.add(code, sentence);
+        (self.verdict, self.findings) = findings.conclude();
+    }
+
     /// A report before anything was found.
     pub(super) const fn empty(input: Input) -> Self {
         Self {
@@ -197,6 +213,32 @@ impl Report {
             findings: Vec::new(),
         }
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde gives references to what it serializes"
+)]
+fn seconds<S: Serializer>(seconds: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&time(*seconds))
+}
+
+#[expect(
+    clippy::ref_option,
+    reason = "serde gives references to what it serializes"
+)]
+fn maybe_seconds<S: Serializer>(seconds: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    seconds.map(time).serialize(serializer)
+}
+
+#[expect(
+    clippy::ref_option,
+    reason = "serde gives references to what it serializes"
+)]
+fn maybe_millis<S: Serializer>(millis: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    millis
+        .map(|millis| time(millis / 1000))
+        .serialize(serializer)
 }
 
 /// What kind of input was verified.
@@ -233,7 +275,8 @@ pub struct HeadReport {
 pub struct CosignerReport {
     /// Name of the key.
     pub name: String,
-    /// When it cosigned, Unix seconds.
+    /// When it cosigned, Unix seconds; in JSON RFC 3339, as every time here.
+    #[serde(serialize_with = "seconds")]
     pub time: u64,
     /// Whether it is no node of the ledger.
     pub outside: bool,
@@ -275,9 +318,14 @@ pub struct RecordReport {
     /// When it was logged, as far as cosigned heads bound it.
     pub time: TimeBracket,
     /// When the signer says to have signed it, Unix seconds.
+    #[serde(serialize_with = "seconds")]
     pub signed_at_claim: u64,
     /// When the ledger says to have taken it in, Unix milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "registered_at_claim",
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "maybe_millis"
+    )]
     pub registered_at_ms_claim: Option<u64>,
     /// Its number in its register, the ledger's claim.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -298,11 +346,17 @@ pub struct RecordReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct TimeBracket {
     /// Later than the newest head of the file that does not cover it, Unix seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "maybe_seconds"
+    )]
     pub after: Option<u64>,
     /// Not later than the oldest head of the file that covers it, Unix seconds; absent where the
     /// policy asks for no cosignature.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "maybe_seconds"
+    )]
     pub not_later_than: Option<u64>,
 }
 
@@ -350,12 +404,14 @@ pub enum HeldOutside {
     Witness {
         /// Name of the witness.
         name: String,
-        /// When it cosigned, Unix seconds.
+        /// When it cosigned, Unix seconds; in JSON RFC 3339, as every time here.
+        #[serde(serialize_with = "seconds")]
         since: u64,
     },
     /// By you: you saved a head that covers it.
     SavedHead {
         /// When you saved it, Unix seconds.
+        #[serde(serialize_with = "seconds")]
         since: u64,
         /// Size of that head.
         size: u64,

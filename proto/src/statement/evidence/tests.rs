@@ -131,6 +131,7 @@ fn nobody_outside_is_a_limit_until_a_head_was_saved() {
     let saved = [SavedHead {
         head: world.head(9),
         saved_at: UnixSeconds(START + 500),
+        quorum: true,
     }];
     let bytes = inside.print().unwrap();
     let with = Options {
@@ -150,6 +151,7 @@ fn nobody_outside_is_a_limit_until_a_head_was_saved() {
     let fork = [SavedHead {
         head: other,
         saved_at: UnixSeconds(START + 500),
+        quorum: true,
     }];
     let with = Options {
         saved_heads: &fork,
@@ -158,6 +160,58 @@ fn nobody_outside_is_a_limit_until_a_head_was_saved() {
     let report = verify(bytes.as_bytes(), &publish(), &with);
     assert_eq!(report.verdict, Verdict::NotVerified);
     assert!(codes(&report).contains(&Code::Fork), "{report}");
+}
+
+#[test]
+fn a_policy_without_a_quorum_and_a_head_that_nobody_holds_are_limits() {
+    let world = World::standard();
+    let text = trust().to_canonical_bytes();
+    let text = String::from_utf8(text).unwrap();
+    let (witnesses, _quorum) = text.rsplit_once("quorum ").unwrap();
+    let nobody = Policy::parse(format!("{witnesses}quorum none\n").as_bytes()).unwrap();
+    let file = world.file();
+    assert_eq!(codes(&check(&file, &nobody)), [Code::NoQuorumAsked]);
+
+    let cosigners = [seed::NODE + 1, seed::NODE + 2];
+    let inside = world.checkpoint(9, START + 100, &cosigners).to_string();
+    let report = verify(inside.as_bytes(), &publish(), &options());
+    assert_eq!(codes(&report), [Code::HeldByNobodyOutside], "{report}");
+    let bare = verify(inside.as_bytes(), &nobody, &options());
+    assert_eq!(
+        codes(&bare),
+        [Code::NoQuorumAsked, Code::HeldByNobodyOutside]
+    );
+    let outside = world.full_checkpoint(9, START + 100);
+    let report = verify(outside.as_bytes(), &trust(), &options());
+    assert_eq!(report.verdict, Verdict::Verified, "{report}");
+}
+
+#[test]
+fn times_are_the_same_in_words_and_in_json() {
+    let report = check(&World::standard().file(), &trust());
+    let json = serde_json::to_value(&report).unwrap();
+    let words = report.to_string();
+    for pointer in [
+        "/head/cosigners/0/time",
+        "/records/0/time/after",
+        "/records/0/time/not_later_than",
+        "/records/0/signed_at_claim",
+        "/records/0/registered_at_claim",
+        "/records/0/held_outside/since",
+    ] {
+        let time = json.pointer(pointer).and_then(serde_json::Value::as_str);
+        let time = time.unwrap_or_else(|| panic!("no time at {pointer}: {json}"));
+        assert!(words.contains(time), "{pointer} {time}: {words}");
+    }
+}
+
+#[test]
+fn what_a_reader_finds_beside_the_input_changes_the_verdict() {
+    let mut report = check(&World::standard().file(), &trust());
+    assert_eq!(report.verdict, Verdict::Verified);
+    report.add(Code::AttachmentNotNamed, "report.pdf");
+    assert_eq!(report.verdict, Verdict::NotVerified);
+    assert_eq!(codes(&report), [Code::AttachmentNotNamed]);
 }
 
 #[test]

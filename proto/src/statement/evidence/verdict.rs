@@ -31,6 +31,9 @@ pub struct SavedHead {
     pub head: TreeHead,
     /// When it was saved.
     pub saved_at: UnixSeconds,
+    /// Whether a policy that the verifier has accepts it. One saved under an earlier policy is
+    /// compared all the same, and a contradiction says that the log's signature alone was checked.
+    pub quorum: bool,
 }
 
 /// What a verifier brings along, beside the policy.
@@ -113,6 +116,7 @@ impl Verification {
             return;
         };
         self.report.head = Some(head.report());
+        self.check_quorum(policy);
         if !self.included(&file, &head) {
             return;
         }
@@ -121,7 +125,7 @@ impl Verification {
         };
         self.report.operators = chain::check_genesis(&file, &registry, &mut self.findings);
         chain::check_receipt(&file, &registry, &head, &mut self.findings);
-        let history = self.history(&file, head, &policies, options);
+        let history = self.history(&file, head, (&policies, &registry), options);
         self.check_history(&history, options);
         self.records(&file, &registry, &history, options);
     }
@@ -197,12 +201,12 @@ impl Verification {
         &mut self,
         file: &EvidenceFile,
         head: AcceptedHead,
-        policies: &[Policy],
+        chain: (&[Policy], &Registry),
         options: &Options<'a>,
     ) -> History<'a> {
         let mut heads = Vec::with_capacity(file.heads.len() + 1);
         for (position, other) in file.heads.iter().enumerate() {
-            match check_other(other, &head, policies) {
+            match check_other(other, &head, chain) {
                 Ok(other) => heads.push(other),
                 Err(sentence) => {
                     let sentence = format!("other head {position}: {sentence}");
@@ -221,14 +225,29 @@ impl Verification {
         }
     }
 
+    /// A policy that asks for no cosignature weakens everything that stands under it.
+    pub(super) fn check_quorum(&mut self, policy: &Policy) {
+        if policy.quorum().is_none() {
+            let sentence = "the policy asks for no cosignature: whoever holds the log's key can show \
+                            others another history";
+            self.findings.add(Code::NoQuorumAsked, sentence);
+        }
+    }
+
     /// What the heads say about the reader's saved heads and about clocks.
     pub(super) fn check_history(&mut self, history: &History<'_>, options: &Options<'_>) {
         for saved in history.forks() {
-            let sentence = format!(
+            let mut sentence = format!(
                 "at size {} you saved the root {}, and this checkpoint has another: the log has \
                  shown two histories",
                 saved.head.size, saved.head.root
             );
+            if !saved.quorum {
+                sentence.push_str(
+                    "; no policy given accepts the saved head, so that the log's own signature alone \
+                     stands for it: check it with the policy of its time too",
+                );
+            }
             self.findings.add(Code::Fork, sentence);
         }
         for saved in history.not_reached() {

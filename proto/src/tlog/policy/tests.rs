@@ -31,7 +31,7 @@ fn with(rest: &str) -> Result<Policy, PolicyParseError> {
 fn accepts(rest: &str, nodes: &[u8]) -> bool {
     match with(rest).unwrap().check(&cosigned_by(nodes)) {
         Ok(_) => true,
-        Err(PolicyError::NoQuorum { got }) => {
+        Err(PolicyError::NoQuorum { got, .. }) => {
             assert_eq!(got.len(), nodes.len());
             false
         }
@@ -156,7 +156,10 @@ fn one_cosigner_counts_once_and_by_its_earliest_time() {
     assert_eq!(
         refused,
         Err(PolicyError::NoQuorum {
-            got: vec![node_name(2)]
+            count: 1,
+            needed: 2,
+            got: vec![node_name(2)],
+            strangers: Vec::new(),
         })
     );
     let checked = with("quorum b\n").unwrap().check(&note).unwrap();

@@ -8,7 +8,7 @@ use crate::system::{PolicyChange, PolicyTexts, add_approval, approve_record};
 use crate::tlog::VerifierKey;
 
 /// The policy of nodes 2, 3 and 4, all of them.
-fn next_texts() -> PolicyTexts {
+pub(super) fn next_texts() -> PolicyTexts {
     let mut text = format!("log {}\n", log_vkey());
     for id in 2..=4 {
         writeln!(text, "witness n{id} {}", node_vkey(id)).unwrap();
@@ -43,6 +43,10 @@ fn policy_with_other_keys_is_named() {
     let report = check(&file, &other_node);
     assert_eq!(codes(&report), [Code::QuorumNotReached]);
     assert_eq!(report.verdict, Verdict::NotVerified);
+    let said = report.to_string();
+    for part in ["cosigned by", "does not name", "the policy of its time"] {
+        assert!(said.contains(part), "{said}");
+    }
 
     let name = crate::tlog::KeyName::new("ledger.example/other").unwrap();
     let other_log = replaced(log_vkey(), VerifierKey::ed25519(name, &stranger));
@@ -53,6 +57,11 @@ fn policy_with_other_keys_is_named() {
 
 /// A file under the policy that follows the verifier's own, with the way to it.
 fn switched() -> EvidenceFile {
+    switched_world().1
+}
+
+/// The same with the log that it is of.
+pub(super) fn switched_world() -> (World, EvidenceFile) {
     let mut world = World::standard();
     let change = PolicyChange {
         predecessor: policies().digest(),
@@ -78,7 +87,7 @@ fn switched() -> EvidenceFile {
         index: at,
         proof,
     }];
-    file
+    (world, file)
 }
 
 #[test]

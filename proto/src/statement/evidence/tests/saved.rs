@@ -1,7 +1,8 @@
 //! Saved heads: the input must show that the log extends each of them, however good it is otherwise.
 
+use super::policy::{next_texts, switched_world};
 use super::*;
-use crate::tlog::TlogProof;
+use crate::tlog::{Note, TlogProof};
 
 fn since(saved: &[SavedHead]) -> Options<'_> {
     Options {
@@ -14,6 +15,7 @@ fn saved(world: &World, size: u64) -> [SavedHead; 1] {
     [SavedHead {
         head: world.head(size),
         saved_at: UnixSeconds(START + 20),
+        quorum: true,
     }]
 }
 
@@ -49,6 +51,44 @@ fn another_head_reaches_back_only_with_its_consistency_proof() {
     let found = codes(&check(&file));
     assert!(found.contains(&Code::OtherHeadWrong), "{found:?}");
     assert!(found.contains(&Code::SavedHeadNotReached), "{found:?}");
+}
+
+/// Whoever uses the newer policy still relates the head saved under the one before; what its cosigners
+/// say of time counts for nothing.
+#[test]
+fn a_head_saved_under_an_earlier_policy_is_reached() {
+    let (world, mut file) = switched_world();
+    let next = Policy::parse(next_texts().trust.as_bytes()).unwrap();
+    let check = |file: &EvidenceFile, saved: &[SavedHead]| {
+        verify(file.print().unwrap().as_bytes(), &next, &since(saved))
+    };
+    let mut saved = saved(&world, 4);
+    saved[0].quorum = false;
+    assert_eq!(
+        codes(&check(&file, &saved)),
+        [Code::SavedHeadNotReached, Code::HeldByNobodyOutside]
+    );
+    file.heads = vec![world.other_head(4, START + 40)];
+    let older = Note::parse(file.heads[0].checkpoint.as_bytes()).unwrap();
+    assert!(next.check(&older).is_err());
+    for saved in [&saved[..], &[]] {
+        let report = check(&file, saved);
+        assert_eq!(codes(&report), [Code::HeldByNobodyOutside], "{report}");
+        assert_eq!(report.records[0].time.after, None);
+    }
+    // A head after the change needs the policy after the change.
+    let mut late = file.clone();
+    late.heads = vec![world.other_head(10, START + 210)];
+    assert!(codes(&check(&late, &[])).contains(&Code::OtherHeadWrong));
+
+    saved[0].head.root = world.head(7).root;
+    let report = check(&file, &saved);
+    let fork = report
+        .findings
+        .iter()
+        .find(|found| found.code == Code::Fork);
+    let sentence = &fork.unwrap().sentence;
+    assert!(sentence.contains("the policy of its time"), "{sentence}");
 }
 
 #[test]

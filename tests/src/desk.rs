@@ -1,0 +1,112 @@
+//! Somebody who works with the built program from an empty folder, against a cluster of real processes.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::cluster::{Cluster, program};
+use crate::people::{Hospital, decision_json};
+
+/// A submitter: a cluster, a registered key, and a folder to work in.
+#[derive(Debug)]
+pub struct Desk {
+    /// The cluster.
+    pub cluster: Cluster,
+    folder: TempDir,
+}
+
+impl Desk {
+    /// A cluster of three with a registered hospital, whose administrator sits at the desk.
+    pub async fn new() -> Self {
+        let cluster = Cluster::start(3).await;
+        let hospital = Hospital::register(&cluster, "hospital").await;
+        let folder = tempfile::tempdir().unwrap();
+        let desk = Self { cluster, folder };
+        let seed = hospital.key.to_seed_file();
+        desk.write("submitter.seed", seed.as_bytes());
+        let seed = desk.folder.path().join("submitter.seed");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        fs::set_permissions(seed, mode).unwrap();
+        desk
+    }
+
+    /// A file of the folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file, and the folders that it lies in.
+    pub fn write(&self, file: &str, content: &[u8]) {
+        let path = self.folder.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    /// Writes the decision of this number.
+    pub fn write_decision(&self, file: &str, number: u64) {
+        self.write(file, decision_json(number).as_bytes());
+    }
+
+    /// The program with these arguments, at home at this desk.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let nodes = self.cluster.nodes.iter();
+        let endpoints: Vec<String> = nodes
+            .map(|node| format!("127.0.0.1:{}", node.client))
+            .collect();
+        let public = self.cluster.folder().join("public");
+        let mut command = Command::new(program("aimslog"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("AIMSLOG_HOME", self.folder.path().join("home"))
+            .env("AIMSLOG_ENDPOINT", endpoints.join(","))
+            .env("AIMSLOG_CA", public.join("client-ca.pem"))
+            .env("AIMSLOG_POLICY", public.join("policy.txt"))
+            .env("AIMSLOG_KEY", self.folder.path().join("submitter.seed"))
+            .env("AIMSLOG_ORG", "hospital");
+        command
+    }
+
+    /// Runs it to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Runs a command that must end well and returns its data.
+    pub fn data(&self, arguments: &[&str]) -> Value {
+        let ran = self.run(&[arguments, &["--json"]].concat());
+        assert!(
+            ran.status.success(),
+            "{arguments:?}: {}\n{}",
+            String::from_utf8_lossy(&ran.stdout),
+            String::from_utf8_lossy(&ran.stderr)
+        );
+        serde_json::from_slice(&ran.stdout).unwrap()
+    }
+
+    /// Submits one record and returns what is told of it.
+    pub fn submit(&self, arguments: &[&str]) -> Value {
+        let told = self.data(arguments);
+        let [one] = told.as_array().unwrap().as_slice() else {
+            panic!("one record was submitted: {told}");
+        };
+        one.clone()
+    }
+}
+
+/// The text there.
+pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    let found = value.pointer(pointer).and_then(Value::as_str);
+    found.unwrap_or_else(|| panic!("no text at {pointer}: {value}"))
+}
+
+/// How long the list there is.
+pub fn length(value: &Value, pointer: &str) -> usize {
+    let found = value.pointer(pointer).and_then(Value::as_array);
+    found
+        .unwrap_or_else(|| panic!("no list at {pointer}: {value}"))
+        .len()
+}
