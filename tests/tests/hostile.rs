@@ -5,15 +5,22 @@
     reason = "helpers of a test end it where something they need is missing"
 )]
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use aimslog_client::{Ledger, Outcome, Wait};
+use aimslog_proto::pb::v1::{Submission, SubmitRequest};
 use aimslog_tests::check::check_log;
 use aimslog_tests::cluster::Cluster;
 use aimslog_tests::history::History;
 use aimslog_tests::hostile::{self, Attack};
 use aimslog_tests::people::Hospital;
-use tokio::time::{Instant, sleep};
+use aimslog_tests::stall::Staller;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use prost::Message as _;
+use tokio::time::{Instant, sleep, timeout};
+use tonic::Code;
 
 /// How long the attacks go on.
 const STORM: Duration = Duration::from_secs(15);
@@ -100,4 +107,45 @@ async fn who_means_it_is_served_while_hundreds_do_harm() {
     let more = memory_most.saturating_sub(memory_before);
     assert!(more < MEMORY_MORE_AT_MOST, "{} MiB more", more >> 20);
     check_log(&cluster, &history, &hospital.read_key()).await;
+}
+
+/// A request that is whole is held until its call is done or given up, which takes up to two minutes.
+/// One address gets a quarter of the room for that, and who comes from elsewhere notices nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stalls_with_all_that_one_address_gets_takes_nothing_from_others() {
+    let cluster = Cluster::start(1).await;
+    let [greedy, other] = [1, 2].map(|last| IpAddr::from([127, 0, 0, last]));
+    let greedy = Staller::connect(&cluster, 0, greedy).await;
+    let submission = Submission {
+        statement: vec![0; (4 << 20) - 64],
+        ..Submission::default()
+    };
+    let request = SubmitRequest {
+        submissions: vec![submission],
+        ..SubmitRequest::default()
+    };
+    let message = request.encode_to_vec();
+    let mut held = FuturesUnordered::new();
+    let refused = loop {
+        held.push(greedy.clone().stall(message.clone()));
+        if let Ok(Some(refused)) = timeout(Duration::from_millis(400), held.next()).await {
+            break refused;
+        }
+        assert!(held.len() <= 16, "more than a quarter of all is held");
+    };
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    assert!(
+        refused.message().contains("from this address"),
+        "{refused:?}"
+    );
+
+    let other = Staller::connect(&cluster, 0, other).await;
+    let answer = timeout(Duration::from_secs(2), other.stall(message)).await;
+    assert!(answer.is_err(), "refused from elsewhere: {answer:?}");
+    let again = greedy.stall(request.encode_to_vec());
+    let again = timeout(Duration::from_secs(5), again).await;
+    assert!(
+        again.is_ok_and(|refused| refused.code() == Code::ResourceExhausted),
+        "the share was not full all the while"
+    );
 }

@@ -266,9 +266,8 @@ mod tests {
         };
         answers[0].1.as_mut().unwrap().alarms.push(alarm);
         assert_eq!(judge(&answers), Exit::NotVerified);
-        let gone = ClientError::Unreachable {
-            attempts: Vec::new(),
-            no_majority: false,
+        let gone = ClientError::OutcomeUnknown {
+            last: "no answer in time".to_owned(),
         };
         answers.push(("n3:7003".to_owned(), Err(gone)));
         assert_eq!(judge(&answers), Exit::Unreachable);
