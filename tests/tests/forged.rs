@@ -370,7 +370,8 @@ async fn a_head_of_another_size_is_not_the_one_asked_for() {
 /// Writes what a forger could hand to an auditor, and some that is true, into the folder of `world`.
 fn write_files(world: &World) {
     let head = head_of(&world.entries);
-    let older = head_of(&world.entries[..5]);
+    let last = world.entries.len() - 1;
+    let older = head_of(&world.entries[..last]);
     let assembled = |entries: &[Vec<u8>], index: u64| {
         let head = head_of(entries);
         let plan = InclusionPlan::new(LeafIndex(index), head.size).unwrap();
@@ -380,14 +381,14 @@ fn write_files(world: &World) {
         proof.verify(leaf, &head).unwrap();
         receipt(&world.forger.receipt, &head).assemble(&proof)
     };
-    let forked = world.with_other_entry(5);
+    let forked = world.with_other_entry(last);
     let note = |head, nodes: &[u64]| world.forger.note(head, nodes).to_string().into_bytes();
     let good = receipt(&world.forger.receipt, &head);
     let files = [
         ("logged.cose", world.record.statement.clone()),
         ("unlogged.cose", world.unlogged.statement.clone()),
-        ("receipt", assembled(&world.entries, 5)),
-        ("forged.receipt", assembled(&forked, 5)),
+        ("receipt", assembled(&world.entries, last as u64)),
+        ("forged.receipt", assembled(&forked, last as u64)),
         ("head", note(head, &QUORUM)),
         ("older.head", note(older, &QUORUM)),
         ("log-key.head", note(head, &[])),

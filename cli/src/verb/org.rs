@@ -3,18 +3,18 @@
 use std::path::PathBuf;
 
 use aimslog_client::admin::Cluster;
-use aimslog_client::{FinishedStatement, Ledger, Outcome, RecordFilter, Wait, clock};
+use aimslog_client::{Entries, FinishedStatement, Ledger, Outcome, Wait, clock};
 use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::statement::Statement;
 use aimslog_proto::statement::id::StatementId;
 use aimslog_proto::statement::key::SigningKey;
 use aimslog_proto::statement::statement::UnverifiedStatement;
 use aimslog_proto::system::{
-    Admission, Holder, Making, Organization, OrganizationId, Payload as _, Principal,
-    PrincipalChange, PrincipalId, Role, prove_principal_key, sign_record,
+    Admission, Holder, Making, Organization, OrganizationId, Principal, PrincipalChange,
+    PrincipalId, Role, principal_subject, prove_principal_key, sign_record,
 };
 use aimslog_proto::time::UnixSeconds;
-use aimslog_proto::tlog::{LeafIndex, Origin};
+use aimslog_proto::tlog::{LeafIndex, Origin, TreeSize};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -24,7 +24,6 @@ use crate::context::Context;
 use crate::exit::{Exit, UserError};
 use crate::keyfile;
 use crate::output::Output;
-use crate::verb::list::records;
 use crate::verb::runtime;
 
 /// How long a signed administrative record may wait to be registered.
@@ -173,19 +172,21 @@ impl PrincipalCommand {
         // Connections are made within a runtime, also those that open later.
         let _entered = runtime.enter();
         let ledger = context.ledger()?;
-        if let Some(target) = acts_for
-            && !runtime.block_on(is_registered(&ledger, &context, target))?
-        {
-            output.say(format!(
-                "note: no principal {target} was added to {}; unless it is its administrator, the agent \
-                 can log nothing until there is one",
-                context.organization()?
-            ));
-        }
         let outcomes = runtime.block_on(ledger.submit(&[finished], Wait::Committed))?;
         match outcomes.into_iter().next() {
             Some(Outcome::Logged { entry, .. }) => {
-                report(&statement, entry.index, id, &key, output)
+                let exit = report(&statement, entry.index, id, &key, output)?;
+                if let Some(target) = acts_for {
+                    let found = is_registered(&ledger, (&context, entry.index), target);
+                    if !runtime.block_on(found)? {
+                        output.say(format!(
+                            "note: no principal {target} was added to {}; unless it is its \
+                             administrator, the agent can log nothing until there is one",
+                            context.organization()?
+                        ));
+                    }
+                }
+                Ok(exit)
             }
             Some(Outcome::Refused { violations, .. }) => {
                 let lines: Vec<String> = violations.iter().map(ToString::to_string).collect();
@@ -198,21 +199,32 @@ impl PrincipalCommand {
     }
 }
 
-/// Whether the organisation has added such a principal. Registering an agent does not depend on it: every
+/// Whether the organisation has added such a principal before the entry at `before`. Registering an agent does not depend on it: every
 /// record of the agent does.
-async fn is_registered(ledger: &Ledger, context: &Context, id: &str) -> Result<bool> {
-    let filter = RecordFilter {
-        organization: context.organization()?.to_owned(),
-        kind: Some("ledger.principal".to_owned()),
-        system: None,
-    };
-    let found = records(ledger, &filter, usize::MAX, |_| ()).await?;
-    Ok(found.iter().any(|record| {
-        UnverifiedStatement::parse(&record.statement).is_ok_and(|statement| {
-            let principal = Principal::decode(statement.payload());
-            principal.is_ok_and(|principal| principal.principal.as_str() == id)
-        })
-    }))
+async fn is_registered(
+    ledger: &Ledger,
+    (context, before): (&Context, LeafIndex),
+    id: &str,
+) -> Result<bool> {
+    // Entries are shown under a published head.
+    let size = TreeSize(before.0.saturating_add(1));
+    ledger.checkpoint_covering(size).await?;
+    let organization = named(OrganizationId::new(context.organization()?), "--org")?;
+    let principal = named(PrincipalId::new(id), "--acts-for")?;
+    let wanted = principal_subject(&origin(context)?, &organization, &principal);
+    let mut next = Some(LeafIndex(0));
+    while let Some(start) = next {
+        let page = ledger.unverified_entries(start, Entries::System).await?;
+        let is_wanted = |entry: &[u8]| {
+            UnverifiedStatement::parse(entry)
+                .is_ok_and(|statement| statement.header().subject == wanted)
+        };
+        if page.entries.iter().any(|(_, entry)| is_wanted(entry)) {
+            return Ok(true);
+        }
+        next = page.next;
+    }
+    Ok(false)
 }
 
 fn origin(context: &Context) -> Result<Origin> {
