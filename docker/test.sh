@@ -118,10 +118,14 @@ shell() { compose run --rm -T --entrypoint bash cli -c "$1"; }
 
 aimslog key generate -o /files/admin.seed
 aimslog org add acme --admin-key /files/admin.seed --operator-key /handout/operator-1/operator.seed
+# An administrator lets in and submits nothing: another person's key records.
+aimslog key generate -o /files/submitter.seed
+aimslog --org acme --key /files/admin.seed principal add submitter-1 \
+  --principal-key /files/submitter.seed --holder holder-2 --role submitter
 submit() {
   local number=$1
   sed "s/NUMBER/$number/g" "$here/record.json" | shell "cat > /files/record-$number.json"
-  aimslog --org acme --key /files/admin.seed submit "/files/record-$number.json" \
+  aimslog --org acme --key /files/submitter.seed submit "/files/record-$number.json" \
     --wait receipt --evidence-dir "/files/evidence-$number"
 }
 shell 'mkdir -p /files/evidence-1 /files/evidence-2'

@@ -227,6 +227,40 @@ async fn a_node_that_is_told_to_stop_waits_for_no_watcher_and_no_silent_caller()
     assert!(took < Duration::from_secs(4), "stopped after {took:?}");
 }
 
+/// A call may be cut off between the forming of the group and the first entry. Whoever asks then is
+/// told that the cluster is founded only if it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_founding_that_was_cut_off_is_finished_by_the_next_call() {
+    for (first, second) in [(5, 40), (30, 0), (120, 20), (300, 150)] {
+        let mut cluster = Cluster::prepare(3);
+        cluster.start_all();
+        cluster
+            .wait_until(2, PATIENCE, |status| status.tree_size == 0)
+            .await;
+        for (position, millis) in [(0, first), (1, second)] {
+            let admin = cluster.admin_of(position);
+            let cut_off = tokio::time::timeout(Duration::from_millis(millis), admin.init());
+            drop(cut_off.await);
+        }
+        let operator = Operator::new(&cluster);
+        let deadline = Instant::now() + PATIENCE;
+        let said = loop {
+            let ran = operator.run(&["cluster", "init"]);
+            let said = talk(&ran);
+            if ran.status.success() || said.contains("ALREADY_INITIALIZED") {
+                break said;
+            }
+            assert!(Instant::now() < deadline, "{said}");
+        };
+        for position in 0..3 {
+            let founded = cluster
+                .wait_until(position, PATIENCE, |status| status.tree_size == 2)
+                .await;
+            assert_eq!(founded.members.len(), 3, "after {first} ms: {said}");
+        }
+    }
+}
+
 /// What can be found wrong without a node is found at once, and says which setting it is.
 #[test]
 fn a_context_with_an_address_or_a_file_that_cannot_be_is_refused() {

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use world::World;
 
 /// Every command with its subcommands.
-const COMMANDS: [&[&str]; 31] = [
+const COMMANDS: [&[&str]; 34] = [
     &["amend"],
     &["checkpoint"],
     &["cluster"],
@@ -44,6 +44,9 @@ const COMMANDS: [&[&str]; 31] = [
     &["prove", "inclusion"],
     &["prove", "order"],
     &["prove", "receipt"],
+    &["registry", "replay"],
+    &["registry", "show"],
+    &["registry", "watch"],
     &["retract"],
     &["submit"],
     &["validate"],

@@ -68,11 +68,11 @@ impl ClusterApi {
                     (peer.id, member)
                 })
                 .collect();
-            self.backend
-                .consensus
-                .initialize(members)
-                .await
-                .map_err(|error| change(&error))?;
+            match self.backend.consensus.initialize(members).await {
+                // Formed by an earlier call that was cut off before its genesis was logged.
+                Ok(()) | Err(ChangeError::Initialized) => {}
+                Err(error) => return Err(change(&error)),
+            }
         }
         let mut status = self.backend.consensus.status();
         let leads = status.wait_for(|status| status.role == Role::Leader);
