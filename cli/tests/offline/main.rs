@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use world::World;
 
 /// Every command with its subcommands.
-const COMMANDS: [&[&str]; 31] = [
+const COMMANDS: [&[&str]; 41] = [
     &["amend"],
     &["checkpoint"],
     &["cluster"],
@@ -31,20 +31,30 @@ const COMMANDS: [&[&str]; 31] = [
     &["demo"],
     &["disclose"],
     &["doctor"],
+    &["engagement", "end"],
+    &["engagement", "grant"],
     &["get"],
     &["init"],
     &["key", "generate"],
     &["key", "show"],
     &["list"],
     &["org", "add"],
+    &["org", "resume"],
+    &["org", "suspend"],
     &["policy", "fingerprint"],
     &["policy", "show"],
     &["principal", "add"],
+    &["principal", "auth-key"],
+    &["principal", "revoke"],
+    &["principal", "rotate"],
     &["prove", "consistency"],
     &["prove", "inclusion"],
     &["prove", "order"],
     &["prove", "receipt"],
+    &["registry"],
     &["retract"],
+    &["role", "grant"],
+    &["role", "withdraw"],
     &["submit"],
     &["validate"],
     &["verify"],
@@ -52,16 +62,26 @@ const COMMANDS: [&[&str]; 31] = [
 ];
 
 /// Commands whose help ends with an example.
-const TAUGHT: [&[&str]; 10] = [
+const TAUGHT: [&[&str]; 20] = [
     &["amend"],
     &["checkpoint"],
     &["cluster", "replace"],
     &["completions"],
     &["disclose"],
     &["doctor"],
+    &["engagement", "end"],
+    &["engagement", "grant"],
     &["get"],
     &["list"],
+    &["org", "resume"],
+    &["org", "suspend"],
+    &["principal", "add"],
+    &["principal", "auth-key"],
+    &["principal", "revoke"],
+    &["principal", "rotate"],
     &["prove"],
+    &["role", "grant"],
+    &["role", "withdraw"],
     &["watch"],
 ];
 

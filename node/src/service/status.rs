@@ -204,6 +204,7 @@ pub fn code(reason: Reason) -> Code {
         | R::MissingHeader
         | R::InvalidHeader
         | R::WrongSignature
+        | R::WrongPossession
         | R::InvalidKey
         | R::WrongAudience
         | R::IssuedInFuture
@@ -229,15 +230,25 @@ pub fn code(reason: Reason) -> Code {
         | R::BlobTooLarge
         | R::BlobMismatch
         | R::InvalidRequest => Code::InvalidArgument,
-        R::UnknownKey | R::RevokedKey | R::NotPermitted | R::WrongIssuer => Code::PermissionDenied,
+        R::UnknownKey
+        | R::RevokedKey
+        | R::KeyPurpose
+        | R::NotPermitted
+        | R::TooFewOperators
+        | R::ForeignRecords
+        | R::WrongIssuer => Code::PermissionDenied,
         R::Expired
         | R::MissingLinkTarget
         | R::VersionConflict
         | R::InvalidTransition
         | R::RulesOutdated
+        | R::OrganizationSuspended
+        | R::LastAdministrator
         | R::FailedPrecondition
         | R::WouldLoseQuorum => Code::FailedPrecondition,
-        R::AlreadyLogged | R::IdConflict | R::AlreadyInitialized => Code::AlreadyExists,
+        R::AlreadyLogged | R::IdConflict | R::KeyInUse | R::AlreadyInitialized => {
+            Code::AlreadyExists
+        }
         R::BeyondTree => Code::OutOfRange,
         R::NotFound | R::NotVisible | R::HeadNotFound => Code::NotFound,
         R::Unauthenticated => Code::Unauthenticated,
