@@ -33,7 +33,7 @@ enum Action {
     /// Refuse what an organisation signs from here on
     ///
     /// As many operators sign as genesis asks for. Records and registry statements of the organisation
-    /// are refused with ORGANIZATION_SUSPENDED until it is resumed; everything that it has logged
+    /// are refused (`ORGANIZATION_SUSPENDED`) until it is resumed; everything that it has logged
     /// stays and can be read and proven as before.
     #[command(after_help = "\
 Example: aimslog org suspend acme --operator-key operator-1.seed --operator-key operator-2.seed")]

@@ -38,7 +38,7 @@ enum Action {
     AuthKey(AuthKey),
 }
 
-/// Register a principal
+/// Register a person, process or AI agent as a principal of your organisation
 ///
 /// Signed by an administrator of the organisation: the key of the context, or --key. An id is never
 /// used twice; `principal rotate` gives a principal a new key, `role grant` another role.

@@ -255,8 +255,7 @@ impl World {
     pub(crate) fn principal(&self, organization: &str, change: Change<'_>, boss: u8) -> Bytes {
         let organization = OrganizationId::new(organization).unwrap();
         let (id, name) = match change {
-            Change::Admit { name, seed, .. } => (seed, name),
-            Change::Rotate { name, seed } => (seed, name),
+            Change::Admit { name, seed, .. } | Change::Rotate { name, seed } => (seed, name),
             Change::Revoke { name } => (99, name),
         };
         let principal = PrincipalId::new(name).unwrap();

@@ -189,47 +189,58 @@ fn retry_delay(reason: Reason) -> Option<Duration> {
     Some(Duration::from_millis(millis))
 }
 
+/// Whether what was sent is wrong in itself, whatever the ledger holds.
+const fn is_invalid(reason: Reason) -> bool {
+    use Reason as R;
+    matches!(
+        reason,
+        R::CborMalformed
+            | R::CborNotCanonical
+            | R::JsonMalformed
+            | R::JsonNotCanonical
+            | R::WrongTag
+            | R::DetachedPayload
+            | R::UnknownAlgorithm
+            | R::UnknownHeader
+            | R::MissingHeader
+            | R::InvalidHeader
+            | R::WrongSignature
+            | R::WrongPossession
+            | R::InvalidKey
+            | R::WrongAudience
+            | R::IssuedInFuture
+            | R::UnknownKind
+            | R::UnknownVersion
+            | R::UnknownField
+            | R::MissingField
+            | R::DuplicateField
+            | R::SwappedField
+            | R::InvalidField
+            | R::HeaderMismatch
+            | R::InvalidSalt
+            | R::DuplicateSalt
+            | R::CommitmentMismatch
+            | R::InvalidProof
+            | R::UnknownControl
+            | R::UnknownCatalogue
+            | R::StatementTooLarge
+            | R::DisclosureTooLarge
+            | R::RecordTooLarge
+            | R::BatchTooLarge
+            | R::PageTooLarge
+            | R::BlobTooLarge
+            | R::BlobMismatch
+            | R::InvalidRequest
+    )
+}
+
 /// The canonical code of a reason. `UNKNOWN` is given to none; a test says so.
 pub fn code(reason: Reason) -> Code {
     use Reason as R;
+    if is_invalid(reason) {
+        return Code::InvalidArgument;
+    }
     match reason {
-        R::CborMalformed
-        | R::CborNotCanonical
-        | R::JsonMalformed
-        | R::JsonNotCanonical
-        | R::WrongTag
-        | R::DetachedPayload
-        | R::UnknownAlgorithm
-        | R::UnknownHeader
-        | R::MissingHeader
-        | R::InvalidHeader
-        | R::WrongSignature
-        | R::WrongPossession
-        | R::InvalidKey
-        | R::WrongAudience
-        | R::IssuedInFuture
-        | R::UnknownKind
-        | R::UnknownVersion
-        | R::UnknownField
-        | R::MissingField
-        | R::DuplicateField
-        | R::SwappedField
-        | R::InvalidField
-        | R::HeaderMismatch
-        | R::InvalidSalt
-        | R::DuplicateSalt
-        | R::CommitmentMismatch
-        | R::InvalidProof
-        | R::UnknownControl
-        | R::UnknownCatalogue
-        | R::StatementTooLarge
-        | R::DisclosureTooLarge
-        | R::RecordTooLarge
-        | R::BatchTooLarge
-        | R::PageTooLarge
-        | R::BlobTooLarge
-        | R::BlobMismatch
-        | R::InvalidRequest => Code::InvalidArgument,
         R::UnknownKey
         | R::RevokedKey
         | R::KeyPurpose

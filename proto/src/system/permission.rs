@@ -212,21 +212,26 @@ mod tests {
 
     #[test]
     fn a_missing_a_doubled_and_an_unknown_row_are_refused() {
+        let parts: Vec<&str> = TABLE.split_inclusive("[[statement]]\n").collect();
+        assert_eq!(parts.len(), Action::ALL.len() + 1);
         for action in Action::ALL {
-            let row = |kind: &str, name: &str| {
-                format!("[[statement]]\nkind = \"{kind}\"\naction = \"{name}\"\n")
+            let (kind, name) = (action.kind(), action.name());
+            let ours = format!("kind = \"{kind}\"\naction = \"{name}\"\n");
+            let places = (0..parts.len()).filter(|place| parts[*place].starts_with(&ours));
+            let places: Vec<usize> = places.collect();
+            let [place] = places.as_slice() else {
+                panic!("{action}: {places:?}");
             };
-            let ours = row(action.kind().name(), action.name());
-            assert_eq!(TABLE.matches(&ours).count(), 1, "{action}");
-            let start = TABLE.find(&ours).unwrap();
-            let rest = &TABLE[start + ours.len()..];
-            let end = TABLE.len() - rest.len() + rest.find('\n').unwrap() + 1;
-            let without = [&TABLE[..start], &TABLE[end..]].concat();
+            // A part ends with the head of the next row.
+            let mut without = parts.clone();
+            without.remove(*place);
+            let without = without.concat();
+            let without = without.trim_end_matches("[[statement]]\n");
             assert!(
-                matches!(Permissions::read(&without), Err(PermissionError::Missing(one)) if one == action),
+                matches!(Permissions::read(without), Err(PermissionError::Missing(one)) if one == action),
                 "{action}"
             );
-            let doubled = [TABLE, "\n", &TABLE[start..end]].concat();
+            let doubled = format!("{TABLE}\n[[statement]]\n{ours}signed_by = \"service\"\n");
             assert!(
                 matches!(Permissions::read(&doubled), Err(PermissionError::Duplicate(one)) if one == action),
                 "{action}"

@@ -178,6 +178,9 @@ fn payloads_read_back_and_have_one_form() {
     }
 }
 
+/// A field, and what makes it wrong.
+type Contradiction = (&'static str, fn(&mut Grant));
+
 #[test]
 fn an_engagement_that_contradicts_itself_is_none() {
     let good = |change: fn(&mut Grant)| {
@@ -201,7 +204,7 @@ fn an_engagement_that_contradicts_itself_is_none() {
         decoded.map(drop).map_err(|error| error.to_string())
     };
     assert_eq!(good(|_| {}), Ok(()));
-    let cases: [(&str, fn(&mut Grant)); 8] = [
+    let cases: [Contradiction; 8] = [
         ("valid_to", |grant| grant.valid_to = UnixSeconds(2)),
         ("claimed_to", |grant| {
             grant.claimed_from = Some(UnixSeconds(2));
@@ -210,7 +213,7 @@ fn an_engagement_that_contradicts_itself_is_none() {
         ("valid_to", |grant| grant.valid_to = UnixSeconds(u64::MAX)),
         ("kinds", |grant| grant.kinds = Some(Vec::new())),
         ("kinds", |grant| {
-            grant.kinds = Some(vec!["Finding".to_owned()])
+            grant.kinds = Some(vec!["Finding".to_owned()]);
         }),
         ("kinds", |grant| {
             grant.kinds = Some(["risk", "finding"].map(str::to_owned).to_vec());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Registry;
+use super::{PrincipalHistory, Registry};
 use crate::statement::key::Thumbprint;
 use crate::tlog::LeafIndex;
 
@@ -49,7 +49,7 @@ impl Registry {
         records.extend(row.retired_at);
         if let Some(owner) = row.principal() {
             let history = self.history(&owner.organization, &owner.principal);
-            records.extend(history.into_iter().flat_map(|history| history.records()));
+            records.extend(history.into_iter().flat_map(PrincipalHistory::records));
             if let Some(organization) = self.organization(&owner.organization) {
                 records.insert(organization.registered_at);
                 records.extend(organization.changes());

@@ -127,7 +127,6 @@ impl Registry {
             RoleChange::Grant(_) if row.roles.len() >= ROLES_MAX => {
                 wrong(&format!("a principal holds at most {ROLES_MAX} roles"))
             }
-            RoleChange::Grant(_) => Vec::new(),
             RoleChange::Withdraw(role)
                 if self.extent == Extent::Whole && !row.roles.contains(role) =>
             {
@@ -139,7 +138,7 @@ impl Registry {
                 .err()
                 .into_iter()
                 .collect(),
-            RoleChange::Withdraw(_) => Vec::new(),
+            RoleChange::Grant(_) | RoleChange::Withdraw(_) => Vec::new(),
         }
     }
 
