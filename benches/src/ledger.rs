@@ -16,8 +16,8 @@ use aimslog_proto::statement::StatementId;
 use aimslog_proto::statement::header::Origin as MadeBy;
 use aimslog_proto::statement::key::SigningKey;
 use aimslog_proto::system::{
-    Admission, Holder, Making, Organization, OrganizationId, Principal, PrincipalChange,
-    PrincipalId, Role, prove_principal_key, sign_record,
+    Admission, FirstAdministrator, Holder, Making, Organization, OrganizationId, Principal,
+    PrincipalChange, PrincipalId, Role, prove_principal_key, sign_record,
 };
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::Origin;
@@ -232,13 +232,13 @@ fn registration(key: &SigningKey, operator: &SigningKey) -> Result<[Vec<u8>; 2]>
     let organization = OrganizationId::new(ORGANIZATION)?;
     let administrator = PrincipalId::new("admin-1")?;
     let boss = SigningKey::from_seed(&rand::random());
-    let founding = Organization {
+    let first = FirstAdministrator {
         possession: prove_principal_key(&origin, &organization, &administrator, &boss)?,
-        organization: organization.clone(),
         administrator,
         holder: Holder::new("holder-1")?,
         key: boss.public_key(),
     };
+    let founding = Organization::register(organization.clone(), first);
     let submitter = PrincipalId::new("submitter-1")?;
     let admission = Admission {
         holder: Holder::new("holder-2")?,

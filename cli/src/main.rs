@@ -78,6 +78,8 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Cluster(cluster) => cluster.run(flags, output),
         Command::Org(org) => org.run(flags, output),
         Command::Principal(principal) => principal.run(flags, output),
+        Command::Role(role) => role.run(flags, output),
+        Command::Engagement(engagement) => engagement.run(flags, output),
         Command::Validate(validate) => validate.run(flags, output),
         Command::Submit(submit) => submit.run(flags, output),
         Command::Amend(amend) => amend.run(flags, output),

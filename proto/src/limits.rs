@@ -86,6 +86,10 @@ pub const NODE_LABEL_BYTES_MAX: usize = 255;
 pub const RECEIPT_KEYS_MAX: usize = 8;
 /// Roles of a principal: more than any rule bundle defines.
 pub const ROLES_MAX: usize = 16;
+/// Kinds, subjects and fields of an engagement, each: a longer list is everything, or two engagements.
+pub const ENGAGEMENT_LIST_MAX: usize = 64;
+/// Reads in one `ledger.access` record: at 220 bytes each they fit into a system record.
+pub const ACCESS_READS_MAX: usize = 200;
 /// One policy text within a record: two of them, and approvals, fit into a system record.
 pub const POLICY_TEXT_BYTES_MAX: usize = 16 * 1024;
 

@@ -39,6 +39,20 @@ pub enum Reason {
     RevokedKey,
     /// The signer may not sign this kind of statement.
     NotPermitted,
+    /// The operators have suspended the organisation: it logs nothing until they resume it; reading goes on.
+    OrganizationSuspended,
+    /// The key is registered for another purpose: a key for reading signs no statement.
+    KeyPurpose,
+    /// The key is registered already: a key stands for one thing, once and for ever.
+    KeyInUse,
+    /// The proof of possession is not by the key that is to be registered, or for something else.
+    WrongPossession,
+    /// The organisation would be left without an administrator.
+    LastAdministrator,
+    /// Fewer operators stand behind the statement than genesis asks for.
+    TooFewOperators,
+    /// An engagement about records of another organisation than the one that grants it.
+    ForeignRecords,
     /// The issuer or the subject does not belong to the organisation of the key.
     WrongIssuer,
     /// The statement is addressed to another ledger.
@@ -291,7 +305,7 @@ fn tail(before: &str, text: Option<&str>) -> String {
 }
 
 /// Every reason with its text, in the order of declaration: `as_str` indexes it.
-const TABLE: [(Reason, &str); 69] = [
+const TABLE: [(Reason, &str); 76] = [
     (Reason::CborMalformed, "CBOR_MALFORMED"),
     (Reason::CborNotCanonical, "CBOR_NOT_CANONICAL"),
     (Reason::JsonMalformed, "JSON_MALFORMED"),
@@ -307,6 +321,13 @@ const TABLE: [(Reason, &str); 69] = [
     (Reason::UnknownKey, "UNKNOWN_KEY"),
     (Reason::RevokedKey, "REVOKED_KEY"),
     (Reason::NotPermitted, "NOT_PERMITTED"),
+    (Reason::OrganizationSuspended, "ORGANIZATION_SUSPENDED"),
+    (Reason::KeyPurpose, "KEY_PURPOSE"),
+    (Reason::KeyInUse, "KEY_IN_USE"),
+    (Reason::WrongPossession, "WRONG_POSSESSION"),
+    (Reason::LastAdministrator, "LAST_ADMINISTRATOR"),
+    (Reason::TooFewOperators, "TOO_FEW_OPERATORS"),
+    (Reason::ForeignRecords, "FOREIGN_RECORDS"),
     (Reason::WrongIssuer, "WRONG_ISSUER"),
     (Reason::WrongAudience, "WRONG_AUDIENCE"),
     (Reason::Expired, "EXPIRED"),

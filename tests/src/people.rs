@@ -11,8 +11,9 @@ use aimslog_proto::statement::header::Origin as RecordOrigin;
 use aimslog_proto::statement::id::StatementId;
 use aimslog_proto::statement::key::SigningKey;
 use aimslog_proto::system::{
-    Admission, Holder, Making, Organization, OrganizationId, Payload, Principal, PrincipalChange,
-    PrincipalId, Role, prove_principal_key, sign_record,
+    Admission, FirstAdministrator, Holder, Making, NewKey, Organization, OrganizationChange,
+    OrganizationId, Payload, Principal, PrincipalChange, PrincipalId, Role, prove_principal_key,
+    prove_read_key, sign_record,
 };
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::Origin;
@@ -131,13 +132,13 @@ pub fn organization_statement(cluster: &Cluster, id: &str, key: &SigningKey) -> 
     let origin = Origin::new(ORIGIN).unwrap();
     let organization = OrganizationId::new(id).unwrap();
     let administrator = PrincipalId::new("admin-1").unwrap();
-    let record = Organization {
+    let first = FirstAdministrator {
         possession: prove_principal_key(&origin, &organization, &administrator, key).unwrap(),
-        organization,
         administrator,
         holder: Holder::new("holder-1").unwrap(),
         key: key.public_key(),
     };
+    let record = Organization::register(organization, first);
     system_record(&record, &operator)
 }
 
@@ -158,6 +159,27 @@ pub fn admission(
         roles: roles.collect(),
         acts_for: None,
     }))
+}
+
+/// The change by which a principal gets this key for reading.
+pub fn read_key(organization: &str, id: &str, key: &SigningKey) -> PrincipalChange {
+    let origin = Origin::new(ORIGIN).unwrap();
+    let organization = OrganizationId::new(organization).unwrap();
+    let id = PrincipalId::new(id).unwrap();
+    PrincipalChange::ReadKey(NewKey {
+        key: key.public_key(),
+        possession: prove_read_key(&origin, &organization, &id, key).unwrap(),
+    })
+}
+
+/// The record by which operators suspend an organisation, without approvals.
+pub fn suspension(organization: &str) -> Organization {
+    Organization {
+        organization: OrganizationId::new(organization).unwrap(),
+        change: OrganizationChange::Suspend {
+            approvals: Vec::new(),
+        },
+    }
 }
 
 /// A record about a principal.

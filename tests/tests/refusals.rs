@@ -336,6 +336,11 @@ async fn bytes_that_are_no_message_are_refused_with_a_reason() {
 /// A reason that no row of the tables shows, and the test that does: file and function.
 const ELSEWHERE: &[(Reason, &str, &str)] = &[
     (
+        Reason::TooFewOperators,
+        "proto/src/system/registry/tests/signers.rs",
+        "each_statement_is_taken_of_whom_its_row_names_and_of_nobody_else",
+    ),
+    (
         Reason::InvalidProof,
         "proto/src/statement/commitment/tests.rs",
         "refuses_extra_hashes_behind_the_proof",

@@ -16,7 +16,7 @@ use aimslog_client::{Entries, EntryRef, FinishedStatement, Ledger, Outcome, Reco
 use aimslog_proto::aims::replay::{Content, Replay};
 use aimslog_proto::reason::Reason;
 use aimslog_proto::statement::key::SigningKey;
-use aimslog_proto::system::{OrganizationId, PrincipalChange, PrincipalId};
+use aimslog_proto::system::{OrganizationId, PrincipalChange, PrincipalId, RevocationReason};
 use aimslog_proto::tlog::{LeafIndex, TreeHead, TreeSize};
 use aimslog_tests::desk::{Desk, text};
 use aimslog_tests::draft::Draft;
@@ -121,7 +121,7 @@ async fn let_principals_go(desk: &Desk) {
         };
         let revoking = async {
             tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-            let index = register(desk, &id, PrincipalChange::Revoke).await;
+            let index = register(desk, &id, PrincipalChange::Revoke(RevocationReason::Left)).await;
             revoked.store(true, Ordering::SeqCst);
             index
         };

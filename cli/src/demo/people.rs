@@ -13,8 +13,8 @@ use aimslog_proto::statement::id::{EntryId, StatementId};
 use aimslog_proto::statement::key::SigningKey;
 use aimslog_proto::statement::statement::UnverifiedStatement;
 use aimslog_proto::system::{
-    Admission, Holder, Making, Organization, OrganizationId, Principal, PrincipalChange,
-    PrincipalId, Role, prove_principal_key, sign_record,
+    Admission, FirstAdministrator, Holder, Making, Organization, OrganizationId, Principal,
+    PrincipalChange, PrincipalId, Role, prove_principal_key, sign_record,
 };
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::Origin;
@@ -58,14 +58,19 @@ impl Hospital {
         let administrator = keyfile::generate(&folder.join("hospital/administrator.seed"))?;
         let office = keyfile::generate(&folder.join("hospital/quality-office.seed"))?;
         let organization = OrganizationId::new(HOSPITAL)?;
-        let first = PrincipalId::new("administrator")?;
-        let record = Organization {
-            possession: prove_principal_key(&origin, &organization, &first, &administrator)?,
-            organization: organization.clone(),
-            administrator: first,
+        let administrator_id = PrincipalId::new("administrator")?;
+        let first = FirstAdministrator {
+            possession: prove_principal_key(
+                &origin,
+                &organization,
+                &administrator_id,
+                &administrator,
+            )?,
+            administrator: administrator_id,
             holder: Holder::new("holder-a")?,
             key: administrator.public_key(),
         };
+        let record = Organization::register(organization.clone(), first);
         let statement = sign_record(&record, &making(&origin), &operator)?;
         admin
             .submit_system(statement.bytes())

@@ -1,282 +1,126 @@
-//! `aimslog org` and `aimslog principal`: who takes part.
+//! `aimslog org`: organisations, which the operators register, suspend and resume.
 
 use std::path::PathBuf;
 
-use aimslog_client::admin::Cluster;
-use aimslog_client::{Entries, FinishedStatement, Ledger, Outcome, Wait, clock};
-use aimslog_proto::aims::bundle::RuleBundle;
-use aimslog_proto::statement::Statement;
-use aimslog_proto::statement::id::StatementId;
-use aimslog_proto::statement::key::SigningKey;
-use aimslog_proto::statement::statement::UnverifiedStatement;
 use aimslog_proto::system::{
-    Admission, Holder, Making, Organization, OrganizationId, Principal, PrincipalChange,
-    PrincipalId, Role, principal_subject, prove_principal_key, sign_record,
+    FirstAdministrator, Holder, Organization, OrganizationChange, OrganizationId, PrincipalId,
+    prove_principal_key,
 };
-use aimslog_proto::time::UnixSeconds;
-use aimslog_proto::tlog::{LeafIndex, Origin, TreeSize};
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use serde::Serialize;
 
+use super::statement::{Told, log_as_operators, named, origin};
 use crate::args::Connection;
 use crate::context::Context;
-use crate::exit::{Exit, UserError};
+use crate::exit::Exit;
 use crate::keyfile;
 use crate::output::Output;
-use crate::verb::runtime;
 
-/// How long a signed administrative record may wait to be registered.
-const EXPIRES_AFTER_SECONDS: u64 = 3600;
-
-/// Register an organisation (operators).
+/// Register an organisation, suspend one, or resume it (operators).
 #[derive(Debug, Args)]
 pub(crate) struct Org {
     #[command(subcommand)]
-    action: OrgAction,
+    action: Action,
 }
 
 #[derive(Debug, Subcommand)]
-enum OrgAction {
+enum Action {
     /// Register an organisation together with its first administrator's key
     ///
     /// The operator signs; every later change of the organisation's people is signed by its own
     /// administrators. Ids are public and opaque: no names of people.
-    Add {
-        /// The organisation's id: a-z, 0-9 and '-'
-        id: String,
-        /// Seed file of the first administrator, which proves that the key wants to be it
-        #[arg(long, value_name = "FILE")]
-        admin_key: PathBuf,
-        /// Principal id of the first administrator
-        #[arg(long, default_value = "admin-1", value_name = "ID")]
-        admin: String,
-        /// Pseudonym of the person behind it, for rules that need two people
-        #[arg(long, default_value = "holder-1", value_name = "ID")]
-        holder: String,
-        /// Seed file of the operator
-        #[arg(long, value_name = "FILE")]
-        operator_key: PathBuf,
-    },
-}
-
-/// Register a person, process or AI agent of your organisation (administrators).
-#[derive(Debug, Args)]
-pub(crate) struct PrincipalCommand {
-    #[command(subcommand)]
-    action: PrincipalAction,
-}
-
-#[derive(Debug, Subcommand)]
-enum PrincipalAction {
-    /// Register a principal, or give one a new key
+    Add(Add),
+    /// Refuse what an organisation signs from here on
     ///
-    /// Signed by an administrator of the organisation: the key of the context, or --key.
-    Add {
-        /// The principal's id: a-z, 0-9 and '-'
-        id: String,
-        /// Seed file of the principal, which proves that the key wants to be it
-        #[arg(long, value_name = "FILE")]
-        principal_key: PathBuf,
-        /// Pseudonym of the person behind it, for rules that need two people
-        #[arg(long, value_name = "ID")]
-        holder: String,
-        /// A role of the rule bundle, such as submitter; several allowed. A wrong one lists them all
-        #[arg(long, value_name = "ROLE")]
-        role: Vec<String>,
-        /// It is an AI agent, and acts for this principal, without whom it can log nothing
-        #[arg(long, value_name = "ID")]
-        acts_for: Option<String>,
-    },
+    /// As many operators sign as genesis asks for. Records and registry statements of the organisation
+    /// are refused (`ORGANIZATION_SUSPENDED`) until it is resumed; everything that it has logged
+    /// stays and can be read and proven as before.
+    #[command(after_help = "\
+Example: aimslog org suspend acme --operator-key operator-1.seed --operator-key operator-2.seed")]
+    Suspend(Standing),
+    /// Take what a suspended organisation signs again
+    ///
+    /// As many operators sign as genesis asks for. What was refused in between is not logged by this:
+    /// whoever was refused sends it again.
+    #[command(after_help = "\
+Example: aimslog org resume acme --operator-key operator-1.seed --operator-key operator-2.seed")]
+    Resume(Standing),
 }
 
-#[derive(Serialize)]
-struct Registered {
+#[derive(Debug, Args)]
+struct Add {
+    /// The organisation's id: a-z, 0-9 and '-'
     id: String,
-    index: u64,
-    entry_id: String,
-    key: String,
+    /// Seed file of the first administrator, which proves that the key wants to be it
+    #[arg(long, value_name = "FILE")]
+    admin_key: PathBuf,
+    /// Principal id of the first administrator
+    #[arg(long, default_value = "admin-1", value_name = "ID")]
+    admin: String,
+    /// Pseudonym of the person behind it, for rules that need two people
+    #[arg(long, default_value = "holder-1", value_name = "ID")]
+    holder: String,
+    /// Seed file of the operator
+    #[arg(long, value_name = "FILE")]
+    operator_key: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Standing {
+    /// The organisation's id
+    id: String,
+    /// Seed file of an operator; as many as genesis asks for
+    #[arg(long, required = true, value_name = "FILE")]
+    operator_key: Vec<PathBuf>,
 }
 
 impl Org {
     pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
-        let OrgAction::Add {
-            id,
-            admin_key,
-            admin,
-            holder,
-            operator_key,
-        } = &self.action;
         let context = Context::resolve(flags)?;
-        let origin = origin(&context)?;
-        let key = keyfile::load(admin_key)?;
-        let organization = named(OrganizationId::new(id), "organisation id")?;
-        let administrator = named(PrincipalId::new(admin), "--admin")?;
+        let approvals = Vec::new();
+        let (standing, change, happened) = match &self.action {
+            Action::Add(add) => return add.run(&context, output),
+            Action::Suspend(standing) => {
+                let change = OrganizationChange::Suspend { approvals };
+                (standing, change, "is suspended")
+            }
+            Action::Resume(standing) => {
+                let change = OrganizationChange::Resume { approvals };
+                (standing, change, "is resumed")
+            }
+        };
         let record = Organization {
-            possession: prove_principal_key(&origin, &organization, &administrator, &key)?,
-            organization,
-            administrator,
-            holder: named(Holder::new(holder), "--holder")?,
-            key: key.public_key(),
-        };
-        let statement = sign_record(&record, &making(&origin), &keyfile::load(operator_key)?)?;
-        register(&context, &statement, id, &key, output)
-    }
-}
-
-impl PrincipalCommand {
-    pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
-        let PrincipalAction::Add {
-            id,
-            principal_key,
-            holder,
-            role,
-            acts_for,
-        } = &self.action;
-        let context = Context::resolve(flags)?;
-        let origin = origin(&context)?;
-        let organization = named(OrganizationId::new(context.organization()?), "--org")?;
-        let principal = named(PrincipalId::new(id), "principal id")?;
-        let key = keyfile::load(principal_key)?;
-        let mut roles = role
-            .iter()
-            .map(|role| {
-                named(RuleBundle::v1().role(role), "--role")?;
-                named(Role::new(role), "--role")
-            })
-            .collect::<Result<Vec<_>>>()?;
-        roles.sort();
-        roles.dedup();
-        let parsed = |id: &String| named(PrincipalId::new(id), "--acts-for");
-        let admission = Admission {
-            holder: named(Holder::new(holder), "--holder")?,
-            key: key.public_key(),
-            possession: prove_principal_key(&origin, &organization, &principal, &key)?,
-            roles,
-            acts_for: acts_for.as_ref().map(parsed).transpose()?,
-        };
-        let change = PrincipalChange::Admit(Box::new(admission));
-        let record = Principal {
-            organization,
-            principal,
+            organization: named(OrganizationId::new(&standing.id), "organisation id")?,
             change,
         };
-        let statement = sign_record(&record, &making(&origin), context.key()?.as_ref())?;
-        let finished = FinishedStatement {
-            statement: statement.bytes().to_vec(),
-            disclosures: Vec::new(),
-            digest_only: Vec::new(),
+        let told = Told {
+            id: &standing.id,
+            happened,
+            key: None,
         };
-        // An administrator of an organisation is no operator: the record goes the way of evidence.
-        let runtime = runtime()?;
-        // Connections are made within a runtime, also those that open later.
-        let _entered = runtime.enter();
-        let ledger = context.ledger()?;
-        let outcomes = runtime.block_on(ledger.submit(&[finished], Wait::Committed))?;
-        match outcomes.into_iter().next() {
-            Some(Outcome::Logged { entry, .. }) => {
-                let exit = report(&statement, entry.index, id, &key, output)?;
-                if let Some(target) = acts_for {
-                    let found = is_registered(&ledger, (&context, entry.index), target);
-                    if !runtime.block_on(found)? {
-                        output.say(format!(
-                            "note: no principal {target} was added to {}; unless it is its \
-                             administrator, the agent can log nothing until there is one",
-                            context.organization()?
-                        ));
-                    }
-                }
-                Ok(exit)
-            }
-            Some(Outcome::Refused { violations, .. }) => {
-                let lines: Vec<String> = violations.iter().map(ToString::to_string).collect();
-                Err(UserError::refused(lines.join("\n")))
-            }
-            None => Err(UserError::refused(
-                "the ledger gave no answer for the record",
-            )),
-        }
+        log_as_operators(&context, (record, &standing.operator_key), &told, output)
     }
 }
 
-/// Whether the organisation has added such a principal before the entry at `before`. Registering an agent does not depend on it: every
-/// record of the agent does.
-async fn is_registered(
-    ledger: &Ledger,
-    (context, before): (&Context, LeafIndex),
-    id: &str,
-) -> Result<bool> {
-    // Entries are shown under a published head.
-    let size = TreeSize(before.0.saturating_add(1));
-    ledger.checkpoint_covering(size).await?;
-    let organization = named(OrganizationId::new(context.organization()?), "--org")?;
-    let principal = named(PrincipalId::new(id), "--acts-for")?;
-    let wanted = principal_subject(&origin(context)?, &organization, &principal);
-    let mut next = Some(LeafIndex(0));
-    while let Some(start) = next {
-        let page = ledger.unverified_entries(start, Entries::System).await?;
-        let is_wanted = |entry: &[u8]| {
-            UnverifiedStatement::parse(entry)
-                .is_ok_and(|statement| statement.header().subject == wanted)
+impl Add {
+    fn run(&self, context: &Context, output: Output) -> Result<Exit> {
+        let key = keyfile::load(&self.admin_key)?;
+        let organization = named(OrganizationId::new(&self.id), "organisation id")?;
+        let administrator = named(PrincipalId::new(&self.admin), "--admin")?;
+        let origin = origin(context)?;
+        let first = FirstAdministrator {
+            possession: prove_principal_key(&origin, &organization, &administrator, &key)?,
+            administrator,
+            holder: named(Holder::new(&self.holder), "--holder")?,
+            key: key.public_key(),
         };
-        if page.entries.iter().any(|(_, entry)| is_wanted(entry)) {
-            return Ok(true);
-        }
-        next = page.next;
+        let record = Organization::register(organization, first);
+        let told = Told {
+            id: &self.id,
+            happened: "is registered",
+            key: Some(key.public_key().thumbprint()),
+        };
+        let operators = std::slice::from_ref(&self.operator_key);
+        log_as_operators(context, (record, operators), &told, output)
     }
-    Ok(false)
-}
-
-fn origin(context: &Context) -> Result<Origin> {
-    let service = context.service_id()?;
-    Origin::new(service).map_err(|error| UserError::usage(format!("the policy's log: {error}")))
-}
-
-fn making(origin: &Origin) -> Making<'_> {
-    let now = clock::unix_seconds();
-    Making {
-        origin,
-        issued: UnixSeconds(now),
-        expires: Some(UnixSeconds(now + EXPIRES_AFTER_SECONDS)),
-        id: StatementId::from_bytes(rand::random()),
-    }
-}
-
-fn named<T, E: std::fmt::Display>(parsed: Result<T, E>, what: &str) -> Result<T> {
-    parsed.map_err(|error| UserError::usage(format!("{what}: {error}")))
-}
-
-fn register(
-    context: &Context,
-    statement: &Statement,
-    id: &str,
-    key: &SigningKey,
-    output: Output,
-) -> Result<Exit> {
-    let runtime = runtime()?;
-    let _entered = runtime.enter();
-    let cluster = Cluster::new(&context.admin_endpoints()?)?;
-    let index = runtime.block_on(cluster.submit_system(statement.bytes()))?;
-    report(statement, index, id, key, output)
-}
-
-fn report(
-    statement: &Statement,
-    index: LeafIndex,
-    id: &str,
-    key: &SigningKey,
-    output: Output,
-) -> Result<Exit> {
-    let registered = Registered {
-        id: id.to_owned(),
-        index: index.0,
-        entry_id: statement.entry_id().to_string(),
-        key: key.public_key().thumbprint().to_string(),
-    };
-    let text = format!(
-        "{id} is registered at index {}\nkey {}",
-        registered.index, registered.key
-    );
-    output.data(&registered, text)?;
-    Ok(Exit::Ok)
 }

@@ -17,7 +17,8 @@ use tempfile::TempDir;
 use world::World;
 
 /// Every command with its subcommands.
-const COMMANDS: [&[&str]; 34] = [
+const COMMANDS: [&[&str]; 45] = [
+    &["access", "list"],
     &["amend"],
     &["checkpoint"],
     &["cluster"],
@@ -31,15 +32,22 @@ const COMMANDS: [&[&str]; 34] = [
     &["demo"],
     &["disclose"],
     &["doctor"],
+    &["engagement", "end"],
+    &["engagement", "grant"],
     &["get"],
     &["init"],
     &["key", "generate"],
     &["key", "show"],
     &["list"],
     &["org", "add"],
+    &["org", "resume"],
+    &["org", "suspend"],
     &["policy", "fingerprint"],
     &["policy", "show"],
     &["principal", "add"],
+    &["principal", "auth-key"],
+    &["principal", "revoke"],
+    &["principal", "rotate"],
     &["prove", "consistency"],
     &["prove", "inclusion"],
     &["prove", "order"],
@@ -48,23 +56,36 @@ const COMMANDS: [&[&str]; 34] = [
     &["registry", "show"],
     &["registry", "watch"],
     &["retract"],
+    &["role", "grant"],
+    &["role", "withdraw"],
     &["submit"],
     &["validate"],
     &["verify"],
     &["watch"],
+    &["whoami"],
 ];
 
 /// Commands whose help ends with an example.
-const TAUGHT: [&[&str]; 10] = [
+const TAUGHT: [&[&str]; 20] = [
     &["amend"],
     &["checkpoint"],
     &["cluster", "replace"],
     &["completions"],
     &["disclose"],
     &["doctor"],
+    &["engagement", "end"],
+    &["engagement", "grant"],
     &["get"],
     &["list"],
+    &["org", "resume"],
+    &["org", "suspend"],
+    &["principal", "add"],
+    &["principal", "auth-key"],
+    &["principal", "revoke"],
+    &["principal", "rotate"],
     &["prove"],
+    &["role", "grant"],
+    &["role", "withdraw"],
     &["watch"],
 ];
 

@@ -14,8 +14,8 @@ use aimslog_proto::statement::id::StatementId;
 use aimslog_proto::statement::key::SigningKey;
 use aimslog_proto::statement::receipt::HeadReceipt;
 use aimslog_proto::system::{
-    Genesis, Holder, Keys, Making, NodeEntry, NodeId, Operator, Organization, OrganizationId,
-    Payload, PolicyTexts, PrincipalId, ReceiptKey, add_approval, approve_record,
+    FirstAdministrator, Genesis, Holder, Keys, Making, NodeEntry, NodeId, Operator, Organization,
+    OrganizationId, Payload, PolicyTexts, PrincipalId, ReceiptKey, add_approval, approve_record,
     prove_principal_key, prove_receipt_key, sign_record,
 };
 use aimslog_proto::time::{UnixMillis, UnixSeconds};
@@ -153,13 +153,13 @@ fn organization(keys: &Keyring) -> Vec<u8> {
     let administrator = PrincipalId::new("admin-1").unwrap();
     let key = &keys.administrator;
     let possession = prove_principal_key(&origin(), &organization, &administrator, key);
-    let record = Organization {
-        organization,
+    let first = FirstAdministrator {
         administrator,
         holder: Holder::new("holder-1").unwrap(),
         key: key.public_key(),
         possession: possession.unwrap(),
     };
+    let record = Organization::register(organization, first);
     let [operator, _] = &keys.operators;
     signed(&record, 2, operator)
 }

@@ -16,8 +16,8 @@ use aimslog_proto::statement::key::SigningKey;
 use aimslog_proto::statement::statement::sign;
 use aimslog_proto::statement::{Commitment, Disclosure, DisclosureSet, Json, Salt, StatementId};
 use aimslog_proto::system::{
-    Admission, Holder, Making, Organization, OrganizationId, Principal, PrincipalChange,
-    PrincipalId, Role, prove_principal_key, sign_record,
+    Admission, FirstAdministrator, Holder, Making, Organization, OrganizationId, Principal,
+    PrincipalChange, PrincipalId, Role, prove_principal_key, sign_record,
 };
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::{Origin, Policy};
@@ -244,13 +244,13 @@ fn registration(operator: &SigningKey, key: &SigningKey) -> [Vec<u8>; 2] {
         prove_principal_key(&origin, &organization, id, key).unwrap()
     };
     let administrator = SigningKey::from_seed(&[6; 32]);
-    let founding = Organization {
-        organization: organization.clone(),
+    let first = FirstAdministrator {
         administrator: id("p-1"),
         holder: Holder::new("h-1").unwrap(),
         key: administrator.public_key(),
         possession: possession(&id("p-1"), &administrator),
     };
+    let founding = Organization::register(organization.clone(), first);
     let admission = Admission {
         holder: Holder::new("h-2").unwrap(),
         key: key.public_key(),

@@ -168,13 +168,20 @@ fn take_chunk<R: Rows + ?Sized>(
     state: &mut State<'_, R>,
     chunk: &super::command::BlobChunk,
 ) -> Result<Outcome, ApplyError> {
-    let known = state
-        .registry
-        .organizations()
-        .any(|(organization, _)| organization.as_str() == chunk.organization);
-    if !known {
-        let rule = "an attachment belongs to a registered organisation";
-        let violation = Violation::new(Reason::NotFound, "organization", rule);
+    let mut organizations = state.registry.organizations();
+    let refused = match organizations.find(|(id, _)| id.as_str() == chunk.organization) {
+        Some((_, row)) if row.suspended_at().is_none() => None,
+        Some(_) => {
+            let rule = "an organisation that the operators have not suspended";
+            Some((Reason::OrganizationSuspended, rule))
+        }
+        None => {
+            let rule = "an attachment belongs to a registered organisation";
+            Some((Reason::NotFound, rule))
+        }
+    };
+    if let Some((reason, rule)) = refused {
+        let violation = Violation::new(reason, "organization", rule);
         return Ok(Outcome::refused(violation.found(&chunk.organization)));
     }
     Ok(blobs::take(&mut state.rows, chunk)?)

@@ -204,7 +204,7 @@ fn admit_system<R: Rows + ?Sized>(
 fn is_about_the_signer(violation: &Violation) -> bool {
     matches!(
         violation.reason,
-        Reason::UnknownKey | Reason::RevokedKey | Reason::WrongSignature
+        Reason::UnknownKey | Reason::RevokedKey | Reason::KeyPurpose | Reason::WrongSignature
     )
 }
 

@@ -320,28 +320,23 @@ impl<'a, R: Rows + ?Sized> Chain<'a, R> {
         }
     }
 
-    /// Adds what registered the key that signed the entry, what registered the key that signed
-    /// that, and so on; and where such a key was retired later, the record that says so.
+    /// Adds every record that says what the key is that signed the entry and what it may do, what
+    /// says so of the keys that signed those, and so on.
     fn lead_to_signer(
         &mut self,
         entry: &EntryRow,
         index: LeafIndex,
     ) -> Result<(), EvidenceFileError> {
-        let mut open = vec![signer(entry, index)?];
-        while let Some(kid) = open.pop() {
-            let Some(row) = self.registry.key(&kid) else {
-                return Err(EvidenceFileError::Contradiction {
-                    what: "a signer is registered",
-                });
-            };
-            let retired = row.retired_at.filter(|index| self.size.contains(*index));
-            for index in [Some(row.registered_at), retired].into_iter().flatten() {
-                if self.indices.insert(index) && index.0 > 0 {
-                    let entry = self.entry(index)?;
-                    open.push(signer(&entry, index)?);
-                }
-            }
+        let kid = signer(entry, index)?;
+        if self.registry.key(&kid).is_none() {
+            return Err(EvidenceFileError::Contradiction {
+                what: "a signer is registered",
+            });
         }
+        let leading = self.registry.leading_to([kid]).into_iter();
+        let size = self.size;
+        self.indices
+            .extend(leading.filter(|index| size.contains(*index)));
         Ok(())
     }
 

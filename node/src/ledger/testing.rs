@@ -12,9 +12,10 @@ use aimslog_proto::{
         statement::sign,
     },
     system::{
-        Admission, Genesis, Holder, Keys, Making, NodeEntry, NodeId, Operator, Organization,
-        OrganizationId, Payload, PolicyChange, PolicyTexts, Principal, PrincipalChange,
-        PrincipalId, ReceiptKey, Role, add_approval, approve_record, prove_principal_key,
+        Admission, FirstAdministrator, Genesis, Holder, Keys, Making, NewKey, NodeEntry, NodeId,
+        Operator, Organization, OrganizationChange, OrganizationId, Payload, PolicyChange,
+        PolicyTexts, Principal, PrincipalChange, PrincipalId, ReceiptKey, RevocationReason, Role,
+        RoleChange, RoleRecord, add_approval, approve_record, prove_principal_key,
         prove_receipt_key, registry::Registry, sign_record,
     },
     time::UnixSeconds,
@@ -197,14 +198,14 @@ impl World {
         let organization = OrganizationId::new(name).unwrap();
         let administrator = PrincipalId::new("boss").unwrap();
         let signer = key(seed);
-        let record = Organization {
+        let first = FirstAdministrator {
             possession: prove_principal_key(&self.origin, &organization, &administrator, &signer)
                 .unwrap(),
-            organization,
             administrator,
             holder: Holder::new("holder-1").unwrap(),
             key: signer.public_key(),
         };
+        let record = Organization::register(organization, first);
         self.record(&record, seed, &self.operators[0])
     }
 
@@ -223,16 +224,51 @@ impl World {
         ]
     }
 
-    /// Admits (with the key of `seed`) or revokes the principal `name`, signed by `boss`.
+    /// Grants or withdraws a role of a principal of `acme`, signed by `boss`; unique by `id`.
+    pub(crate) fn role(&self, name: &str, change: RoleChange, (id, boss): (u8, u8)) -> Bytes {
+        let record = RoleRecord {
+            organization: OrganizationId::new("acme").unwrap(),
+            principal: PrincipalId::new(name).unwrap(),
+            change,
+        };
+        self.record(&record, id, &key(boss))
+    }
+
+    /// Suspends `acme`, or resumes it, by so many operators; unique by `id`.
+    pub(crate) fn standing(
+        &self,
+        change: OrganizationChange,
+        (id, operators): (u8, usize),
+    ) -> Bytes {
+        let mut record = Organization {
+            organization: OrganizationId::new("acme").unwrap(),
+            change,
+        };
+        for operator in self.operators.iter().take(operators).skip(1) {
+            let approval = approve_record(&record, operator).unwrap();
+            record = add_approval(record, approval);
+        }
+        self.record(&record, id, &self.operators[0])
+    }
+
+    /// Admits (with the key of `seed`), rotates or revokes the principal `name`, signed by `boss`.
     pub(crate) fn principal(&self, organization: &str, change: Change<'_>, boss: u8) -> Bytes {
         let organization = OrganizationId::new(organization).unwrap();
         let (id, name) = match change {
-            Change::Admit { name, seed, .. } => (seed, name),
+            Change::Admit { name, seed, .. } | Change::Rotate { name, seed } => (seed, name),
             Change::Revoke { name } => (99, name),
         };
         let principal = PrincipalId::new(name).unwrap();
         let change = match change {
-            Change::Revoke { .. } => PrincipalChange::Revoke,
+            Change::Revoke { .. } => PrincipalChange::Revoke(RevocationReason::Left),
+            Change::Rotate { seed, .. } => {
+                let proof =
+                    prove_principal_key(&self.origin, &organization, &principal, &key(seed));
+                PrincipalChange::Rotate(NewKey {
+                    key: key(seed).public_key(),
+                    possession: proof.unwrap(),
+                })
+            }
             Change::Admit {
                 seed,
                 roles,
@@ -332,6 +368,10 @@ pub(crate) enum Change<'a> {
         /// In ascending order.
         roles: &'a [&'a str],
         acts_for: Option<&'a str>,
+    },
+    Rotate {
+        name: &'a str,
+        seed: u8,
     },
     Revoke {
         name: &'a str,

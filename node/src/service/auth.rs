@@ -41,8 +41,10 @@ pub enum AuthError {
     /// The token itself.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// No active principal has this key.
-    #[error("the key of the token is not registered, or not active any more")]
+    /// No active principal reads with this key.
+    #[error(
+        "the key of the token is not registered, not active any more, or not the one for reading"
+    )]
     UnknownKey,
 }
 

@@ -17,7 +17,7 @@ use crate::service::sight::Sight;
 use crate::service::status::Failure;
 use crate::store::state_db::{StateError, StateView};
 use aimslog_proto::reason::Reason;
-use aimslog_proto::system::registry::{KeyOwner, Registry};
+use aimslog_proto::system::registry::Registry;
 use aimslog_proto::tlog::{LeafIndex, TreeSize};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
@@ -158,15 +158,12 @@ impl Backend {
             now: self.clock.unix_seconds(),
         };
         Ok(auth::reader(authorization, expected, |thumbprint| {
-            let row = registry.key_at(thumbprint, next_index(&registry))?;
-            match &row.owner {
-                KeyOwner::Principal(principal) => Some(KeyHolder {
-                    organization: principal.organization.to_string(),
-                    principal: principal.principal.to_string(),
-                    key: row.key,
-                }),
-                KeyOwner::Operator { .. } | KeyOwner::Service | KeyOwner::Receipt => None,
-            }
+            let principal = registry.reader_at(thumbprint, next_index(&registry))?;
+            Some(KeyHolder {
+                organization: principal.organization.to_string(),
+                principal: principal.principal.to_string(),
+                key: registry.key(thumbprint)?.key,
+            })
         })?)
     }
 
@@ -180,7 +177,7 @@ impl Backend {
         let bundle = rules_at(&registry, next)
             .map_err(|error| Failure::internal("the active rules are not known", &error))?;
         let row = registry
-            .principal_at(&reader.key, next)
+            .reader_at(&reader.key, next)
             .ok_or(AuthError::UnknownKey)?;
         Ok(Sight::of(Arc::clone(&registry), bundle, row))
     }

@@ -7,7 +7,7 @@ use aimslog_proto::aims::kind::Signer;
 use aimslog_proto::aims::role::Reads;
 use aimslog_proto::statement::UnverifiedStatement;
 use aimslog_proto::system::Role;
-use aimslog_proto::system::registry::{KeyOwner, PrincipalRow, Registry};
+use aimslog_proto::system::registry::{PrincipalRow, Registry};
 
 use crate::ledger::row::EntryRow;
 use crate::service::status::Failure;
@@ -65,12 +65,9 @@ impl Sight {
         let statement = UnverifiedStatement::parse_submitted(&entry.statement)
             .map_err(|error| Failure::internal("a stored entry is no statement", &error))?;
         let signer = self.registry.key(&statement.header().key);
-        Ok(signer.is_some_and(|row| match &row.owner {
-            KeyOwner::Principal(row) => {
-                row.organization.as_str() == self.organization
-                    && row.principal.as_str() == self.principal
-            }
-            KeyOwner::Operator { .. } | KeyOwner::Service | KeyOwner::Receipt => false,
+        Ok(signer.and_then(|row| row.principal()).is_some_and(|owner| {
+            owner.organization.as_str() == self.organization
+                && owner.principal.as_str() == self.principal
         }))
     }
 }

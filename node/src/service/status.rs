@@ -189,55 +189,77 @@ fn retry_delay(reason: Reason) -> Option<Duration> {
     Some(Duration::from_millis(millis))
 }
 
+/// Whether what was sent is wrong in itself, whatever the ledger holds.
+const fn is_invalid(reason: Reason) -> bool {
+    use Reason as R;
+    matches!(
+        reason,
+        R::CborMalformed
+            | R::CborNotCanonical
+            | R::JsonMalformed
+            | R::JsonNotCanonical
+            | R::WrongTag
+            | R::DetachedPayload
+            | R::UnknownAlgorithm
+            | R::UnknownHeader
+            | R::MissingHeader
+            | R::InvalidHeader
+            | R::WrongSignature
+            | R::WrongPossession
+            | R::InvalidKey
+            | R::WrongAudience
+            | R::IssuedInFuture
+            | R::UnknownKind
+            | R::UnknownVersion
+            | R::UnknownField
+            | R::MissingField
+            | R::DuplicateField
+            | R::SwappedField
+            | R::InvalidField
+            | R::HeaderMismatch
+            | R::InvalidSalt
+            | R::DuplicateSalt
+            | R::CommitmentMismatch
+            | R::InvalidProof
+            | R::UnknownControl
+            | R::UnknownCatalogue
+            | R::StatementTooLarge
+            | R::DisclosureTooLarge
+            | R::RecordTooLarge
+            | R::BatchTooLarge
+            | R::PageTooLarge
+            | R::BlobTooLarge
+            | R::BlobMismatch
+            | R::InvalidRequest
+    )
+}
+
 /// The canonical code of a reason. `UNKNOWN` is given to none; a test says so.
 pub fn code(reason: Reason) -> Code {
     use Reason as R;
+    if is_invalid(reason) {
+        return Code::InvalidArgument;
+    }
     match reason {
-        R::CborMalformed
-        | R::CborNotCanonical
-        | R::JsonMalformed
-        | R::JsonNotCanonical
-        | R::WrongTag
-        | R::DetachedPayload
-        | R::UnknownAlgorithm
-        | R::UnknownHeader
-        | R::MissingHeader
-        | R::InvalidHeader
-        | R::WrongSignature
-        | R::InvalidKey
-        | R::WrongAudience
-        | R::IssuedInFuture
-        | R::UnknownKind
-        | R::UnknownVersion
-        | R::UnknownField
-        | R::MissingField
-        | R::DuplicateField
-        | R::SwappedField
-        | R::InvalidField
-        | R::HeaderMismatch
-        | R::InvalidSalt
-        | R::DuplicateSalt
-        | R::CommitmentMismatch
-        | R::InvalidProof
-        | R::UnknownControl
-        | R::UnknownCatalogue
-        | R::StatementTooLarge
-        | R::DisclosureTooLarge
-        | R::RecordTooLarge
-        | R::BatchTooLarge
-        | R::PageTooLarge
-        | R::BlobTooLarge
-        | R::BlobMismatch
-        | R::InvalidRequest => Code::InvalidArgument,
-        R::UnknownKey | R::RevokedKey | R::NotPermitted | R::WrongIssuer => Code::PermissionDenied,
+        R::UnknownKey
+        | R::RevokedKey
+        | R::KeyPurpose
+        | R::NotPermitted
+        | R::TooFewOperators
+        | R::ForeignRecords
+        | R::WrongIssuer => Code::PermissionDenied,
         R::Expired
         | R::MissingLinkTarget
         | R::VersionConflict
         | R::InvalidTransition
         | R::RulesOutdated
+        | R::OrganizationSuspended
+        | R::LastAdministrator
         | R::FailedPrecondition
         | R::WouldLoseQuorum => Code::FailedPrecondition,
-        R::AlreadyLogged | R::IdConflict | R::AlreadyInitialized => Code::AlreadyExists,
+        R::AlreadyLogged | R::IdConflict | R::KeyInUse | R::AlreadyInitialized => {
+            Code::AlreadyExists
+        }
         R::BeyondTree => Code::OutOfRange,
         R::NotFound | R::NotVisible | R::HeadNotFound => Code::NotFound,
         R::Unauthenticated => Code::Unauthenticated,

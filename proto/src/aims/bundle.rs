@@ -16,15 +16,17 @@ use super::role::{Reads, RoleRule};
 use super::schema::{SchemaError, SchemaReader};
 use crate::pb::FILE_DESCRIPTOR_SET;
 use crate::reason::{Reason, Violation};
+use crate::system::{PERMISSION_TABLE, PermissionError, Permissions};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 /// The files of `rules/`, in the order of their names.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
     ("bundle.toml", include_str!("../../rules/bundle.toml")),
     ("controls.toml", include_str!("../../rules/controls.toml")),
     ("kinds.toml", include_str!("../../rules/kinds.toml")),
+    ("ledger.toml", PERMISSION_TABLE),
 ];
 
 static V1: LazyLock<RuleBundle> = LazyLock::new(|| {
@@ -58,6 +60,9 @@ pub enum BundleError {
     /// A message of a kind cannot be read.
     #[error(transparent)]
     Schema(#[from] SchemaError),
+    /// Who signs which registry statement does not fit the statements.
+    #[error("ledger.toml")]
+    Permissions(#[from] PermissionError),
     /// A file of the bundle is missing.
     #[error("the file {0} is missing")]
     MissingFile(&'static str),
@@ -96,6 +101,7 @@ pub struct RuleBundle {
     roles: Vec<RoleRule>,
     kinds: BTreeMap<(String, u32), Kind>,
     schemes: Arc<Schemes>,
+    permissions: Permissions,
 }
 
 #[derive(serde::Deserialize)]
@@ -248,6 +254,11 @@ impl RuleBundle {
         self.kind(name, newest.unwrap_or(1))
     }
 
+    /// Who signs which registry statement.
+    pub fn permissions(&self) -> &Permissions {
+        &self.permissions
+    }
+
     /// The schemes of control ids.
     pub fn schemes(&self) -> &Schemes {
         &self.schemes
@@ -258,10 +269,11 @@ impl RuleBundle {
         self.schemes.check("header.controls", claim)
     }
 
-    fn read(files: [(&'static str, &'static str); 3]) -> Result<Self, BundleError> {
+    fn read(files: [(&'static str, &'static str); 4]) -> Result<Self, BundleError> {
         let bundle: BundleFile = parse(&files, "bundle.toml")?;
         let controls: ControlsFile = parse(&files, "controls.toml")?;
         let tables: KindsFile = parse(&files, "kinds.toml")?;
+        let permissions = Permissions::read(file(&files, "ledger.toml")?)?;
 
         let mut names = bundle.reserved_kinds;
         names.extend(tables.kind.iter().map(|tables| tables.name.clone()));
@@ -290,6 +302,7 @@ impl RuleBundle {
             roles: bundle.role,
             kinds,
             schemes,
+            permissions,
         })
     }
 }
@@ -298,11 +311,19 @@ fn parse<T: serde::de::DeserializeOwned>(
     files: &[(&'static str, &'static str)],
     name: &'static str,
 ) -> Result<T, BundleError> {
-    let (file, text) = files
-        .iter()
-        .find(|(file, _)| *file == name)
-        .ok_or(BundleError::MissingFile(name))?;
+    let text = file(files, name)?;
+    let file = name;
     toml::from_str(text).map_err(|source| BundleError::Toml { file, source })
+}
+
+fn file(
+    files: &[(&'static str, &'static str)],
+    name: &'static str,
+) -> Result<&'static str, BundleError> {
+    let found = files.iter().find(|(file, _)| *file == name);
+    found
+        .map(|(_, text)| *text)
+        .ok_or(BundleError::MissingFile(name))
 }
 
 fn read_schemes(

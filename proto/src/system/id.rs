@@ -1,4 +1,5 @@
-//! Identifiers that stand in system records: organisations, principals, roles and nodes.
+//! Identifiers that stand in system records: organisations, principals, roles,
+//! engagements and nodes.
 //!
 //! All of them are opaque to the ledger and hold no personal data; names of people and companies
 //! stand in disclosures.
@@ -88,6 +89,11 @@ impl Role {
     pub fn is_administrator(&self) -> bool {
         self.0 == "administrator"
     }
+}
+
+identifier! {
+    /// An engagement, named by the organisation that grants it and unique there.
+    EngagementId, b'-'
 }
 
 /// The number of a node: above zero and never given twice.

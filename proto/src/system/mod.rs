@@ -10,14 +10,19 @@
 //! | `keys` (index 1) | the service key of genesis; later ones by operators | service | `keys` |
 //! | `policy`, `rules` | as many operators as genesis asks for | service | `policy`, `rules` |
 //! | `node` | as many operators as genesis asks for | service | `node/<id>` |
-//! | `organization` | one operator | service | `org/<id>` |
+//! | `organization` | one operator; to suspend and resume, operators | service | `org/<id>` |
 //! | `principal` | an administrator of the organisation | organisation | `principal/<org>/<id>` |
+//! | `role` | an administrator of the organisation | organisation | `role/<org>/<id>` |
+//! | `engagement` | an administrator of the organisation | organisation | `engagement/<org>/<id>` |
+//! | `access` | the service key | service | `access` |
 //!
 //! `sub` is `urn:aimslog:<origin>:<part>` and `aud` is the origin. [`registry::Registry`] is the one
 //! home of the rules: nodes apply records through it, and whoever checks an evidence file replays
-//! its chain through it.
+//! its chain through it. Who signs what is a table of the rule bundle, [`Permissions`].
 
+mod access;
 mod approval;
+mod engagement;
 mod fields;
 #[doc(hidden)]
 pub mod fuzz;
@@ -26,26 +31,35 @@ mod id;
 mod keys;
 mod node;
 mod organization;
+mod permission;
 mod policy;
 mod principal;
 pub mod registry;
+mod role;
 mod rules;
 mod sign;
 
 use std::fmt;
 
+pub use access::{Access, AccessRead};
 pub use approval::Approval;
+pub use engagement::{Engagement, EngagementChange, Grant};
 pub use fields::{MapReader, MapWriter, Payload, PayloadError};
 pub use genesis::{ENTRY_RULE, Genesis, Operator};
-pub use id::{Holder, InvalidId, NodeId, OrganizationId, PrincipalId, Role};
+pub use id::{EngagementId, Holder, InvalidId, NodeId, OrganizationId, PrincipalId, Role};
 pub use keys::{Keys, ReceiptKey};
 pub use node::{Node, NodeChange, NodeEntry};
-pub use organization::Organization;
+pub use organization::{FirstAdministrator, Organization, OrganizationChange};
+use permission::KEYS_INDEX;
+pub(crate) use permission::TABLE as PERMISSION_TABLE;
+pub use permission::{Action, PermissionError, Permissions, SignedBy};
 pub use policy::{PolicyChange, PolicyTexts};
-pub use principal::{Admission, Principal, PrincipalChange};
+pub use principal::{Admission, KeyPurpose, NewKey, Principal, PrincipalChange, RevocationReason};
+pub use role::{RoleChange, RoleRecord};
 pub use rules::Rules;
 pub use sign::{
-    Making, add_approval, approve_record, prove_principal_key, prove_receipt_key, sign_record,
+    Making, add_approval, approve_record, prove_principal_key, prove_read_key, prove_receipt_key,
+    sign_record,
 };
 
 use crate::statement::header::{ContentType, Family};
@@ -68,11 +82,17 @@ pub enum SystemKind {
     Principal,
     /// [`Node`].
     Node,
+    /// [`RoleRecord`].
+    Role,
+    /// [`Engagement`].
+    Engagement,
+    /// [`Access`].
+    Access,
 }
 
 impl SystemKind {
     /// All kinds.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Genesis,
         Self::Keys,
         Self::Policy,
@@ -80,6 +100,9 @@ impl SystemKind {
         Self::Organization,
         Self::Principal,
         Self::Node,
+        Self::Role,
+        Self::Engagement,
+        Self::Access,
     ];
 
     /// The `<x>` of `ledger.<x>`.
@@ -92,6 +115,9 @@ impl SystemKind {
             Self::Organization => "organization",
             Self::Principal => "principal",
             Self::Node => "node",
+            Self::Role => "role",
+            Self::Engagement => "engagement",
+            Self::Access => "access",
         }
     }
 
@@ -140,6 +166,12 @@ pub enum SystemRecord {
     Principal(Box<Principal>),
     /// A node.
     Node(Node),
+    /// A role of a principal.
+    Role(RoleRecord),
+    /// An engagement.
+    Engagement(Box<Engagement>),
+    /// Reads from outside.
+    Access(Access),
 }
 
 impl SystemRecord {
@@ -153,6 +185,9 @@ impl SystemRecord {
             SystemKind::Organization => Self::Organization(Box::new(Payload::decode(payload)?)),
             SystemKind::Principal => Self::Principal(Box::new(Payload::decode(payload)?)),
             SystemKind::Node => Self::Node(Payload::decode(payload)?),
+            SystemKind::Role => Self::Role(Payload::decode(payload)?),
+            SystemKind::Engagement => Self::Engagement(Box::new(Payload::decode(payload)?)),
+            SystemKind::Access => Self::Access(Payload::decode(payload)?),
         })
     }
 
@@ -166,6 +201,9 @@ impl SystemRecord {
             Self::Organization(record) => record.encode(),
             Self::Principal(record) => record.encode(),
             Self::Node(record) => record.encode(),
+            Self::Role(record) => record.encode(),
+            Self::Engagement(record) => record.encode(),
+            Self::Access(record) => record.encode(),
         }
     }
 
@@ -179,6 +217,9 @@ impl SystemRecord {
             Self::Organization(record) => record.subject_part(),
             Self::Principal(record) => record.subject_part(),
             Self::Node(record) => record.subject_part(),
+            Self::Role(record) => record.subject_part(),
+            Self::Engagement(record) => record.subject_part(),
+            Self::Access(record) => record.subject_part(),
         }
     }
 
@@ -192,6 +233,54 @@ impl SystemRecord {
             Self::Organization(_) => SystemKind::Organization,
             Self::Principal(_) => SystemKind::Principal,
             Self::Node(_) => SystemKind::Node,
+            Self::Role(_) => SystemKind::Role,
+            Self::Engagement(_) => SystemKind::Engagement,
+            Self::Access(_) => SystemKind::Access,
+        }
+    }
+
+    /// What approvals are made over: the payload without them.
+    fn encode_unapproved(&self) -> Vec<u8> {
+        match self {
+            Self::Genesis(record) => record.encode_unapproved(),
+            Self::Keys(record) => record.encode_unapproved(),
+            Self::Policy(record) => record.encode_unapproved(),
+            Self::Rules(record) => record.encode_unapproved(),
+            Self::Organization(record) => record.encode_unapproved(),
+            Self::Principal(record) => record.encode_unapproved(),
+            Self::Node(record) => record.encode_unapproved(),
+            Self::Role(record) => record.encode_unapproved(),
+            Self::Engagement(record) => record.encode_unapproved(),
+            Self::Access(record) => record.encode_unapproved(),
+        }
+    }
+
+    /// The approvals in the payload; empty for kinds that one signer decides.
+    fn approvals(&self) -> &[Approval] {
+        match self {
+            Self::Genesis(record) => record.approvals(),
+            Self::Keys(record) => record.approvals(),
+            Self::Policy(record) => record.approvals(),
+            Self::Rules(record) => record.approvals(),
+            Self::Organization(record) => record.approvals(),
+            Self::Node(record) => record.approvals(),
+            Self::Principal(_) | Self::Role(_) | Self::Engagement(_) | Self::Access(_) => &[],
+        }
+    }
+
+    /// The organisation that issues it; none where the service or its operators do.
+    pub fn organization(&self) -> Option<&OrganizationId> {
+        match self {
+            Self::Principal(record) => record.organization(),
+            Self::Role(record) => record.organization(),
+            Self::Engagement(record) => record.organization(),
+            Self::Genesis(_)
+            | Self::Keys(_)
+            | Self::Policy(_)
+            | Self::Rules(_)
+            | Self::Organization(_)
+            | Self::Node(_)
+            | Self::Access(_) => None,
         }
     }
 }
@@ -201,13 +290,27 @@ pub fn subject(origin: &Origin, part: &str) -> String {
     format!("urn:aimslog:{origin}:{part}")
 }
 
-/// What the proof of possession of a principal's key is made over.
+/// The `sub` of the records about a principal.
 pub fn principal_subject(
     origin: &Origin,
     organization: &OrganizationId,
     principal: &PrincipalId,
 ) -> String {
     subject(origin, &format!("principal/{organization}/{principal}"))
+}
+
+/// What the proof of possession of a principal's key is made over: the subject of the principal, and
+/// `/read` behind it for a key that reads alone.
+pub fn possession_subject(
+    origin: &Origin,
+    (organization, principal): (&OrganizationId, &PrincipalId),
+    purpose: KeyPurpose,
+) -> String {
+    let subject = principal_subject(origin, organization, principal);
+    match purpose {
+        KeyPurpose::Sign => subject,
+        KeyPurpose::Read => subject + "/read",
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! `ledger.node`: operators admit a node to the cluster, or remove it for ever.
+//! `ledger.node`: operators admit a node to the cluster, give it a new cosigner key, or remove it for
+//! ever.
 
 use std::str::FromStr as _;
 
@@ -12,8 +13,9 @@ use crate::tlog::VerifierKey;
 
 /// A change of the cluster's nodes.
 ///
-/// CBOR map: 1 change (0 admit, 1 remove), 2 node id, for an admission also 3 label (`host:port`,
-/// what people call it; nothing is decided by it) and 4 cosigner vkey; 23 approvals.
+/// CBOR map: 1 change (0 admit, 1 remove, 2 rotate), 2 node id, for an admission also 3 label
+/// (`host:port`, what people call it; nothing is decided by it), for an admission and a rotation 4
+/// cosigner vkey; 23 approvals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     /// What changes.
@@ -29,6 +31,13 @@ pub enum NodeChange {
     Admit(Box<NodeEntry>),
     /// The node is gone and its id with it.
     Remove(NodeId),
+    /// The node signs with another key from here on. Which keys count is said by the policy alone.
+    Rotate {
+        /// The node.
+        id: NodeId,
+        /// Its new cosigner key, named as the old one.
+        cosigner: Box<VerifierKey>,
+    },
 }
 
 /// An admitted node, here and in genesis.
@@ -67,7 +76,7 @@ impl Node {
     pub const fn id(&self) -> NodeId {
         match &self.change {
             NodeChange::Admit(node) => node.id,
-            NodeChange::Remove(id) => *id,
+            NodeChange::Remove(id) | NodeChange::Rotate { id, .. } => *id,
         }
     }
 }
@@ -87,6 +96,11 @@ impl Payload for Node {
                 map.uint(1, 1);
                 map.uint(2, id.number());
             }
+            NodeChange::Rotate { id, cosigner } => {
+                map.uint(1, 2);
+                map.uint(2, id.number());
+                map.text(4, &cosigner.to_string());
+            }
         }
     }
 
@@ -100,7 +114,11 @@ impl Payload for Node {
                 cosigner: map.required(4, "cosigner")?.parsed(VerifierKey::from_str)?,
             })),
             1 => NodeChange::Remove(id),
-            _ => return Err(map.wrong("change", "0 admit or 1 remove")),
+            2 => NodeChange::Rotate {
+                id,
+                cosigner: Box::new(map.required(4, "cosigner")?.parsed(VerifierKey::from_str)?),
+            },
+            _ => return Err(map.wrong("change", "0 admit, 1 remove or 2 rotate")),
         };
         let approvals = Approval::read_all(map)?;
         Ok(Self { change, approvals })

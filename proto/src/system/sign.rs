@@ -4,7 +4,9 @@ use crate::statement::header::{Algorithm, Header, Issuer};
 use crate::statement::key::{ApprovalDigest, Possession, Signature, Signer, SignerError};
 use crate::statement::statement::SignError;
 use crate::statement::{Statement, StatementId};
-use crate::system::{Approval, OrganizationId, Payload, PrincipalId, principal_subject, subject};
+use crate::system::{
+    Approval, KeyPurpose, OrganizationId, Payload, PrincipalId, possession_subject, subject,
+};
 use crate::time::UnixSeconds;
 use crate::tlog::Origin;
 
@@ -81,25 +83,36 @@ pub fn add_approval<P: Payload>(record: P, approval: Approval) -> P {
     record.with_approvals(approvals)
 }
 
-/// Proof that the holder of a new key wants it to be this principal's.
+/// Proof that the holder of a new key wants it to sign as this principal.
 pub fn prove_principal_key(
     origin: &Origin,
     organization: &OrganizationId,
     principal: &PrincipalId,
     signer: &impl Signer,
 ) -> Result<Signature, SignerError> {
-    let subject = principal_subject(origin, organization, principal);
-    signer.prove_possession(&Possession {
-        service: origin.as_str(),
-        subject: &subject,
-    })
+    let subject = possession_subject(origin, (organization, principal), KeyPurpose::Sign);
+    prove(origin, &subject, signer)
+}
+
+/// Proof that the holder of a new key wants it to read as this principal.
+pub fn prove_read_key(
+    origin: &Origin,
+    organization: &OrganizationId,
+    principal: &PrincipalId,
+    signer: &impl Signer,
+) -> Result<Signature, SignerError> {
+    let subject = possession_subject(origin, (organization, principal), KeyPurpose::Read);
+    prove(origin, &subject, signer)
 }
 
 /// Proof that the holder of a new key wants it to sign receipts of this log.
 pub fn prove_receipt_key(origin: &Origin, signer: &impl Signer) -> Result<Signature, SignerError> {
-    let subject = subject(origin, "keys");
+    prove(origin, &subject(origin, "keys"), signer)
+}
+
+fn prove(origin: &Origin, subject: &str, signer: &impl Signer) -> Result<Signature, SignerError> {
     signer.prove_possession(&Possession {
         service: origin.as_str(),
-        subject: &subject,
+        subject,
     })
 }

@@ -11,8 +11,9 @@ use aimslog_proto::statement::evidence::{
 use aimslog_proto::statement::key::RecordIdentity;
 use aimslog_proto::statement::{Disclosure, EntryId, FieldProof};
 use aimslog_proto::system::{
-    Node, NodeChange, NodeEntry, NodeId, Payload as _, PolicyChange, Principal, PrincipalChange,
-    PrincipalId, Rules,
+    Access, AccessRead, Engagement, EngagementChange, EngagementId, Node, NodeChange, NodeEntry,
+    NodeId, Organization, OrganizationChange, Payload as _, PolicyChange, Principal,
+    PrincipalChange, PrincipalId, RevocationReason, Role, RoleChange, RoleRecord, Rules,
 };
 use aimslog_proto::time::{UnixMillis, UnixSeconds};
 use aimslog_proto::tlog::{
@@ -34,6 +35,7 @@ pub(crate) fn all() -> BTreeMap<&'static str, Shown> {
         kinds(),
         statement(),
         system(),
+        members(),
         proofs(),
     ]
     .into_iter()
@@ -157,10 +159,12 @@ fn statement() -> Examples {
 }
 
 fn system() -> Examples {
-    let revoke = Principal {
-        organization: world::acme(),
-        principal: PrincipalId::new("p-2").unwrap(),
-        change: PrincipalChange::Revoke,
+    let rotate_node = Node {
+        change: NodeChange::Rotate {
+            id: NodeId::new(3).unwrap(),
+            cosigner: Box::new(world::other_vkey(3)),
+        },
+        approvals: Vec::new(),
     };
     let policy = PolicyChange {
         predecessor: world::texts().digest(),
@@ -195,11 +199,72 @@ fn system() -> Examples {
         ("keys-payload", Hex(world::keys().encode())),
         ("organization-payload", Hex(world::organization().encode())),
         ("principal-payload", Hex(world::principal().encode())),
-        ("principal-revoke-payload", Hex(revoke.encode())),
         ("policy-payload", Hex(policy.encode())),
         ("rules-payload", Hex(rules.encode())),
         ("node-admit-payload", Hex(admit.encode())),
         ("node-remove-payload", Hex(remove.encode())),
+        ("node-rotate-payload", Hex(rotate_node.encode())),
+    ]
+}
+
+fn members() -> Examples {
+    let of = |change| Principal {
+        organization: world::acme(),
+        principal: PrincipalId::new("p-2").unwrap(),
+        change,
+    };
+    let suspend = Organization {
+        organization: world::acme(),
+        change: OrganizationChange::Suspend {
+            approvals: Vec::new(),
+        },
+    };
+    let role = RoleRecord {
+        organization: world::acme(),
+        principal: PrincipalId::new("p-2").unwrap(),
+        change: RoleChange::Grant(Role::new("internal_auditor").unwrap()),
+    };
+    let engagement = |change| Engagement {
+        organization: world::acme(),
+        engagement: EngagementId::new("stage-1").unwrap(),
+        change,
+    };
+    let access = Access {
+        number: 1,
+        reads: vec![AccessRead {
+            organization: world::acme(),
+            engagement: EngagementId::new("stage-1").unwrap(),
+            principal: PrincipalId::new("auditor-1").unwrap(),
+            entry: LeafIndex(4),
+            time: UnixSeconds(world::TIME + 86_400),
+        }],
+    };
+    let left = PrincipalChange::Revoke(RevocationReason::Left);
+    vec![
+        ("principal-revoke-payload", Hex(of(left).encode())),
+        ("organization-suspend-payload", Hex(suspend.encode())),
+        (
+            "principal-rotate-payload",
+            Hex(of(PrincipalChange::Rotate(world::next_key())).encode()),
+        ),
+        (
+            "principal-read-key-payload",
+            Hex(of(PrincipalChange::ReadKey(world::read_key())).encode()),
+        ),
+        (
+            "principal-end-read-key-payload",
+            Hex(of(PrincipalChange::EndReadKey).encode()),
+        ),
+        ("role-grant-payload", Hex(role.encode())),
+        (
+            "engagement-grant-payload",
+            Hex(engagement(EngagementChange::Grant(Box::new(world::grant()))).encode()),
+        ),
+        (
+            "engagement-end-payload",
+            Hex(engagement(EngagementChange::End).encode()),
+        ),
+        ("access-payload", Hex(access.encode())),
     ]
 }
 

@@ -8,10 +8,10 @@ use aimslog_proto::statement::receipt::HeadReceipt;
 use aimslog_proto::statement::{Commitment, Disclosure, EntryId, Json, Salt, Statement};
 use aimslog_proto::statement::{StatementId, statement};
 use aimslog_proto::system::{
-    Admission, Genesis, Holder, Keys, Making, NodeEntry, NodeId as LedgerNode, Operator,
-    Organization, OrganizationId, Payload, PolicyTexts, Principal, PrincipalChange, PrincipalId,
-    ReceiptKey, Role, add_approval, approve_record, prove_principal_key, prove_receipt_key,
-    sign_record,
+    Admission, FirstAdministrator, Genesis, Grant, Holder, Keys, Making, NewKey, NodeEntry,
+    NodeId as LedgerNode, Operator, Organization, OrganizationId, Payload, PolicyTexts, Principal,
+    PrincipalChange, PrincipalId, ReceiptKey, Role, add_approval, approve_record,
+    prove_principal_key, prove_read_key, prove_receipt_key, sign_record,
 };
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::tree::NodeId;
@@ -31,6 +31,8 @@ pub(crate) const SERVICE: u8 = 5;
 pub(crate) const NODE: u8 = 10;
 pub(crate) const ADMIN: u8 = 20;
 pub(crate) const REVIEWER: u8 = 21;
+pub(crate) const NEXT: u8 = 22;
+pub(crate) const READS: u8 = 23;
 
 pub(crate) fn key(seed: u8) -> SigningKey {
     SigningKey::from_seed(&[seed; 32])
@@ -116,13 +118,52 @@ pub(crate) fn acme() -> OrganizationId {
 
 pub(crate) fn organization() -> Organization {
     let administrator = PrincipalId::new("p-1").unwrap();
-    Organization {
-        possession: prove_principal_key(&origin(), &acme(), &administrator, &key(ADMIN)).unwrap(),
-        organization: acme(),
+    let possession = prove_principal_key(&origin(), &acme(), &administrator, &key(ADMIN)).unwrap();
+    let first = FirstAdministrator {
         administrator,
         holder: Holder::new("h-1").unwrap(),
         key: key(ADMIN).public_key(),
+        possession,
+    };
+    Organization::register(acme(), first)
+}
+
+/// The next key of the reviewer.
+pub(crate) fn next_key() -> NewKey {
+    let principal = PrincipalId::new("p-2").unwrap();
+    NewKey {
+        key: key(NEXT).public_key(),
+        possession: prove_principal_key(&origin(), &acme(), &principal, &key(NEXT)).unwrap(),
     }
+}
+
+/// The key for reading of the reviewer.
+pub(crate) fn read_key() -> NewKey {
+    let principal = PrincipalId::new("p-2").unwrap();
+    NewKey {
+        key: key(READS).public_key(),
+        possession: prove_read_key(&origin(), &acme(), &principal, &key(READS)).unwrap(),
+    }
+}
+
+/// What a certification body may read for 30 days.
+pub(crate) fn grant() -> Grant {
+    Grant {
+        body: OrganizationId::new("certifier").unwrap(),
+        kinds: Some(vec!["finding".to_owned(), "internal_audit".to_owned()]),
+        subjects: Some(vec!["urn:aimslog:acme:system:sys-7f3a".to_owned()]),
+        fields: None,
+        claimed_from: Some(UnixSeconds(TIME)),
+        claimed_to: None,
+        valid_from: UnixSeconds(TIME + 86_400),
+        valid_to: UnixSeconds(TIME + 30 * 86_400),
+    }
+}
+
+/// Another cosigner key of this node.
+pub(crate) fn other_vkey(id: u8) -> VerifierKey {
+    let key = note_key(NODE + 50 + id).verifying_key();
+    VerifierKey::cosignature_v1(node_name(id), &key)
 }
 
 pub(crate) fn principal() -> Principal {

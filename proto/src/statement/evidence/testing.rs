@@ -11,10 +11,10 @@ use crate::statement::receipt::HeadReceipt;
 use crate::statement::{Commitment, Disclosure, Json, Salt, Statement, StatementId};
 use crate::system::registry::Registry;
 use crate::system::{
-    Admission, Genesis, Holder, Keys, Making, NodeEntry, NodeId as LedgerNode, Operator,
-    Organization, OrganizationId, Payload, PolicyTexts, Principal, PrincipalChange, PrincipalId,
-    ReceiptKey, Role, add_approval, approve_record, prove_principal_key, prove_receipt_key,
-    sign_record,
+    Admission, FirstAdministrator, Genesis, Holder, Keys, Making, NodeEntry, NodeId as LedgerNode,
+    Operator, Organization, OrganizationId, Payload, PolicyTexts, Principal, PrincipalChange,
+    PrincipalId, ReceiptKey, Role, add_approval, approve_record, prove_principal_key,
+    prove_receipt_key, sign_record,
 };
 use crate::time::{UnixMillis, UnixSeconds};
 use crate::tlog::tree::NodeId;
@@ -167,13 +167,13 @@ pub(crate) fn genesis(operators: &[u8], required: u64) -> Genesis {
 pub(crate) fn organization(id: &str, seed: u8) -> Organization {
     let admin = principal("p-admin");
     let possession = prove_principal_key(&origin(), &org(id), &admin, &key(seed)).unwrap();
-    Organization {
-        organization: org(id),
+    let first = FirstAdministrator {
         administrator: admin,
         holder: Holder::new("h-admin").unwrap(),
         key: key(seed).public_key(),
         possession,
-    }
+    };
+    Organization::register(org(id), first)
 }
 
 pub(crate) fn admit(id: &str, seed: u8, acts_for: Option<&str>) -> Principal {

@@ -3,6 +3,7 @@
 //! Method: one small log of fixed seeds. What is honest verifies; each part is then changed alone,
 //! and must give the code of that part.
 
+mod chain;
 mod inputs;
 mod policy;
 mod saved;

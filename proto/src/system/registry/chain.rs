@@ -2,33 +2,59 @@
 
 use std::collections::BTreeSet;
 
-use super::{KeyOwner, Registry};
+use super::{PrincipalHistory, Registry};
 use crate::statement::key::Thumbprint;
 use crate::tlog::LeafIndex;
 
 impl Registry {
-    /// The positions of the system records that lead from genesis to these keys: genesis, the
-    /// records of receipt keys, every change of policy, and for each key the records that registered it, its
-    /// organisation and the administrators behind it.
+    /// The positions of the system records that a verifier needs to come to these keys: genesis, the
+    /// records of receipt keys, every change of policy, and [`Registry::leading_to`] the keys.
     ///
     /// Give the signers of the records and the receipt key of the head. Unknown keys add nothing.
-    /// Cost: one step per key on the way.
     pub fn chain_of(&self, kids: impl IntoIterator<Item = Thumbprint>) -> BTreeSet<LeafIndex> {
         let mut chain = BTreeSet::from([LeafIndex(0)]);
         chain.extend(self.policies.keys());
         chain.extend(&self.keys_records);
+        chain.extend(self.leading_to(kids));
+        chain
+    }
+
+    /// The positions of the records that say what these keys are and may do
+    /// ([`Registry::records_behind`]), what the keys are that signed those, and so on to genesis.
+    /// Cost: one step per key on the way.
+    pub fn leading_to(&self, kids: impl IntoIterator<Item = Thumbprint>) -> BTreeSet<LeafIndex> {
+        let mut records = BTreeSet::new();
         let mut open: Vec<Thumbprint> = kids.into_iter().collect();
         let mut seen = BTreeSet::new();
         while let Some(kid) = open.pop() {
-            let Some(row) = self.key(&kid).filter(|_| seen.insert(kid)) else {
+            if !seen.insert(kid) {
                 continue;
-            };
-            chain.insert(row.registered_at);
-            open.push(row.registered_by);
-            if let KeyOwner::Principal(principal) = &row.owner {
-                chain.extend(self.organization(&principal.organization));
+            }
+            for index in self.records_behind(&kid) {
+                if records.insert(index) {
+                    open.extend(self.signers.get(&index));
+                }
             }
         }
-        chain
+        records
+    }
+
+    /// The positions of the records that say what this key is and may do: those that registered and
+    /// retired it, and for a principal's key every record about the principal and its organisation.
+    pub fn records_behind(&self, kid: &Thumbprint) -> BTreeSet<LeafIndex> {
+        let Some(row) = self.key(kid) else {
+            return BTreeSet::new();
+        };
+        let mut records = BTreeSet::from([row.registered_at]);
+        records.extend(row.retired_at);
+        if let Some(owner) = row.principal() {
+            let history = self.history(&owner.organization, &owner.principal);
+            records.extend(history.into_iter().flat_map(PrincipalHistory::records));
+            if let Some(organization) = self.organization(&owner.organization) {
+                records.insert(organization.registered_at);
+                records.extend(organization.changes());
+            }
+        }
+        records
     }
 }

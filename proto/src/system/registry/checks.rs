@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::{KeyOwner, KeyRow};
 use crate::reason::{Reason, Violation};
 use crate::statement::UnverifiedStatement;
 use crate::statement::header::Header;
 use crate::statement::key::{ApprovalDigest, Possession, PublicKey, Signature, Thumbprint};
-use crate::system::{Genesis, NodeEntry, Payload, PolicyTexts, SystemRecord, subject};
-use crate::tlog::{LeafIndex, Origin, Policy};
+use crate::system::{Genesis, NodeId, Payload, PolicyTexts, SystemRecord, subject};
+use crate::tlog::{LeafIndex, Origin, Policy, VerifierKey};
+
+/// The field in which operators approve.
+pub(super) const APPROVALS_FIELD: &str = "payload.approvals";
 
 /// Genesis is made once, offline: the first fault is enough there.
 pub(super) fn check_genesis(
@@ -35,7 +37,7 @@ pub(super) fn check_genesis(
         return Err(first);
     }
     for node in &genesis.nodes {
-        check_node_name(node, &genesis.origin)?;
+        check_node_name(node.id, &node.cosigner, &genesis.origin)?;
     }
     let digest = ApprovalDigest::of(&genesis.encode_unapproved());
     let mut behind = BTreeSet::from([kid]);
@@ -47,7 +49,7 @@ pub(super) fn check_genesis(
     }
     if behind.len() < genesis.operators.len() {
         let rule = "every operator signs or approves genesis";
-        return Err(refuse(Reason::NotPermitted, "payload.approvals", rule));
+        return Err(refuse(Reason::TooFewOperators, APPROVALS_FIELD, rule));
     }
     Ok(())
 }
@@ -58,7 +60,7 @@ pub(super) fn refuse(reason: Reason, field: &str, rule: impl Into<String>) -> Vi
 
 pub(super) fn key_in_use(field: &str) -> Violation {
     refuse(
-        Reason::IdConflict,
+        Reason::KeyInUse,
         field,
         "a key is registered once and for one purpose",
     )
@@ -67,22 +69,10 @@ pub(super) fn key_in_use(field: &str) -> Violation {
 pub(super) fn unknown_approver(kid: Thumbprint) -> Violation {
     refuse(
         Reason::UnknownKey,
-        "payload.approvals",
+        APPROVALS_FIELD,
         "an operator of the ledger",
     )
     .found(kid)
-}
-
-pub(super) fn must_be_operator(signer: &KeyRow) -> Result<(), Violation> {
-    if matches!(signer.owner, KeyOwner::Operator { .. }) {
-        Ok(())
-    } else {
-        Err(refuse(
-            Reason::NotPermitted,
-            "header.kid",
-            "an operator signs",
-        ))
-    }
 }
 
 pub(super) fn verify(statement: &UnverifiedStatement, key: &PublicKey) -> Result<(), Violation> {
@@ -104,26 +94,26 @@ pub(super) fn check_approval(
         .verify_approval(digest, signature)
         .map_err(|error| {
             let rule = "each approval is a signature over the payload without approvals";
-            refuse(error.reason(), "payload.approvals", rule)
+            refuse(error.reason(), APPROVALS_FIELD, rule)
         })
 }
 
 pub(super) fn check_possession(
-    key: &PublicKey,
+    (key, possession): (&PublicKey, &Signature),
     genesis: &Genesis,
     subject: &str,
-    possession: &Signature,
 ) -> Result<(), Violation> {
     let claim = Possession {
         service: genesis.origin.as_str(),
         subject,
     };
     key.verify_possession(&claim, possession).map_err(|error| {
-        refuse(
-            error.reason(),
-            "payload.possession",
-            "a signature by the new key over its subject",
-        )
+        let reason = match error.reason() {
+            Reason::WrongSignature => Reason::WrongPossession,
+            other => other,
+        };
+        let rule = "a signature by the new key over what it is to be";
+        refuse(reason, "payload.possession", rule)
     })
 }
 
@@ -135,11 +125,9 @@ pub(super) fn check_header(
 ) -> Vec<Violation> {
     let mut checks = Vec::new();
     if let Some(record) = record {
-        let issuer = match record {
-            SystemRecord::Principal(principal) => {
-                format!("https://{origin}/o/{}", principal.organization)
-            }
-            _ => format!("https://{origin}"),
+        let issuer = match record.organization() {
+            Some(organization) => format!("https://{origin}/o/{organization}"),
+            None => format!("https://{origin}"),
         };
         checks.push((Reason::WrongIssuer, "header.iss", &header.issuer, issuer));
         let subject = subject(origin, &record.subject_part());
@@ -183,9 +171,13 @@ pub(super) fn check_policies(texts: &PolicyTexts, genesis: &Genesis) -> Vec<Viol
     broken.collect()
 }
 
-pub(super) fn check_node_name(node: &NodeEntry, origin: &Origin) -> Result<(), Violation> {
-    let expected = format!("{origin}/node/{}", node.id);
-    let found = node.cosigner.name().as_str();
+pub(super) fn check_node_name(
+    id: NodeId,
+    cosigner: &VerifierKey,
+    origin: &Origin,
+) -> Result<(), Violation> {
+    let expected = format!("{origin}/node/{id}");
+    let found = cosigner.name().as_str();
     if found == expected {
         Ok(())
     } else {

@@ -1,14 +1,15 @@
 //! Who may sign evidence of an organisation.
 
-use super::{KeyOwner, KeyRow, PrincipalRow, Registry};
+use super::signed_by::suspended;
+use super::{KeyRow, PrincipalRow, Registry};
 use crate::reason::{Reason, Violation, Violations};
 use crate::statement::header::{self, EvidenceSubject, Header, Issuer};
 use crate::tlog::LeafIndex;
 
 impl Registry {
     /// The principal and key that sign evidence with this header, if it may stand at `index`: an active
-    /// key of the organisation that the issuer names, addressed to this ledger. Otherwise everything
-    /// that speaks against it, the key first.
+    /// key of the organisation that the issuer names and that is not suspended, addressed to this
+    /// ledger. Otherwise everything that speaks against it, the key first.
     ///
     /// Operators and service keys never sign evidence. An AI agent says that it is one (origin 2)
     /// and for whom it acts, and nobody else says to be one. The statement's signature is not
@@ -21,12 +22,12 @@ impl Registry {
         let mut found = Vec::new();
         let signer = self
             .signer(&header.key, index)
-            .and_then(|row| match &row.owner {
-                KeyOwner::Principal(principal) => Ok((principal, row)),
-                KeyOwner::Operator { .. } | KeyOwner::Service | KeyOwner::Receipt => {
-                    let rule = "a principal of an organisation signs evidence";
-                    Err(Violation::new(Reason::NotPermitted, "header.kid", rule))
-                }
+            .and_then(|row| {
+                let principal = self.principal_at(&header.key, index);
+                let rule = "a principal of an organisation signs evidence";
+                principal
+                    .map(|principal| (principal, row))
+                    .ok_or_else(|| Violation::new(Reason::NotPermitted, "header.kid", rule))
             })
             .map_err(|violation| found.push(violation))
             .ok();
@@ -40,6 +41,9 @@ impl Registry {
             );
         }
         if let Some((principal, _)) = signer {
+            if self.is_suspended_at(&principal.organization, index) {
+                found.push(suspended(&principal.organization));
+            }
             check_issuer(principal, (origin, header), &mut found);
             check_agent(principal, header, &mut found);
         }

@@ -4,23 +4,35 @@
 //! when it starts; whoever checks an evidence file replays the records of its chain. Both run
 //! [`Registry::apply`], so the rules have one home.
 //!
-//! Key state is judged by log position alone: a key is valid for the entries after the record that
-//! registered it, up to and including the entry that retired it. A key is registered once, for
-//! ever, so what a key stands for never changes; a new role or holder comes with a new key.
+//! Everything is judged by log position alone: a key is valid for the entries after the record that
+//! registered it, up to and including the entry that retired it, and so is a role, an engagement or
+//! a suspension. So a registry that knows later records gives the same answer for an earlier
+//! position. A key is registered once, for ever, so what a key stands for never changes; a
+//! principal keeps its id through new keys and roles.
 
 mod apply;
 mod chain;
 mod checks;
+mod engagement;
 mod evidence;
+mod key;
+mod member;
+mod members;
 mod record;
+mod service;
+mod signed_by;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::statement::key::{PublicKey, Thumbprint};
+pub use engagement::{Between, EngagementRow};
+pub use key::{KeyOwner, KeyRow, PrincipalKey};
+pub use member::{OrganizationRow, PrincipalHistory, PrincipalRow, Revoked};
+
+use crate::statement::key::Thumbprint;
 use crate::system::{
-    Genesis, Holder, NodeEntry, NodeId, OrganizationId, PolicyTexts, PrincipalId, Role,
+    EngagementId, Genesis, KeyPurpose, NodeEntry, NodeId, OrganizationId, PolicyTexts, PrincipalId,
 };
-use crate::tlog::LeafIndex;
+use crate::tlog::{LeafIndex, VerifierKey};
 
 /// What the records that a registry is built from are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,89 +50,29 @@ pub struct Registry {
     extent: Extent,
     genesis: Option<Genesis>,
     keys: BTreeMap<Thumbprint, KeyRow>,
-    organizations: BTreeMap<OrganizationId, LeafIndex>,
-    /// The newest key of each principal that was ever registered.
-    principals: BTreeMap<(OrganizationId, PrincipalId), Thumbprint>,
+    organizations: BTreeMap<OrganizationId, OrganizationRow>,
+    /// Each principal that was ever registered.
+    principals: BTreeMap<(OrganizationId, PrincipalId), PrincipalHistory>,
+    engagements: BTreeMap<OrganizationId, BTreeMap<EngagementId, EngagementRow>>,
     nodes: BTreeMap<NodeId, NodeRow>,
     policies: BTreeMap<LeafIndex, PolicyTexts>,
     rules: BTreeMap<LeafIndex, [u8; 32]>,
     /// Where the records of receipt keys stand.
     keys_records: BTreeSet<LeafIndex>,
+    /// Who signed each system record that something else may rest on.
+    signers: BTreeMap<LeafIndex, Thumbprint>,
+    /// How many batches of reads from outside the log has.
+    access_batches: u64,
     last: Option<LeafIndex>,
-}
-
-/// A registered key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyRow {
-    /// The key.
-    pub key: PublicKey,
-    /// What it stands for.
-    pub owner: KeyOwner,
-    /// The key that signed the record which registered it; that of genesis for those in genesis.
-    pub registered_by: Thumbprint,
-    /// The record that registered it: valid for later entries.
-    pub registered_at: LeafIndex,
-    /// The record that retired it: still valid for that one.
-    pub retired_at: Option<LeafIndex>,
-}
-
-impl KeyRow {
-    /// Whether the key may sign the entry at `index`.
-    pub fn is_valid_at(&self, index: LeafIndex) -> bool {
-        // Genesis is signed by a key that it registers itself.
-        let begun = self.registered_at < index || index == LeafIndex(0);
-        begun && self.retired_at.is_none_or(|retired| index <= retired)
-    }
-}
-
-/// What a key stands for. One key has one purpose.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeyOwner {
-    /// An operator's admin key.
-    Operator {
-        /// Its name in genesis.
-        name: String,
-    },
-    /// Signs what the service itself asserts.
-    Service,
-    /// Signs receipts.
-    Receipt,
-    /// A principal of an organisation.
-    Principal(PrincipalRow),
-}
-
-/// A principal, as the key that it holds stands for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PrincipalRow {
-    /// Its organisation.
-    pub organization: OrganizationId,
-    /// Its id there.
-    pub principal: PrincipalId,
-    /// Who stands behind it.
-    pub holder: Holder,
-    /// Strictly ascending.
-    pub roles: Vec<Role>,
-    /// For an AI agent, for whom it acts.
-    pub acts_for: Option<PrincipalId>,
-}
-
-impl PrincipalRow {
-    /// Whether the principal may register and revoke principals of its organisation.
-    pub fn is_administrator(&self) -> bool {
-        self.roles.iter().any(Role::is_administrator)
-    }
-
-    /// Whether the principal is an AI agent.
-    pub const fn is_agent(&self) -> bool {
-        self.acts_for.is_some()
-    }
 }
 
 /// A node that was ever admitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeRow {
-    /// Its id, label and cosigner key.
+    /// Its id, label and newest cosigner key.
     pub node: NodeEntry,
+    /// The cosigner keys that it had before, each with the record that replaced it.
+    pub replaced: Vec<(LeafIndex, VerifierKey)>,
     /// The record that admitted it.
     pub admitted_at: LeafIndex,
     /// The record that removed it.
@@ -149,10 +101,13 @@ impl Registry {
             keys: BTreeMap::new(),
             organizations: BTreeMap::new(),
             principals: BTreeMap::new(),
+            engagements: BTreeMap::new(),
             nodes: BTreeMap::new(),
             policies: BTreeMap::new(),
             rules: BTreeMap::new(),
             keys_records: BTreeSet::new(),
+            signers: BTreeMap::new(),
+            access_batches: 0,
             last: None,
         }
     }
@@ -177,39 +132,70 @@ impl Registry {
         self.key(kid).filter(|row| row.is_valid_at(index))
     }
 
-    /// The principal whose key this is, if the key may sign the entry at `index`.
+    /// The principal whose key this is, as it stands for the entry at `index`, if the key is valid
+    /// there. Whether the key signs statements is for its purpose to say.
     pub fn principal_at(&self, kid: &Thumbprint, index: LeafIndex) -> Option<&PrincipalRow> {
-        match &self.key_at(kid, index)?.owner {
-            KeyOwner::Principal(principal) => Some(principal),
-            KeyOwner::Operator { .. } | KeyOwner::Service | KeyOwner::Receipt => None,
+        let owner = self.key_at(kid, index)?.principal()?;
+        self.history(&owner.organization, &owner.principal)?
+            .at(index)
+    }
+
+    /// The principal that reads with this key, if it may at `index`: its key for reading, or its
+    /// key for statements while it has no other.
+    pub fn reader_at(&self, kid: &Thumbprint, index: LeafIndex) -> Option<&PrincipalRow> {
+        let owner = self.key_at(kid, index)?.principal()?;
+        let history = self.history(&owner.organization, &owner.principal)?;
+        let mut read_keys = history.read_keys.iter();
+        let has_read_key = read_keys.any(|key| self.key_at(key, index).is_some());
+        match owner.purpose {
+            KeyPurpose::Sign if has_read_key => None,
+            KeyPurpose::Sign | KeyPurpose::Read => history.at(index),
         }
     }
 
-    /// The key that the principal holds, or held last.
+    /// The key with which the principal signs statements, or did last.
     pub fn principal(
         &self,
         organization: &OrganizationId,
         principal: &PrincipalId,
     ) -> Option<&KeyRow> {
+        self.keys.get(&self.history(organization, principal)?.key)
+    }
+
+    /// The principal through the log.
+    pub fn history(
+        &self,
+        organization: &OrganizationId,
+        principal: &PrincipalId,
+    ) -> Option<&PrincipalHistory> {
         let id = (organization.clone(), principal.clone());
-        self.keys.get(self.principals.get(&id)?)
+        self.principals.get(&id)
     }
 
-    /// All organisations with the record that registered each, by id.
-    pub fn organizations(&self) -> impl Iterator<Item = (&OrganizationId, LeafIndex)> {
-        self.organizations.iter().map(|(id, index)| (id, *index))
+    /// All organisations, by id.
+    pub fn organizations(&self) -> impl Iterator<Item = (&OrganizationId, &OrganizationRow)> {
+        self.organizations.iter()
     }
 
-    /// The record that registered the organisation.
-    pub fn organization(&self, id: &OrganizationId) -> Option<LeafIndex> {
-        self.organizations.get(id).copied()
+    /// The organisation with this id.
+    pub fn organization(&self, id: &OrganizationId) -> Option<&OrganizationRow> {
+        self.organizations.get(id)
     }
 
-    /// The newest key of each principal, by organisation and id.
-    pub fn principals(&self) -> impl Iterator<Item = &KeyRow> {
-        self.principals
-            .values()
-            .filter_map(|kid| self.keys.get(kid))
+    /// Whether what this organisation signs is refused at `index`.
+    pub fn is_suspended_at(&self, id: &OrganizationId, index: LeafIndex) -> bool {
+        self.organization(id)
+            .is_some_and(|row| row.is_suspended_at(index))
+    }
+
+    /// Every principal that was ever registered, by organisation and id.
+    pub fn principals(&self) -> impl Iterator<Item = &PrincipalHistory> {
+        self.principals.values()
+    }
+
+    /// How many batches of reads from outside the log has.
+    pub const fn access_batches(&self) -> u64 {
+        self.access_batches
     }
 
     /// All keys ever registered, by thumbprint.

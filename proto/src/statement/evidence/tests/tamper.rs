@@ -6,7 +6,7 @@ use super::*;
 use crate::statement::evidence::testing::{Lists, admit, finding, finding_header, organization};
 use crate::statement::key::Signature;
 use crate::statement::statement;
-use crate::system::{Principal, PrincipalChange};
+use crate::system::{Principal, PrincipalChange, RevocationReason};
 
 type Change = fn(&mut EvidenceFile);
 
@@ -159,7 +159,7 @@ fn keys_that_may_not_sign_fail_the_file() {
     let service = world.finding(3, seed::SERVICE).0;
     let early = {
         let revoke = Principal {
-            change: PrincipalChange::Revoke,
+            change: PrincipalChange::Revoke(RevocationReason::Left),
             ..admit("p-reviewer", 99, None)
         };
         world.system(&revoke, seed::ADMIN);

@@ -1,0 +1,131 @@
+//! What the ledger itself says: receipt keys, policies, rules, nodes, and reads from outside.
+
+use super::checks::{check_node_name, check_policies, check_possession, key_in_use, refuse};
+use super::{Extent, KeyOwner, Registry};
+use crate::reason::{Reason, Violation};
+use crate::system::{
+    Access, AccessRead, Genesis, KEYS_INDEX, Keys, Node, NodeChange, Payload as _, PolicyChange,
+    Rules, subject,
+};
+use crate::tlog::{LeafIndex, VerifierKey};
+
+impl Registry {
+    pub(super) fn check_keys(
+        &self,
+        index: LeafIndex,
+        keys: &Keys,
+        genesis: &Genesis,
+    ) -> Vec<Violation> {
+        let subject = subject(&genesis.origin, &keys.subject_part());
+        let possessions = keys.receipt.iter().filter_map(|receipt| {
+            let proof = (&receipt.key, &receipt.possession);
+            check_possession(proof, genesis, &subject).err()
+        });
+        let mut found: Vec<Violation> = possessions.collect();
+        if index == KEYS_INDEX {
+            let is_of_genesis = matches!(keys.receipt.as_slice(),
+                [only] if only.key == genesis.receipt_key);
+            if !is_of_genesis {
+                let rule = "exactly the receipt key of genesis";
+                found.push(refuse(Reason::InvalidField, "payload.receipt", rule));
+            }
+            return found;
+        }
+        let in_use = keys.receipt.iter().any(|receipt| {
+            self.key(&receipt.key.thumbprint())
+                .is_some_and(|row| row.owner != KeyOwner::Receipt || row.retired_at.is_some())
+        });
+        if in_use {
+            found.push(key_in_use("payload.receipt"));
+        }
+        found
+    }
+
+    pub(super) fn check_policy(&self, change: &PolicyChange, genesis: &Genesis) -> Vec<Violation> {
+        let mut found = Vec::new();
+        if let Some((_, texts)) = self.policy()
+            && texts.digest() != change.predecessor
+        {
+            let rule = "the digest of the policies in force";
+            found.push(refuse(Reason::VersionConflict, "payload.predecessor", rule));
+        }
+        found.extend(check_policies(&change.texts, genesis));
+        found
+    }
+
+    pub(super) fn check_rules(&self, change: &Rules) -> Result<(), Violation> {
+        let newest = self.rules.last_key_value().map(|(_, digest)| *digest);
+        if newest == Some(change.predecessor) || self.extent == Extent::Selection {
+            Ok(())
+        } else {
+            let rule = "the digest of the active rule bundle";
+            Err(refuse(Reason::VersionConflict, "payload.predecessor", rule))
+        }
+    }
+
+    pub(super) fn check_node(&self, change: &Node, genesis: &Genesis) -> Vec<Violation> {
+        let known = self.node(change.id());
+        let mut found = Vec::new();
+        match &change.change {
+            NodeChange::Admit(node) => {
+                if known.is_some() {
+                    let rule = "node ids are never used twice";
+                    found.push(refuse(Reason::IdConflict, "payload.id", rule));
+                }
+                found.extend(self.check_cosigner(&node.cosigner));
+                found.extend(check_node_name(node.id, &node.cosigner, &genesis.origin).err());
+            }
+            NodeChange::Remove(_) | NodeChange::Rotate { .. } => {
+                if self.extent == Extent::Whole && known.is_none_or(|row| row.removed_at.is_some())
+                {
+                    let rule = "a node of the cluster";
+                    found.push(refuse(Reason::NotFound, "payload.id", rule));
+                }
+            }
+        }
+        if let NodeChange::Rotate { id, cosigner } = &change.change {
+            found.extend(self.check_cosigner(cosigner));
+            found.extend(check_node_name(*id, cosigner, &genesis.origin).err());
+        }
+        found
+    }
+
+    /// No node has, or ever had, this cosigner key.
+    fn check_cosigner(&self, cosigner: &VerifierKey) -> Option<Violation> {
+        let mut rows = self.nodes.values();
+        let in_use = rows.any(|row| {
+            let mut replaced = row.replaced.iter();
+            row.node.cosigner == *cosigner || replaced.any(|(_, key)| key == cosigner)
+        });
+        in_use.then(|| key_in_use("payload.cosigner"))
+    }
+
+    pub(super) fn check_access(&self, index: LeafIndex, record: &Access) -> Vec<Violation> {
+        if self.extent == Extent::Selection {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        let next = self.access_batches.saturating_add(1);
+        if record.number != next {
+            let rule = "batches are numbered without gaps";
+            let violation = refuse(Reason::VersionConflict, "payload.number", rule);
+            found.push(violation.found(record.number).nearest(next.to_string()));
+        }
+        let known = |read: &&AccessRead| {
+            self.engagement(&read.organization, &read.engagement)
+                .is_some()
+        };
+        if let Some(read) = record.reads.iter().find(|read| !known(read)) {
+            let rule = "reads from outside are under an engagement of the organisation";
+            let violation = refuse(Reason::NotFound, "payload.reads", rule);
+            let AccessRead { organization, .. } = read;
+            found.push(violation.found(format_args!("{organization}/{}", read.engagement)));
+        }
+        if let Some(read) = record.reads.iter().find(|read| read.entry >= index) {
+            let rule = "an entry in front of this one";
+            let violation = refuse(Reason::BeyondTree, "payload.reads", rule);
+            found.push(violation.found(read.entry.0));
+        }
+        found
+    }
+}

@@ -1,0 +1,216 @@
+//! Goal: who may do what is changed from the command line against a live cluster, holds from its place
+//! in the log on, and comes out of the log alone again.
+//!
+//! Method: the built program at a desk beside three nodes; what the log says is repeated at the end.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of a test end it where something they need is missing"
+)]
+
+use aimslog_tests::desk::{Desk, length, text};
+use aimslog_tests::people::Hospital;
+use serde_json::Value;
+
+/// A desk, and what its administrator and its operator type.
+struct Office {
+    desk: Desk,
+    numbers: std::cell::Cell<u64>,
+}
+
+impl Office {
+    /// What the administrator's command tells.
+    fn administer(&self, arguments: &[&str]) -> Value {
+        self.desk
+            .data(&[arguments, &["--key", "admin.seed"]].concat())
+    }
+
+    /// The operator's.
+    fn operate(&self, arguments: &[&str]) -> Value {
+        let ran = self.operator(arguments).output().unwrap();
+        assert!(ran.status.success(), "{arguments:?}: {ran:?}");
+        serde_json::from_slice(&ran.stdout).unwrap()
+    }
+
+    fn operator(&self, arguments: &[&str]) -> std::process::Command {
+        let folder = self.desk.cluster.folder().join("operator-1");
+        let nodes = self.desk.cluster.nodes.iter();
+        let endpoints: Vec<String> = nodes
+            .map(|node| format!("127.0.0.1:{}", node.admin))
+            .collect();
+        let mut command = self.desk.command(&[arguments, &["--json"]].concat());
+        command
+            .arg("--operator-key")
+            .arg(folder.join("operator.seed"))
+            .env("AIMSLOG_ADMIN_ENDPOINT", endpoints.join(","))
+            .env("AIMSLOG_ADMIN_CA", folder.join("client-ca.pem"))
+            .env("AIMSLOG_ADMIN_CERT", folder.join("admin.pem"))
+            .env("AIMSLOG_ADMIN_CERT_KEY", folder.join("admin.key"));
+        command
+    }
+
+    /// Submits a decision nobody has submitted yet, with this key: where it stands, or the refusal.
+    fn decide(&self, key: &str) -> Result<u64, String> {
+        let number = self.numbers.get() + 1;
+        self.numbers.set(number);
+        let file = format!("decision-{number}.json");
+        self.desk.write_decision(&file, number);
+        let ran = self.desk.run(&["submit", &file, "--key", key, "--json"]);
+        let told = String::from_utf8_lossy(&ran.stdout).into_owned();
+        if !ran.status.success() {
+            assert_eq!(ran.status.code(), Some(4), "{ran:?}");
+            return Err(told);
+        }
+        let told: Value = serde_json::from_str(&told).unwrap();
+        Ok(told.pointer("/0/index").and_then(Value::as_u64).unwrap())
+    }
+
+    /// Whether records can be listed with this key.
+    fn reads(&self, key: &str) -> bool {
+        self.desk.run(&["list", "--key", key]).status.success()
+    }
+
+    fn seed(&self, name: &str) {
+        self.desk.data(&["key", "generate", "-o", name]);
+    }
+
+    /// The refusal of an administrator's command.
+    fn refused(&self, arguments: &[&str], reason: &str) {
+        let ran = self
+            .desk
+            .run(&[arguments, &["--key", "admin.seed"]].concat());
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert_eq!(ran.status.code(), Some(4), "{arguments:?}: {said}");
+        assert!(said.contains(reason), "{arguments:?}: {said}");
+    }
+}
+
+fn index(told: &Value) -> u64 {
+    told["index"].as_u64().unwrap()
+}
+
+fn refused_for(outcome: Result<u64, String>, reason: &str) {
+    match outcome {
+        Err(told) => assert!(told.contains(reason), "{told}"),
+        Ok(index) => panic!("logged at {index} instead of {reason}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rights_change_from_the_command_line_and_come_out_of_the_log_again() {
+    let desk = Desk::new().await;
+    Hospital::register(&desk.cluster, "certifier").await;
+    let office = Office {
+        desk,
+        numbers: std::cell::Cell::new(0),
+    };
+    keys_change(&office);
+    roles_change(&office);
+    let suspended = the_operators_suspend(&office);
+    engagements_change(&office);
+    the_log_says_so(&office, suspended);
+}
+
+fn keys_change(office: &Office) {
+    for name in ["one.seed", "two.seed", "read.seed", "spare.seed"] {
+        office.seed(name);
+    }
+    let add = ["principal", "add", "clerk", "--principal-key", "one.seed"];
+    let more = ["--holder", "holder-3", "--role", "submitter"];
+    office.administer(&[&add[..], &more[..]].concat());
+    office.decide("one.seed").unwrap();
+    office.refused(&[&add[..], &more[..]].concat(), "ID_CONFLICT");
+
+    let rotate = ["principal", "rotate", "clerk", "--new-key", "two.seed"];
+    let rotated = index(&office.administer(&rotate));
+    refused_for(office.decide("one.seed"), "REVOKED_KEY");
+    assert!(office.decide("two.seed").unwrap() > rotated);
+    office.refused(&rotate, "KEY_IN_USE");
+
+    assert!(office.reads("two.seed"));
+    office.administer(&["principal", "auth-key", "clerk", "--new-key", "read.seed"]);
+    assert!(office.reads("read.seed") && !office.reads("two.seed"));
+    refused_for(office.decide("read.seed"), "KEY_PURPOSE");
+    office.decide("two.seed").unwrap();
+
+    let temp = ["principal", "add", "temp", "--principal-key", "spare.seed"];
+    office.administer(&[&temp[..], &more[..]].concat());
+    office.administer(&["principal", "revoke", "temp", "--reason", "left"]);
+    refused_for(office.decide("spare.seed"), "REVOKED_KEY");
+    let last = ["principal", "revoke", "admin-1", "--reason", "mistake"];
+    office.refused(&last, "LAST_ADMINISTRATOR");
+}
+
+fn roles_change(office: &Office) {
+    office.administer(&["role", "withdraw", "clerk", "submitter"]);
+    refused_for(office.decide("two.seed"), "NOT_PERMITTED");
+    office.administer(&["role", "grant", "clerk", "process_owner"]);
+    office.decide("two.seed").unwrap();
+    let last = ["role", "withdraw", "admin-1", "administrator"];
+    office.refused(&last, "LAST_ADMINISTRATOR");
+    let typo = office.desk.run(&["role", "grant", "clerk", "procesowner"]);
+    let said = String::from_utf8_lossy(&typo.stderr).into_owned();
+    assert_eq!(typo.status.code(), Some(2), "{said}");
+    assert!(said.contains("process_owner"), "{said}");
+}
+
+/// Where the suspension that is left stands.
+fn the_operators_suspend(office: &Office) -> u64 {
+    office.operate(&["org", "suspend", "hospital"]);
+    refused_for(office.decide("two.seed"), "ORGANIZATION_SUSPENDED");
+    let grant = ["role", "grant", "clerk", "monitor"];
+    office.refused(&grant, "ORGANIZATION_SUSPENDED");
+    assert!(office.reads("read.seed"), "reads still work");
+    office.operate(&["org", "resume", "hospital"]);
+    office.decide("two.seed").unwrap();
+    index(&office.operate(&["org", "suspend", "certifier"]))
+}
+
+fn engagements_change(office: &Office) {
+    let grant = ["engagement", "grant", "stage-1", "--body", "certifier"];
+    let time = ["--from", "2027-03-01", "--to", "2027-03-31"];
+    let kinds = ["--kind", "finding", "--kind", "internal_audit"];
+    office.administer(&[&grant[..], &time[..], &kinds[..]].concat());
+    let whole = ["engagement", "grant", "stage-2", "--body", "certifier"];
+    office.administer(&[&whole[..], &time[..]].concat());
+    office.administer(&["engagement", "end", "stage-2"]);
+    office.refused(&["engagement", "end", "stage-2"], "NOT_FOUND");
+    let nobody = ["engagement", "grant", "stage-3", "--body", "nobody"];
+    office.refused(&[&nobody[..], &time[..]].concat(), "NOT_FOUND");
+}
+
+fn the_log_says_so(office: &Office, suspended: u64) {
+    let desk = &office.desk;
+    let replayed = desk.data(&["registry", "replay"]);
+    assert_eq!(text(&replayed, "/verdict"), "REPEATED");
+    let shown = desk.data(&["registry", "show"]);
+    let organizations = shown["organizations"].as_array().unwrap();
+    let of = |id: &str| organizations.iter().find(|one| one["id"] == id).unwrap();
+    assert_eq!(of("certifier")["suspended_at"], suspended);
+    let hospital = of("hospital");
+    assert!(hospital["suspended_at"].is_null(), "{hospital}");
+    let principals = hospital["principals"].as_array().unwrap();
+    let principal = |id: &str| principals.iter().find(|one| one["id"] == id).unwrap();
+    assert_eq!(principal("clerk")["roles"][0], "process_owner");
+    assert!(principal("clerk")["read_key"]["retired_at"].is_null());
+    assert_eq!(principal("temp")["revoked"]["reason"], "left");
+    assert_eq!(length(hospital, "/engagements"), 2);
+    let [first, second] = ["stage-1", "stage-2"].map(|id| {
+        let engagements = hospital["engagements"].as_array().unwrap();
+        engagements.iter().find(|one| one["id"] == id).unwrap()
+    });
+    assert_eq!(first["body"], "certifier");
+    assert_eq!(first["valid_to"], "2027-03-31T23:59:59Z");
+    assert!(first["ended_at"].is_null() && second["ended_at"].is_u64());
+    // Evidence of the rotated clerk verifies offline with the chain that it comes with.
+    desk.data(&["disclose", "--all", "-o", "all.evidence.json"]);
+    let report = desk.data(&["verify", "all.evidence.json"]);
+    assert_eq!(length(&report, "/records"), 5, "{report}");
+    let people = desk.run(&["registry", "show"]);
+    let people = String::from_utf8_lossy(&people.stdout).into_owned();
+    assert!(
+        people.contains("engagement stage-1: certifier reads"),
+        "{people}"
+    );
+}
