@@ -9,6 +9,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 
+use crate::service::quotas::Allowances;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -249,6 +250,8 @@ pub struct Config {
     pub cosign_verify: CosignVerify,
     /// Who may read entry bytes.
     pub entries: EntryVisibility,
+    /// What one principal and one organisation may take of this node.
+    pub allowances: Allowances,
     /// Below this much free space on the data volume the node takes no submissions.
     pub disk_reserve_bytes: u64,
     /// How log lines look.

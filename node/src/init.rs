@@ -7,6 +7,7 @@ mod layout;
 mod pki;
 mod plan;
 mod readme;
+mod renew;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::{
     Advertise, Config, CosignVerify, EntryVisibility, KeyFiles, Listen, LogFormat, Peer, TlsFiles,
 };
+use crate::service::quotas::Allowances;
 use crate::service::spiffe::ClusterTag;
 use ed25519_dalek::SigningKey;
 use layout::Folder;
@@ -28,6 +30,7 @@ pub use genesis::{Circumstances, ClusterKeys, Founding, GenesisError, found, sta
 pub use layout::LayoutError;
 pub use pki::PkiError;
 pub use plan::{NodeSpec, NodeSpecError, Plan, PlanError, node_name, parse_origin};
+pub use renew::{Renewal, renew};
 
 /// Why no cluster was made.
 #[derive(Debug, thiserror::Error)]
@@ -147,28 +150,35 @@ fn write_node(
     seat: Seat<'_>,
     (founding, authorities): (&Founding, &Authorities),
 ) -> Result<KeyFolder, InitError> {
-    let cluster = ClusterTag::of(founding.cluster_id.as_bytes());
     folder.public("aimslogd.toml", config.effective())?;
     folder.public("genesis.cose", &founding.genesis)?;
     folder.public("keys.cose", &founding.keys)?;
     folder.folder("data")?;
     folder.folder("guard")?;
+    let cluster = ClusterTag::of(founding.cluster_id.as_bytes());
     let tls = folder.folder("tls")?;
-    let peer = authorities
-        .peer
-        .peer(cluster, seat.id, seat.node.peer.host())?;
-    let server = authorities
-        .client
-        .server(seat.id, seat.node.client.host())?;
+    write_certificates(&tls, authorities, cluster, (seat.id, seat.node))?;
     tls.public("peer-ca.pem", &authorities.peer.pem.cert)?;
-    tls.public("peer.pem", &peer.cert)?;
-    tls.secret("peer.key", peer.key.as_bytes())?;
-    tls.public("server.pem", &server.cert)?;
-    tls.secret("server.key", server.key.as_bytes())?;
     tls.public("admin-ca.pem", &authorities.admin.pem.cert)?;
     let seeds = folder.folder("keys")?;
     seeds.seed("cosigner.seed", seat.cosigner)?;
     Ok(KeyFolder(seeds))
+}
+
+/// Fresh certificates and keys of a node, for its two faces: to nodes, and to clients and operators.
+fn write_certificates(
+    tls: &Folder,
+    authorities: &Authorities,
+    cluster: ClusterTag,
+    (id, node): (u64, &NodeSpec),
+) -> Result<(), InitError> {
+    let peer = authorities.peer.peer(cluster, id, node.peer.host())?;
+    let server = authorities.client.server(id, node.client.host())?;
+    tls.public("peer.pem", &peer.cert)?;
+    tls.secret("peer.key", peer.key.as_bytes())?;
+    tls.public("server.pem", &server.cert)?;
+    tls.secret("server.key", server.key.as_bytes())?;
+    Ok(())
 }
 
 /// The `keys/` of a node that has its own key and not yet those of the ledger. A founding node gets
@@ -249,6 +259,7 @@ fn node_config(plan: &Plan, seat: Seat<'_>) -> Config {
         checkpoint_interval: Duration::from_secs(1),
         cosign_verify: CosignVerify::All,
         entries: EntryVisibility::Token,
+        allowances: Allowances::default(),
         disk_reserve_bytes: 1 << 30,
         log_format: LogFormat::Text,
         log_filter: "info,openraft=warn".to_owned(),

@@ -67,6 +67,8 @@ pub const BLOB_UPLOADS_MAX: usize = 16;
 /// `Watch` streams open at once.
 pub const WATCHES_MAX: usize = 256;
 /// The same of one organisation.
-pub const WATCHES_OF_ONE_MAX: usize = 32;
+pub const WATCHES_OF_ORGANIZATION_MAX: usize = 32;
+/// The same of one principal.
+pub const WATCHES_OF_PRINCIPAL_MAX: usize = 16;
 /// Evidence files being made at once: each lies in memory until it is sent.
 pub const EVIDENCE_FILES_MAX: usize = 4;

@@ -45,6 +45,8 @@ enum Command {
     Init(InitArguments),
     /// Makes the folder of a node that is to join a running cluster, for `aimslog cluster replace`.
     AddNode(AddArguments),
+    /// Makes new certificates with new keys for a node that runs and takes them over by itself.
+    Renew(RenewArguments),
     /// Prints the version.
     Version,
 }
@@ -91,6 +93,22 @@ struct AddArguments {
     bind: Option<IpAddr>,
 }
 
+#[derive(Debug, clap::Args)]
+struct RenewArguments {
+    /// What is left of the folder that `init` wrote: authority/ and public/.
+    #[arg(long, value_name = "DIR")]
+    from: PathBuf,
+    /// The node with the hosts that its certificates are to name, as for `init`.
+    #[arg(long)]
+    node: NodeSpec,
+    /// Its number.
+    #[arg(long)]
+    id: u64,
+    /// The folder to write; must be empty or missing.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
 /// Exit codes: 0 ok, 1 the node failed, 2 usage or configuration.
 const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 2;
@@ -122,6 +140,7 @@ fn main() -> ExitCode {
         },
         Command::Init(arguments) => init_cluster(arguments),
         Command::AddNode(arguments) => add_node(arguments),
+        Command::Renew(arguments) => renew(arguments),
         Command::Version => {
             say(&format!("aimslogd {}\n", env!("CARGO_PKG_VERSION")));
             ExitCode::SUCCESS
@@ -155,6 +174,22 @@ fn add_node(arguments: AddArguments) -> ExitCode {
         bind: arguments.bind,
     };
     match init::add_node(&addition, &SystemClock) {
+        Ok(words) => {
+            say(&words);
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error, EXIT_USAGE),
+    }
+}
+
+fn renew(arguments: RenewArguments) -> ExitCode {
+    let renewal = init::Renewal {
+        from: arguments.from,
+        node: arguments.node,
+        id: arguments.id,
+        out: arguments.out,
+    };
+    match init::renew(&renewal, &SystemClock) {
         Ok(words) => {
             say(&words);
             ExitCode::SUCCESS

@@ -4,6 +4,7 @@ use super::{
     Advertise, Config, CosignVerify, EntryVisibility, HostPort, KeyFiles, Listen, LogFormat, Peer,
     Problem, TlsFiles,
 };
+use crate::service::quotas::Allowances;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -26,6 +27,8 @@ pub(super) struct Root {
     cosign: RawCosign,
     #[serde(default)]
     read: RawRead,
+    #[serde(default)]
+    limits: RawLimits,
     #[serde(default)]
     disk: RawDisk,
     #[serde(default)]
@@ -128,6 +131,25 @@ impl Default for RawRead {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+struct RawLimits {
+    principal_requests_per_second: u32,
+    organization_requests_per_second: u32,
+    organization_mib_per_day: u64,
+}
+
+impl Default for RawLimits {
+    fn default() -> Self {
+        let allowed = Allowances::default();
+        Self {
+            principal_requests_per_second: allowed.principal_per_second,
+            organization_requests_per_second: allowed.organization_per_second,
+            organization_mib_per_day: allowed.organization_bytes_per_day >> 20,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 struct RawDisk {
     reserve_mib: u64,
 }
@@ -212,6 +234,7 @@ impl Root {
         if !(20..=60_000).contains(&self.checkpoint.interval_ms) {
             problems.add("checkpoint.interval_ms", "must be 20 to 60000");
         }
+        let allowances = check_limits(&self.limits, &mut problems);
         if !(16..=1 << 30).contains(&self.disk.reserve_mib) {
             problems.add("disk.reserve_mib", "must be 16 to 1073741824");
         }
@@ -249,6 +272,7 @@ impl Root {
             checkpoint_interval: Duration::from_millis(self.checkpoint.interval_ms),
             cosign_verify: verify,
             entries,
+            allowances,
             disk_reserve_bytes: self.disk.reserve_mib << 20,
             log_format: format,
             log_filter: self.log.filter,
@@ -375,6 +399,35 @@ fn check_distinct_files(tls: &RawTls, keys: &RawKeys, problems: &mut Problems) {
         } else if !seen.insert(path) {
             problems.add(key, "another key is in this file; one key has one purpose");
         }
+    }
+}
+
+fn check_limits(limits: &RawLimits, problems: &mut Problems) -> Allowances {
+    for (key, per_second) in [
+        (
+            "limits.principal_requests_per_second",
+            limits.principal_requests_per_second,
+        ),
+        (
+            "limits.organization_requests_per_second",
+            limits.organization_requests_per_second,
+        ),
+    ] {
+        if !(1..=1_000_000).contains(&per_second) {
+            problems.add(key, "must be 1 to 1000000");
+        }
+    }
+    // A day must have room for the largest batch and the attachments it may name.
+    if !(256..=1 << 30).contains(&limits.organization_mib_per_day) {
+        problems.add(
+            "limits.organization_mib_per_day",
+            "must be 256 to 1073741824",
+        );
+    }
+    Allowances {
+        principal_per_second: limits.principal_requests_per_second,
+        organization_per_second: limits.organization_requests_per_second,
+        organization_bytes_per_day: limits.organization_mib_per_day.saturating_mul(1 << 20),
     }
 }
 

@@ -165,6 +165,15 @@ verify = {verify}
 # Disclosures are for their own organisation in both cases.
 entries = {entries}
 
+# What one caller may take of this node; more is refused with QUOTA_EXCEEDED and the time to wait.
+# Seconds are averaged over ten, bytes over a day. A node that starts counts from zero.
+[limits]
+# Statements and reads of one principal, and of one organisation, 1 to 1000000.
+principal_requests_per_second = {principal}
+organization_requests_per_second = {organization}
+# MiB of statements, disclosures and attachments of one organisation, 256 to 1073741824.
+organization_mib_per_day = {mib}
+
 [disk]
 # With less free space than this on the data volume, in MiB, the node leads only if no other one has
 # room, and takes no submissions.
@@ -180,6 +189,9 @@ filter = {filter}
         interval = config.checkpoint_interval.as_millis(),
         verify = quoted(verify),
         entries = quoted(entries),
+        principal = config.allowances.principal_per_second,
+        organization = config.allowances.organization_per_second,
+        mib = config.allowances.organization_bytes_per_day >> 20,
         reserve = config.disk_reserve_bytes >> 20,
         format = quoted(format),
         filter = quoted(&config.log_filter),

@@ -40,6 +40,7 @@ fn sample() -> Config {
         checkpoint_interval: Duration::from_secs(1),
         cosign_verify: CosignVerify::All,
         entries: EntryVisibility::Token,
+        allowances: Allowances::default(),
         disk_reserve_bytes: 1 << 30,
         log_format: LogFormat::Text,
         log_filter: "info,openraft=warn".to_owned(),
@@ -64,6 +65,7 @@ fn effective_configuration_reads_back_equal() {
         config.cosign_verify = verify;
         config.entries = entries;
         config.log_format = format;
+        config.allowances.principal_per_second = 7;
         config.name = "a \"quoted\" origin\\/node/1".to_owned();
         assert_eq!(parse(&config.effective()).unwrap(), config);
     }
@@ -185,6 +187,24 @@ const BAD: &[(&str, &str, &str, &str)] = &[
         "reserve_mib = 1024",
         "reserve_mib = 9000000000000",
         "disk.reserve_mib",
+    ),
+    (
+        "principal",
+        "principal_requests_per_second = 5000",
+        "principal_requests_per_second = 0",
+        "limits.principal_requests_per_second",
+    ),
+    (
+        "organization",
+        "organization_requests_per_second = 10000",
+        "organization_requests_per_second = 2000000",
+        "limits.organization_requests_per_second",
+    ),
+    (
+        "mib",
+        "organization_mib_per_day = 65536",
+        "organization_mib_per_day = 10",
+        "limits.organization_mib_per_day",
     ),
     (
         "verify",

@@ -179,14 +179,14 @@ node {id} is made in {path}
     text
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, AddError> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, AddError> {
     std::fs::read(path).map_err(|source| AddError::Read {
         path: path.to_owned(),
         source,
     })
 }
 
-fn genesis(path: &Path, bytes: &[u8]) -> Result<Genesis, AddError> {
+pub(super) fn genesis(path: &Path, bytes: &[u8]) -> Result<Genesis, AddError> {
     let malformed = |why: String| AddError::Genesis {
         path: path.to_owned(),
         why,
@@ -196,7 +196,7 @@ fn genesis(path: &Path, bytes: &[u8]) -> Result<Genesis, AddError> {
     Genesis::decode(statement.payload()).map_err(|error| malformed(error.to_string()))
 }
 
-fn authorities(folder: &Path, now: u64) -> Result<Authorities, AddError> {
+pub(super) fn authorities(folder: &Path, now: u64) -> Result<Authorities, AddError> {
     let authority = |file: &str, name: &str| {
         let cert = read(&folder.join(format!("{file}.pem")))?;
         let key = zeroize::Zeroizing::new(read(&folder.join(format!("{file}.key")))?);

@@ -99,6 +99,9 @@ impl AsyncWrite for Connection {
     }
 }
 
+/// What a connection that begins now is accepted with.
+pub type CurrentTls = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
+
 /// Why a listener does not start.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address} for {name}; is another program using the port?")]
@@ -142,13 +145,12 @@ impl Bound {
     /// every handshake that is not finished.
     pub fn accept(
         self,
-        tls: Arc<ServerConfig>,
+        tls: CurrentTls,
         connections_max: usize,
         (tasks, stop): (&TaskTracker, CancellationToken),
     ) -> ReceiverStream<io::Result<Connection>> {
         let (ready, connections) = mpsc::channel(READY_MAX);
         let waiting = Waiting::new(HANDSHAKES_MAX, tasks.clone());
-        let tls = TlsAcceptor::from(tls);
         let accepting = accept_loop(self, tls, connections_max, (ready, Arc::clone(&waiting)));
         // If it panics the stream ends, and with it the server, which the node cannot go on without.
         tasks.spawn(async move {
@@ -163,7 +165,7 @@ type Ready = mpsc::Sender<io::Result<Connection>>;
 
 async fn accept_loop(
     bound: Bound,
-    tls: TlsAcceptor,
+    tls: CurrentTls,
     connections_max: usize,
     (ready, waiting): (Ready, Arc<Waiting>),
 ) {
@@ -183,7 +185,8 @@ async fn accept_loop(
             tracing::warn!(listener = name, %caller, "connection refused, all are taken");
             continue;
         }
-        let (tls, ready, seats) = (tls.clone(), ready.clone(), Arc::clone(&seats));
+        let (ready, seats) = (ready.clone(), Arc::clone(&seats));
+        let tls = TlsAcceptor::from(tls());
         waiting.start(address, |ticket| async move {
             let result = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake(&tls, tcp)).await;
             drop(ticket);

@@ -2,12 +2,25 @@
 
 use crate::limits_server::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
 use crate::raft::{DialError, GateError, Member, PeerDialer, PeerGate};
+use crate::service::live_tls::LiveTls;
 use crate::service::spiffe::{ClusterTag, node_dns, node_of};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
 use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tonic::Extensions;
+use tonic::codegen::http::Uri;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Channel, Endpoint};
+use tower::Service;
 
 /// A peer that takes no connection in this time counts as unreachable for now.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -16,7 +29,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct TlsDialer {
     cluster: ClusterTag,
-    tls: ClientTlsConfig,
+    tls: LiveTls,
     /// How this node reaches others, by their id: what its operator wrote down goes before the
     /// address that the membership holds, because networks look different from different places.
     addresses: BTreeMap<u64, String>,
@@ -25,11 +38,7 @@ pub struct TlsDialer {
 impl TlsDialer {
     /// Shows and trusts what `tls` says, within one cluster. `addresses` are those of this node's
     /// own configuration; nodes that came later are reached where the membership says.
-    pub fn new(
-        cluster: ClusterTag,
-        tls: ClientTlsConfig,
-        addresses: BTreeMap<u64, String>,
-    ) -> Self {
+    pub fn new(cluster: ClusterTag, tls: LiveTls, addresses: BTreeMap<u64, String>) -> Self {
         Self {
             cluster,
             tls,
@@ -45,19 +54,50 @@ impl PeerDialer for TlsDialer {
             id,
             addr: addr.clone(),
         };
-        let transport = |source| DialError::Transport { id, source };
         // The name check of TLS demands the certificate of this very node, whatever the address.
-        let tls = self.tls.clone().domain_name(node_dns(self.cluster, id));
-        let endpoint = Endpoint::from_shared(format!("https://{addr}"))
+        let name = ServerName::try_from(node_dns(self.cluster, id));
+        let connector = PeerConnector {
+            tls: self.tls.clone(),
+            name: name.map_err(|_not_a_name| address())?,
+            addr: addr.clone(),
+        };
+        // The connector does TLS itself, with the certificates of the moment in which it connects.
+        let endpoint = Endpoint::from_shared(format!("http://{addr}"))
             .map_err(|_not_an_uri| address())?
-            .tls_config(tls)
-            .map_err(transport)?
             .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true);
-        Ok(endpoint.connect_lazy())
+        Ok(endpoint.connect_with_connector_lazy(connector))
+    }
+}
+
+/// Connects to one node.
+#[derive(Debug, Clone)]
+struct PeerConnector {
+    tls: LiveTls,
+    name: ServerName<'static>,
+    addr: String,
+}
+
+impl Service<Uri> for PeerConnector {
+    type Response = TokioIo<TlsStream<TcpStream>>;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, io::Result<Self::Response>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _endpoint: Uri) -> Self::Future {
+        let Self { tls, name, addr } = self.clone();
+        async move {
+            let tcp = TcpStream::connect(&addr).await?;
+            tcp.set_nodelay(true)?;
+            let connector = TlsConnector::from(Arc::clone(&tls.now().peer_call));
+            Ok(TokioIo::new(connector.connect(name, tcp).await?))
+        }
+        .boxed()
     }
 }
 

@@ -11,7 +11,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -109,7 +109,7 @@ pub struct NodeTls {
     /// Admin listener: the caller shows one of the admin authority.
     pub admin: Arc<ServerConfig>,
     /// What a call to a peer shows and trusts.
-    pub peer_call: tonic::transport::ClientTlsConfig,
+    pub peer_call: Arc<ClientConfig>,
     /// Last second of validity of the certificate that ends first.
     pub valid_until: i64,
 }
@@ -258,13 +258,22 @@ fn server(
     Ok(Arc::new(config))
 }
 
-fn read_text(path: &Path) -> Result<Vec<u8>, TlsError> {
-    std::fs::read(path)
-        .map_err(|source| SecretError::Io {
-            path: path.to_owned(),
-            source,
-        })
-        .map_err(TlsError::from)
+/// What a node shows and trusts when it calls another one.
+fn peer_call(files: &TlsFiles) -> Result<Arc<ClientConfig>, TlsError> {
+    let rustls_error = |source| TlsError::Rustls {
+        path: files.peer_cert.clone(),
+        source,
+    };
+    let pair = KeyPair::read(&files.peer_cert, &files.peer_key)?;
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(PEER_VERSIONS)
+        .map_err(rustls_error)?
+        .with_root_certificates(authority(&files.peer_ca)?)
+        .with_client_auth_cert(pair.chain, pair.key)
+        .map_err(rustls_error)?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.resumption = rustls::client::Resumption::disabled();
+    Ok(Arc::new(config))
 }
 
 impl NodeTls {
@@ -278,16 +287,11 @@ impl NodeTls {
         let (cert, key) = (&files.server_cert, &files.server_key);
         let (peer_cert, peer_key) = (&files.peer_cert, &files.peer_key);
         let peer = server(PEER_VERSIONS, Some(&files.peer_ca), peer_cert, peer_key)?;
-        let identity =
-            tonic::transport::Identity::from_pem(read_text(peer_cert)?, read_text(peer_key)?);
-        let ca = tonic::transport::Certificate::from_pem(read_text(&files.peer_ca)?);
         Ok(Self {
             client: server(CLIENT_VERSIONS, None, cert, key)?,
             peer,
             admin: server(CLIENT_VERSIONS, Some(&files.admin_ca), cert, key)?,
-            peer_call: tonic::transport::ClientTlsConfig::new()
-                .ca_certificate(ca)
-                .identity(identity),
+            peer_call: peer_call(files)?,
             valid_until: peer_until.min(server_until),
         })
     }
