@@ -124,6 +124,8 @@ pub(crate) enum Command {
     Principal(verb::principal::PrincipalCommand),
     Role(verb::role::RoleCommand),
     Engagement(verb::engagement::EngagementCommand),
+    Access(verb::access::AccessCommand),
+    Whoami(verb::whoami::Whoami),
     Validate(verb::submit::Validate),
     Submit(verb::submit::Submit),
     Amend(verb::amend::Amend),

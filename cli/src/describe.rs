@@ -251,6 +251,7 @@ pub(crate) fn payload(status: PayloadStatus) -> &'static str {
         PayloadStatus::Sealed => "sealed",
         PayloadStatus::Erased => "erased",
         PayloadStatus::Public => "public",
+        PayloadStatus::Withheld => "by evidence file",
         PayloadStatus::Unspecified => "unknown",
     }
 }

@@ -80,6 +80,8 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Principal(principal) => principal.run(flags, output),
         Command::Role(role) => role.run(flags, output),
         Command::Engagement(engagement) => engagement.run(flags, output),
+        Command::Access(access) => access.run(flags, output),
+        Command::Whoami(whoami) => whoami.run(flags, output),
         Command::Validate(validate) => validate.run(flags, output),
         Command::Submit(submit) => submit.run(flags, output),
         Command::Amend(amend) => amend.run(flags, output),

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod access;
 pub(crate) mod amend;
 pub(crate) mod checkpoint;
 pub(crate) mod cluster;
@@ -23,6 +24,7 @@ mod statement;
 pub(crate) mod submit;
 pub(crate) mod verify;
 pub(crate) mod watch;
+pub(crate) mod whoami;
 
 use anyhow::{Context as _, Result};
 use tokio::runtime::{Builder, Runtime};

@@ -33,6 +33,9 @@ pub struct EvidenceRequest {
     pub entries: Vec<EntryId>,
     /// Only these fields; empty: all.
     pub fields: Vec<String>,
+    /// The ledger says that the caller reads some of the records under an engagement, which may show
+    /// fewer fields than those asked for.
+    pub engaged: bool,
     /// An older head that the caller kept.
     pub since: Option<TreeSize>,
     /// The kept head to prove under; `None` asks for the newest. Only with one can a download be
@@ -56,7 +59,8 @@ impl EvidenceRequest {
     }
 
     /// Whether a file with this report holds what was asked for: exactly these records, under this
-    /// head, and of each record exactly these fields, or none where the ledger has none to show.
+    /// head, and of each record exactly these fields, or none where the ledger has none to show; under an
+    /// engagement some of them.
     pub fn answered_by(&self, report: &Report) -> Result<(), String> {
         let asked: BTreeSet<String> = self.entries.iter().map(ToString::to_string).collect();
         let found: BTreeSet<String> = report
@@ -86,7 +90,7 @@ impl EvidenceRequest {
             return true;
         }
         if self.fields.is_empty() {
-            return u64::try_from(shown) == Ok(record.fields_total);
+            return self.engaged || u64::try_from(shown) == Ok(record.fields_total);
         }
         let mut names = record.fields.iter().map(|field| &field.name);
         let asked: BTreeSet<&str> = self.fields.iter().map(String::as_str).collect();
@@ -98,7 +102,7 @@ impl EvidenceRequest {
                     .count(),
             )
         });
-        names.all(|name| asked.contains(name.as_str())) && of_kind == Some(shown)
+        names.all(|name| asked.contains(name.as_str())) && (self.engaged || of_kind == Some(shown))
     }
 }
 

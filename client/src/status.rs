@@ -9,6 +9,9 @@ use tonic_types::StatusExt;
 
 use crate::error::Refusal;
 
+/// A call waits so long for its allowance; what takes longer the caller is told.
+const QUOTA_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What to do with a failed attempt.
 #[derive(Debug)]
 pub(crate) enum Verdict {
@@ -48,6 +51,16 @@ pub(crate) fn judge(status: &Status) -> Verdict {
             return Verdict::Retry {
                 after: retry_delay(status),
                 reason: refusal.reason,
+            };
+        }
+        Some(Reason::QuotaExceeded) => {
+            return match retry_delay(status) {
+                // Less than a call has time for anyway.
+                Some(after) if after <= QUOTA_PATIENCE => Verdict::Retry {
+                    after: Some(after),
+                    reason: refusal.reason,
+                },
+                _ => Verdict::Final(refusal),
             };
         }
         Some(Reason::DiskFull) => return Verdict::Elsewhere(refusal),

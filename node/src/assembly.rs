@@ -7,6 +7,7 @@ mod disk;
 mod freshness;
 mod lifecycle;
 mod open;
+mod services;
 mod start_clock;
 mod tasks;
 #[cfg(test)]
@@ -20,7 +21,8 @@ use crate::ledger::alarms::ClockOff;
 use crate::ledger::guard::Amnesia;
 use crate::ledger::guard_file::GuardFileError;
 use crate::raft::{Consensus, OpenError};
-use crate::service::listener::{BindError, Bound};
+use crate::service::listener::{BindError, Bound, CurrentTls};
+use crate::service::live_tls::{self, Followed, LiveTls};
 use crate::service::serve::{Callers, serve};
 use crate::service::spiffe::ClusterTag;
 use crate::service::tls::{NodeTls, TlsError, TlsIdentity};
@@ -194,12 +196,7 @@ impl Supervisor {
         });
     }
 
-    fn serve(
-        &self,
-        callers: Callers,
-        (bound, tls): (Bound, Arc<rustls::ServerConfig>),
-        routes: Routes,
-    ) {
+    fn serve(&self, callers: Callers, (bound, tls): (Bound, CurrentTls), routes: Routes) {
         let connections = bound.accept(
             tls,
             callers.connections_max(),
@@ -248,9 +245,18 @@ impl Node {
         };
         // Before the ports are bound: of nodes that start together none then waits for another one
         // that listens and does not answer yet.
+        let (renewed, tls) = LiveTls::new(tls);
         start_clock::check(&materials, &materials.dialer(&tls)).await?;
         let doors = Doors::bind(&materials.config).await?;
         let addresses = doors.addresses();
+        let followed = Followed {
+            files: materials.config.tls.clone(),
+            cluster,
+            node_id: materials.config.node_id,
+            clock: Arc::clone(&materials.clock),
+        };
+        let following = live_tls::follow(followed, renewed, supervisor.stop.clone());
+        supervisor.tasks.spawn(following);
         // Boxed: it holds everything a node is made of while it is put together.
         let opening = open::open(&supervisor, materials, (doors, tls), clients);
         let consensus = Box::pin(opening).await?;

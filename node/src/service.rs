@@ -3,6 +3,7 @@
 //! Architecture invariant: a method here converts, calls one function of the ledger, converts back
 //! and maps the error; it decides nothing. No `RocksDB`, openraft or signing type is named here.
 
+pub mod access_report;
 pub mod admin;
 pub mod auth;
 pub mod backend;
@@ -12,8 +13,12 @@ pub mod evidence;
 pub mod forward;
 pub mod heads;
 pub mod listener;
+pub mod live_tls;
 pub mod log;
+mod outside;
 pub mod peer_tls;
+pub mod penalty;
+pub mod quotas;
 pub mod reasons;
 pub mod refusing;
 pub mod serve;
@@ -22,6 +27,8 @@ pub mod spiffe;
 pub mod status;
 pub mod submit;
 pub mod tls;
+pub mod tokens;
+pub mod turns;
 
 mod blobs;
 mod convert;

@@ -133,6 +133,8 @@ pub enum Reason {
     OutcomeUnknown,
     /// More is waiting than can be answered soon; nothing of this was taken. Try again after `RetryInfo`.
     Overloaded,
+    /// The principal or its organisation used up its allowance; nothing of the call was taken. Try again after `RetryInfo`.
+    QuotaExceeded,
     /// Too little room on the disks of a majority, or of the leader with nobody to lead in its place; nothing was stored.
     DiskFull,
     /// The node must not take part: its memory of its own votes and signatures is incomplete.
@@ -305,7 +307,7 @@ fn tail(before: &str, text: Option<&str>) -> String {
 }
 
 /// Every reason with its text, in the order of declaration: `as_str` indexes it.
-const TABLE: [(Reason, &str); 76] = [
+const TABLE: [(Reason, &str); 77] = [
     (Reason::CborMalformed, "CBOR_MALFORMED"),
     (Reason::CborNotCanonical, "CBOR_NOT_CANONICAL"),
     (Reason::JsonMalformed, "JSON_MALFORMED"),
@@ -368,6 +370,7 @@ const TABLE: [(Reason, &str); 76] = [
     (Reason::StaleRegistry, "STALE_REGISTRY"),
     (Reason::OutcomeUnknown, "OUTCOME_UNKNOWN"),
     (Reason::Overloaded, "OVERLOADED"),
+    (Reason::QuotaExceeded, "QUOTA_EXCEEDED"),
     (Reason::DiskFull, "DISK_FULL"),
     (Reason::Amnesia, "AMNESIA"),
     (Reason::Fork, "FORK"),

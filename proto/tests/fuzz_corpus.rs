@@ -168,7 +168,7 @@ fn every_target_holds_for_each_byte_changed_and_left_out() {
 fn the_files_for_the_verdict_reach_one() {
     for (input, codes) in [
         ("evidence_file", vec![Code::HeldByNobodyOutside]),
-        ("checkpoint", vec![]),
+        ("checkpoint", vec![Code::HeldByNobodyOutside]),
         ("tlog_proof", vec![Code::StatementMissing]),
         ("receipt", vec![Code::StatementMissing]),
     ] {

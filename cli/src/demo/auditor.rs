@@ -124,8 +124,7 @@ pub(super) async fn two_fields(
     let request = EvidenceRequest {
         entries: vec![decision.entry],
         fields: TWO_FIELDS.map(str::to_owned).to_vec(),
-        since: None,
-        under: None,
+        ..EvidenceRequest::default()
     };
     folder.write(
         "auditor/two-fields.evidence.json",

@@ -7,8 +7,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use aimslog_client::trust::{KeptHead, SignedHead};
-use aimslog_client::{EntryKey, Ledger, RecordFilter, clock, verifier};
+use aimslog_client::{EntryKey, Ledger, ListedRecord, RecordFilter, clock, verifier};
 use aimslog_proto::limits::EVIDENCE_RECORDS_MAX;
+use aimslog_proto::pb::v1::PayloadStatus;
 use aimslog_proto::statement::evidence::{
     EvidenceFile, Options, OtherHead, Report, Verdict, verify,
 };
@@ -35,6 +36,9 @@ use download::{Parts, Plan};
 /// The file holds the records, the fields that you choose to show, and all that is needed to check
 /// them offline with nothing but the policy file. It is verified before it is kept. A run that was
 /// cut off is continued by the same command: what has arrived lies in FILE.part.
+///
+/// Of another organisation (--org) that has engaged yours you get the fields that the engagement shows,
+/// and the log tells that organisation of the read.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -94,6 +98,8 @@ struct Disclosed {
     records: usize,
     verdict: Verdict,
     head: Head,
+    /// Some records were read under an engagement, which shows what it grants.
+    engaged: bool,
     findings: Vec<String>,
 }
 
@@ -148,6 +154,7 @@ impl Disclose {
             records: report.records.len(),
             verdict: report.verdict,
             head: Head::of(&head),
+            engaged: plan.request()?.engaged,
             findings: report.findings.iter().map(ToString::to_string).collect(),
         };
         output.data(&disclosed, text(&disclosed)?)?;
@@ -178,7 +185,12 @@ impl Disclose {
     ) -> Result<Entries> {
         if !self.selection.ids.is_empty() {
             let ids: BTreeSet<EntryId> = self.selection.ids.iter().copied().collect();
-            return Entries::new(ids.into_iter().collect(), 0);
+            let mut engaged = false;
+            for id in &ids {
+                let record = ledger.record(EntryKey::Id(*id)).await?;
+                engaged |= is_engaged(&record);
+            }
+            return Ok(Entries::new(ids.into_iter().collect(), 0)?.engaged(engaged));
         }
         let filter = RecordFilter {
             organization: context.organization()?.to_owned(),
@@ -200,7 +212,8 @@ impl Disclose {
             .map(|record| record.entry.index.0.saturating_add(1))
             .max();
         let ids = found.iter().map(|record| record.entry.entry_id).collect();
-        Entries::new(ids, covering.unwrap_or(0))
+        let engaged = found.iter().any(is_engaged);
+        Ok(Entries::new(ids, covering.unwrap_or(0))?.engaged(engaged))
     }
 
     /// The file with what the ledger does not have, and the head that it stands under: the fields of
@@ -253,6 +266,12 @@ struct Entries {
     ids: Vec<EntryId>,
     /// A head of this size covers all of them; 0 where that is not known.
     covering: u64,
+    /// The ledger says that some of them are read under an engagement.
+    engaged: bool,
+}
+
+fn is_engaged(record: &ListedRecord) -> bool {
+    record.payload == PayloadStatus::Withheld
 }
 
 impl Entries {
@@ -265,8 +284,16 @@ impl Entries {
                 "{count} records were asked for, and a file holds at most {EVIDENCE_RECORDS_MAX}: \
                  ask for one --register or --system at a time, or --since a head"
             ))),
-            _ => Ok(Self { ids, covering }),
+            _ => Ok(Self {
+                ids,
+                covering,
+                engaged: false,
+            }),
         }
+    }
+
+    fn engaged(self, engaged: bool) -> Self {
+        Self { engaged, ..self }
     }
 }
 
@@ -311,6 +338,12 @@ fn text(disclosed: &Disclosed) -> Result<String> {
     )?;
     for finding in &disclosed.findings {
         writeln!(text, "  {finding}")?;
+    }
+    if disclosed.engaged {
+        writeln!(
+            text,
+            "  under an engagement: the fields that it grants; the log tells of this read"
+        )?;
     }
     let file = Path::new(&disclosed.file).display();
     write!(

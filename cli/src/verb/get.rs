@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use aimslog_client::{
     ClientError, EntryKey, EvidenceRequest, Ledger, ListedRecord, ProvenInclusion, clock, verifier,
 };
+use aimslog_proto::pb::v1::PayloadStatus;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::statement::evidence::{RecordReport, printable};
 use aimslog_proto::statement::header::Family;
@@ -119,7 +120,9 @@ async fn look_up(
     let statement = UnverifiedStatement::parse(&bytes).context("the entry")?;
     let is_of_ledger = statement.header().content_type.family() == Family::Ledger;
     let proven = match (&record, &inclusion) {
-        (Some(_), Some(inclusion)) if !is_of_ledger => Some(prove(ledger, id, inclusion).await?),
+        (Some(record), Some(inclusion)) if !is_of_ledger => {
+            Some(prove(ledger, record, inclusion).await?)
+        }
         _ => None,
     };
     let signer = if proven.is_some() {
@@ -168,9 +171,15 @@ fn check_index(key: EntryKey, inclusion: Option<&ProvenInclusion>) -> Result<()>
 }
 
 /// Signer and time of a record, from its evidence file.
-async fn prove(ledger: &Ledger, id: EntryId, inclusion: &ProvenInclusion) -> Result<RecordReport> {
+async fn prove(
+    ledger: &Ledger,
+    record: &ListedRecord,
+    inclusion: &ProvenInclusion,
+) -> Result<RecordReport> {
+    let id = record.entry.entry_id;
     let request = EvidenceRequest {
         entries: vec![id],
+        engaged: record.payload == PayloadStatus::Withheld,
         under: Some(inclusion.head.head().size),
         ..EvidenceRequest::default()
     };

@@ -18,6 +18,7 @@ use crate::verb::runtime;
 
 /// List the records of your organisation, in the order of the log.
 ///
+/// With --org another one that has engaged yours: the records that the engagement is about.
 /// The list is what the ledger says: that it is complete is its claim. `get`, `prove` and `disclose`
 /// check the records one by one.
 #[derive(Debug, Args)]

@@ -4,6 +4,8 @@ mod follow;
 mod replay;
 mod show;
 
+pub(crate) use replay::whole_log;
+
 use anyhow::Result;
 use clap::{Args, Subcommand};
 

@@ -64,6 +64,7 @@ fn report(records: Vec<RecordReport>) -> Report {
 
 fn asked(entries: &[&[u8]], fields: &[&str], under: u64) -> EvidenceRequest {
     EvidenceRequest {
+        engaged: false,
         entries: entries.iter().map(|entry| EntryId::of(entry)).collect(),
         fields: fields.iter().map(ToString::to_string).collect(),
         since: None,
@@ -119,4 +120,13 @@ fn a_file_shows_the_fields_that_were_asked_for_and_no_other() {
     assert_eq!(more.answered_by(&file(&["decision"])), Ok(()));
     let some_of_all = ask(&[]).answered_by(&file(&["decision"]));
     assert!(some_of_all.is_err(), "all were asked for");
+    // An engagement may show fewer, and never others.
+    let engaged = |fields: &[&str]| EvidenceRequest {
+        engaged: true,
+        ..ask(fields)
+    };
+    assert_eq!(engaged(&[]).answered_by(&file(&["decision"])), Ok(()));
+    let two = engaged(&["decision", "decided_at"]);
+    assert_eq!(two.answered_by(&file(&["decision"])), Ok(()));
+    assert!(two.answered_by(&file(&["justification"])).is_err());
 }

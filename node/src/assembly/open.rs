@@ -1,18 +1,19 @@
 //! Opens guard and databases in their order, and decides between a full node and one in amnesia.
 
-use super::{Doors, StartError, Supervisor, tasks};
+use super::{Doors, StartError, Supervisor, services, tasks};
 use crate::check::FirstEntries;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::identity::NodeKeys;
+use crate::ledger::access_journal::AccessJournal;
 use crate::ledger::guard::{Amnesia, DataState, Guard, Opened};
 use crate::ledger::guard_record::Identity;
 use crate::ledger::machine::Ledger;
 use crate::ledger::peer_file::{self, Memories};
 use crate::raft::{Consensus, create_store};
+use crate::service::live_tls::LiveTls;
 use crate::service::peer_tls::TlsDialer;
 use crate::service::spiffe::ClusterTag;
-use crate::service::tls::NodeTls;
 use crate::store::fatal::FatalHook;
 use crate::store::raft_db::RaftDb;
 use crate::store::state_db::{StateDb, StateOptions};
@@ -40,10 +41,10 @@ impl Materials {
     }
 
     /// How this node reaches the others.
-    pub(super) fn dialer(&self, tls: &NodeTls) -> TlsDialer {
+    pub(super) fn dialer(&self, tls: &LiveTls) -> TlsDialer {
         let peers = self.config.peers.iter();
         let addresses = peers.map(|peer| (peer.id, peer.address.to_string()));
-        TlsDialer::new(self.cluster, tls.peer_call.clone(), addresses.collect())
+        TlsDialer::new(self.cluster, tls.clone(), addresses.collect())
     }
 }
 
@@ -51,7 +52,7 @@ impl Materials {
 pub(super) async fn open(
     supervisor: &Supervisor,
     materials: Materials,
-    edge: (Doors, NodeTls),
+    edge: (Doors, LiveTls),
     clients: Handle,
 ) -> Result<Option<Consensus>, StartError> {
     let (config, identity) = (Arc::clone(&materials.config), materials.identity());
@@ -62,7 +63,11 @@ pub(super) async fn open(
             let ledger = spawn_blocking(move || open_ledger(&config, identity, data)).await??;
             let config = Arc::clone(&materials.config);
             let remembered = spawn_blocking(move || remembered(&config, identity)).await?;
+            let config = Arc::clone(&materials.config);
+            let journal = spawn_blocking(move || AccessJournal::open(&config.data_dir)).await?;
+            let journal = journal.map_err(|error| StartError::State(Box::new(error)))?;
             let node = tasks::Parts {
+                journal: Arc::new(journal),
                 guard: Arc::new(guard),
                 ledger,
                 data,
@@ -78,7 +83,7 @@ pub(super) async fn open(
         ) => Err(StartError::FolderOfAnother(other)),
         Opened::Amnesia(amnesia) => {
             tracing::error!(guard = amnesia.guard_name(), %amnesia, "this node takes no part");
-            tasks::run_amnesiac(supervisor, &materials, amnesia, (edge, clients));
+            services::run_amnesiac(supervisor, &materials, amnesia, (edge, clients));
             Ok(None)
         }
     }

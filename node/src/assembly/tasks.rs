@@ -2,21 +2,20 @@
 
 use super::disk::{self, DiskParts};
 use super::open::Materials;
-use super::{Doors, StartError, Supervisor, freshness, lifecycle};
+use super::{Doors, StartError, Supervisor, freshness, lifecycle, services};
 use crate::config::{CosignVerify, Peer};
 use crate::identity::KeyRing;
+use crate::ledger::access_journal::AccessJournal;
 use crate::ledger::alarms::{Alarm, Alarms, Probation};
 use crate::ledger::brake::{self, BrakeParts};
 use crate::ledger::cosigner::{self, CosignerInputs, CosignerParts, HeadCosigner};
 use crate::ledger::door_memory::DoorMemory;
 use crate::ledger::exchange_client::{LeaderSink, PeerClients};
-use crate::ledger::exchange_hello::{self, HelloParts, OwnReport, ReportSources};
 use crate::ledger::exchange_memory::PeerMemories;
-use crate::ledger::exchange_server::{self, ExchangeParts};
-use crate::ledger::guard::{Amnesia, DataState, Guard};
+use crate::ledger::guard::{DataState, Guard};
 use crate::ledger::head_keys::NodeCosigner;
 use crate::ledger::head_sealer::LogSealer;
-use crate::ledger::key_handover::{self, Keeper, Seeker};
+use crate::ledger::key_handover::{self, Seeker};
 use crate::ledger::machine::Ledger;
 use crate::ledger::own_ledger::OwnLedger;
 use crate::ledger::peer_file::{self, Memories, PeerFileParts};
@@ -24,54 +23,48 @@ use crate::ledger::publisher::{self, Mailbox, Publisher, PublisherInputs, Publis
 use crate::ledger::roster::RosterGate;
 use crate::ledger::sequencer::{Pace, Sequencer, SequencerConfig, SequencerParts};
 use crate::ledger::verifier_task::{self, VerifierParts, VerifyMode};
-use crate::limits_server::CLIENT_MESSAGE_BYTES_MAX;
 use crate::raft::{Consensus, Hooks, Member, RaftConfig, Retention, Timing};
-use crate::service::admin::{AmnesiacApi, ClusterApi};
+use crate::service::access_report;
 use crate::service::backend::{Backend, DiskRoom, Facts};
-use crate::service::evidence::EvidenceApi;
-use crate::service::forward::Forwarded;
-use crate::service::log::LogApi;
+use crate::service::live_tls::LiveTls;
 use crate::service::peer_tls::{TlsDialer, TlsGate};
-use crate::service::refusing::Refusing;
-use crate::service::serve::Callers;
-use crate::service::tls::NodeTls;
+use crate::service::quotas::Quotas;
+use crate::service::tokens::VerifiedTokens;
+use crate::service::turns::Turns;
 use crate::store::fatal::FatalHook;
-use aimslog_proto::pb;
-use aimslog_proto::pb::v1::evidence_service_server::EvidenceServiceServer;
-use aimslog_proto::pb::v1::log_service_server::LogServiceServer;
 use aimslog_proto::tlog::TreeSize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
-use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
 
 /// What was opened on disk.
 pub(super) struct Parts {
     pub(super) guard: Arc<Guard>,
     pub(super) ledger: Ledger,
     pub(super) data: DataState,
+    /// What was read from outside.
+    pub(super) journal: Arc<AccessJournal>,
     /// What was remembered of the peers when the node last ran.
     pub(super) remembered: Memories,
 }
 
-type Edge = ((Doors, NodeTls), Handle);
+/// The listeners with their TLS, and the runtime of those who serve clients and operators.
+pub(super) type Edge = ((Doors, LiveTls), Handle);
 
 /// What the tasks watch and share.
-struct Shared {
-    alarms: Alarms,
-    verified: watch::Sender<TreeSize>,
-    memories: Arc<PeerMemories>,
-    own: Arc<OwnLedger>,
-    door: Arc<DoorMemory>,
-    cosigner: Arc<dyn HeadCosigner>,
-    dialer: Arc<TlsDialer>,
-    gate: Arc<TlsGate>,
-    ring: Arc<KeyRing>,
+pub(super) struct Shared {
+    pub(super) alarms: Alarms,
+    pub(super) verified: watch::Sender<TreeSize>,
+    pub(super) memories: Arc<PeerMemories>,
+    pub(super) own: Arc<OwnLedger>,
+    pub(super) door: Arc<DoorMemory>,
+    pub(super) cosigner: Arc<dyn HeadCosigner>,
+    pub(super) dialer: Arc<TlsDialer>,
+    pub(super) gate: Arc<TlsGate>,
+    pub(super) ring: Arc<KeyRing>,
 }
 
 /// Starts raft and every task of a node that takes part.
@@ -116,7 +109,10 @@ pub(super) async fn run(
         memories: Arc::clone(&shared.memories),
         alarms: shared.alarms.clone(),
         disk_room: rooms,
-        turns: Arc::new(Semaphore::new(turns())),
+        turns: Turns::new(turns()),
+        journal: Arc::clone(&parts.journal),
+        tokens: Arc::new(VerifiedTokens::default()),
+        quotas: Arc::new(Quotas::new(materials.config.allowances)),
         freshness,
         verified: shared.verified.subscribe(),
         guard: parts.guard.subscribe(),
@@ -132,7 +128,7 @@ pub(super) async fn run(
         mailbox,
     };
     spawn_tasks(supervisor, (&materials, &parts, &shared), &backend, signals);
-    spawn_services(
+    services::spawn(
         supervisor,
         (&materials, &parts, &shared),
         &backend,
@@ -141,7 +137,7 @@ pub(super) async fn run(
     Ok(consensus)
 }
 
-fn share(materials: &Materials, parts: &Parts, tls: &NodeTls) -> Result<Shared, StartError> {
+fn share(materials: &Materials, parts: &Parts, tls: &LiveTls) -> Result<Shared, StartError> {
     let record = parts.guard.record();
     let origin = materials.first.genesis.origin.clone();
     let own_origin = origin.clone();
@@ -244,7 +240,7 @@ fn founders(materials: &Materials) -> Vec<Peer> {
     }
 }
 
-fn facts(materials: &Materials) -> Facts {
+pub(super) fn facts(materials: &Materials) -> Facts {
     Facts {
         node_id: materials.config.node_id,
         service_id: materials.first.genesis.origin.to_string(),
@@ -264,7 +260,7 @@ struct Signals {
     mailbox: Mailbox,
 }
 
-type Inside<'a> = (&'a Materials, &'a Parts, &'a Shared);
+pub(super) type Inside<'a> = (&'a Materials, &'a Parts, &'a Shared);
 
 fn spawn_tasks(
     supervisor: &Supervisor,
@@ -328,6 +324,7 @@ fn spawn_tasks(
     ));
     let remembering = peer_memory((materials, parts, shared), stop);
     tasks.spawn(peer_file::run(remembering));
+    spawn_reporter(supervisor, (materials, parts, shared), backend);
     let volume = volume((materials, shared), backend, stop);
     tasks.spawn(disk::watch(volume, signals.room));
     tasks.spawn(freshness::watch(
@@ -391,6 +388,16 @@ fn spawn_publisher(
     supervisor.vital("publisher", publisher::run(publishing, mailbox, inputs));
 }
 
+/// Takes reads from outside to the log.
+fn spawn_reporter(supervisor: &Supervisor, (_, parts, shared): Inside<'_>, backend: &Backend) {
+    supervisor.tasks.spawn(access_report::run(
+        backend.clone(),
+        Arc::clone(&parts.journal),
+        Arc::clone(&shared.ring),
+        supervisor.stop.clone(),
+    ));
+}
+
 /// Asks the voters for the keys of the ledger until they are here.
 fn spawn_seeker(
     supervisor: &Supervisor,
@@ -425,144 +432,8 @@ async fn obey(consensus: Consensus, alarms: Alarms, stop: CancellationToken) {
 
 /// Where the log of this node ends as it starts. What is applied counts as well: a snapshot that was
 /// installed is in the state before the log begins behind it.
-fn log_end(parts: &Parts) -> Option<u64> {
+pub(super) fn log_end(parts: &Parts) -> Option<u64> {
     let applied = parts.ledger.progress().borrow().applied;
     let ends = [parts.data.log_end, applied];
     ends.into_iter().flatten().map(|end| end.index).max()
-}
-
-fn spawn_services(
-    supervisor: &Supervisor,
-    (materials, parts, shared): Inside<'_>,
-    backend: &Backend,
-    ((doors, tls), clients): Edge,
-) {
-    let report = Arc::new(OwnReport::new(
-        materials.config.node_id,
-        ReportSources {
-            log_end_at_start: log_end(parts),
-            guard: parts.guard.subscribe(),
-            status: backend.consensus.status(),
-            progress: parts.ledger.progress(),
-            verified: shared.verified.subscribe(),
-            alarms: shared.alarms.clone(),
-            clock: Arc::clone(&materials.clock),
-        },
-    ));
-    let hello = HelloParts {
-        report: Arc::clone(&report),
-        clients: Arc::clone(&backend.peers),
-        memories: Arc::clone(&shared.memories),
-        roster: Arc::new(parts.ledger.clone()),
-        alarms: shared.alarms.clone(),
-        shutdown: supervisor.stop.clone(),
-    };
-    supervisor.tasks.spawn(exchange_hello::run(hello));
-    let exchange = exchange_server::service(ExchangeParts {
-        own: materials.identity(),
-        gate: Arc::clone(&shared.gate) as _,
-        report,
-        memories: Arc::clone(&shared.memories),
-        tree: Arc::clone(&shared.own) as _,
-        progress: parts.ledger.progress(),
-        cosigner: Arc::clone(&shared.cosigner),
-        publisher: backend.publisher.clone(),
-        forward: Forwarded::new(backend.clone()),
-        alarms: shared.alarms.clone(),
-        roster: Arc::new(parts.ledger.clone()),
-        keys: Arc::new(Keeper {
-            ring: Arc::clone(&shared.ring),
-            consensus: backend.consensus.clone(),
-            ledger: parts.ledger.clone(),
-        }),
-    });
-    let peers = Routes::new(backend.consensus.peer_service()).add_service(exchange);
-    supervisor.serve(Callers::Peers, (doors.peer, tls.peer), peers);
-    let (reporter, health) = tonic_health::server::health_reporter();
-    supervisor.tasks.spawn(report_health(
-        reporter,
-        backend.clone(),
-        supervisor.stop.clone(),
-    ));
-    let _clients = clients.enter();
-    let mut routes = Routes::new(health.clone())
-        .add_service(
-            EvidenceServiceServer::new(EvidenceApi::new(backend.clone()))
-                .max_decoding_message_size(CLIENT_MESSAGE_BYTES_MAX),
-        )
-        .add_service(
-            LogServiceServer::new(LogApi::new(backend.clone()))
-                .max_decoding_message_size(CLIENT_MESSAGE_BYTES_MAX),
-        );
-    if let Some(reflection) = reflection() {
-        routes = routes.add_service(reflection);
-    }
-    supervisor.serve(Callers::Clients, (doors.client, tls.client), routes);
-    let admin = Routes::new(health).add_service(
-        pb::admin::v1::cluster_service_server::ClusterServiceServer::new(ClusterApi::new(
-            backend.clone(),
-        ))
-        .max_decoding_message_size(CLIENT_MESSAGE_BYTES_MAX),
-    );
-    supervisor.serve(Callers::Operators, (doors.admin, tls.admin), admin);
-}
-
-/// Describes the services to tools. A program without it works just the same.
-fn reflection() -> Option<
-    tonic_reflection::server::v1::ServerReflectionServer<
-        impl tonic_reflection::server::v1::ServerReflection,
-    >,
-> {
-    tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(|error| tracing::error!(%error, "the services are not described"))
-        .ok()
-}
-
-/// Serving while the node may answer and knows what the cluster knows.
-async fn report_health(reporter: HealthReporter, backend: Backend, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(500));
-    loop {
-        let healthy = backend.serving().and_then(|()| backend.fresh()).is_ok();
-        let status = if healthy {
-            ServingStatus::Serving
-        } else {
-            ServingStatus::NotServing
-        };
-        reporter.set_service_status("", status).await;
-        tokio::select! {
-            () = stop.cancelled() => break,
-            _ = ticks.tick() => {}
-        }
-    }
-    reporter
-        .set_service_status("", ServingStatus::NotServing)
-        .await;
-}
-
-/// A node that has forgotten something: health says no, and its status says why.
-pub(super) fn run_amnesiac(
-    supervisor: &Supervisor,
-    materials: &Materials,
-    amnesia: Amnesia,
-    ((doors, tls), clients): Edge,
-) {
-    let alarms = Alarms::amnesiac(amnesia);
-    let (reporter, health) = tonic_health::server::health_reporter();
-    let _clients = clients.enter();
-    supervisor.tasks.spawn(async move {
-        reporter
-            .set_service_status("", ServingStatus::NotServing)
-            .await;
-    });
-    let refusing = Refusing::new(alarms.clone());
-    let client = Routes::new(health.clone())
-        .add_service(refusing.service::<EvidenceServiceServer<EvidenceApi>>())
-        .add_service(refusing.service::<LogServiceServer<LogApi>>());
-    let admin = AmnesiacApi::new(alarms, facts(materials));
-    let admin = Routes::new(health)
-        .add_service(pb::admin::v1::cluster_service_server::ClusterServiceServer::new(admin));
-    supervisor.serve(Callers::Clients, (doors.client, tls.client), client);
-    supervisor.serve(Callers::Operators, (doors.admin, tls.admin), admin);
 }

@@ -210,12 +210,7 @@ pub fn rules_at(registry: &Registry, index: LeafIndex) -> Result<&'static RuleBu
 
 /// The bundle with this digest, if this program contains it.
 pub(super) fn known_rules(digest: [u8; 32]) -> Result<&'static RuleBundle, ApplyError> {
-    let bundle = RuleBundle::v1();
-    if bundle.digest().0 == digest {
-        Ok(bundle)
-    } else {
-        Err(ApplyError::UnknownRules { digest })
-    }
+    RuleBundle::of_digest(digest).ok_or(ApplyError::UnknownRules { digest })
 }
 
 /// Lower-case hex, as digests stand in messages.

@@ -18,7 +18,7 @@ use aimslog_proto::{
         kind::Kind,
     },
     reason::{Reason, Violation},
-    statement::{EntryId, Remains, UnverifiedStatement, header::Family},
+    statement::{EntryId, Remains, UnverifiedStatement, header::Family, key::Thumbprint},
     system::{SystemRecord, registry::Registry},
     time::UnixMillis,
     tlog::LeafIndex,
@@ -73,6 +73,7 @@ pub struct Admitted {
     /// The kind of the content that was checked for the first time; `None` for system records, and
     /// for what is in the log already.
     kind: Option<&'static Kind>,
+    is_logged: bool,
 }
 
 impl Admitted {
@@ -84,6 +85,12 @@ impl Admitted {
     /// Its entry id, if it is logged.
     pub fn entry_id(&self) -> EntryId {
         self.statement.entry_id()
+    }
+
+    /// Whose key signed it, where that was checked now. Whoever sends what is in the log already need
+    /// not be its signer.
+    pub fn signer(&self) -> Option<&Thumbprint> {
+        (!self.is_logged).then_some(&self.statement.header().key)
     }
 
     /// What was verified of evidence, for the memory of the door.
@@ -184,7 +191,8 @@ fn admit_system<R: Rows + ?Sized>(
     submission: &Submission<'_>,
     statement: UnverifiedStatement,
 ) -> Result<Result<Admitted, Vec<Violation>>, ApplyError> {
-    if !is_logged(view.rows, statement.entry_id())? {
+    let is_logged = is_logged(view.rows, statement.entry_id())?;
+    if !is_logged {
         let mut violations = check_system(view, submission, &statement);
         if !violations.is_empty() {
             if !violations.iter().any(is_about_the_signer) {
@@ -198,6 +206,7 @@ fn admit_system<R: Rows + ?Sized>(
         statement,
         item,
         kind: None,
+        is_logged,
     }))
 }
 
@@ -254,6 +263,7 @@ fn admit_evidence<R: Rows + ?Sized>(
         statement,
         item,
         kind: checked.kind,
+        is_logged: false,
     }))
 }
 
@@ -271,6 +281,7 @@ fn admit_again(
         statement,
         item,
         kind: None,
+        is_logged: true,
     })
 }
 

@@ -30,10 +30,9 @@ use crate::store::state_db::{Rows, StateError};
 /// Which records to prove, and how much of them to show.
 #[derive(Debug, Clone, Copy)]
 pub struct EvidenceRequest<'a> {
-    /// The records, strictly ascending; at least one, all covered by `head`.
-    pub indices: &'a [LeafIndex],
-    /// Which fields are shown.
-    pub fields: FieldChoice<'a>,
+    /// The records, strictly ascending, and which fields of each are shown; at least one, all covered by
+    /// `head`.
+    pub records: &'a [(LeafIndex, FieldChoice<'a>)],
     /// The head under which everything is proven.
     pub head: &'a HeadRow,
     /// An older head that the caller kept: the file shows that `head` extends it.
@@ -100,7 +99,7 @@ pub fn evidence_file(
     let mut records = Vec::new();
     let mut bytes = 0;
     let mut chain = Chain::new(rows, registry, size);
-    for index in request.indices {
+    for (index, choice) in request.records {
         let entry = reader::entry(rows, *index)?
             .filter(|_| size.contains(*index))
             .ok_or(EvidenceFileError::BeyondHead {
@@ -111,7 +110,7 @@ pub fn evidence_file(
             return Err(EvidenceFileError::SystemRecord { index: *index });
         }
         chain.lead_to_signer(&entry, *index)?;
-        let record = record(rows, request.fields, (*index, &entry))?;
+        let record = record(rows, *choice, (*index, &entry))?;
         bytes += content_bytes(&record);
         if bytes > EVIDENCE_CONTENT_BYTES_MAX {
             return Err(EvidenceFileError::TooLarge);
@@ -120,12 +119,8 @@ pub fn evidence_file(
     }
     let policy_steps = chain.policy_steps()?;
     let chain = chain.entries()?;
-    let mut indices: Vec<LeafIndex> = request
-        .indices
-        .iter()
-        .copied()
-        .chain(chain.iter().map(|entry| entry.index))
-        .collect();
+    let asked = request.records.iter().map(|(index, _)| *index);
+    let mut indices: Vec<LeafIndex> = asked.chain(chain.iter().map(|entry| entry.index)).collect();
     indices.sort_unstable();
     let proof = tree::multi(rows, indices, size)?.ok_or(EvidenceFileError::Contradiction {
         what: "records and their chain are ascending and covered by the head",
@@ -254,7 +249,8 @@ fn bracketing_heads(
     registry: &Registry,
     request: &EvidenceRequest<'_>,
 ) -> Result<Vec<OtherHead>, EvidenceFileError> {
-    let (Some(first), Some(last)) = (request.indices.first(), request.indices.last()) else {
+    let ends = (request.records.first(), request.records.last());
+    let (Some((first, _)), Some((last, _))) = ends else {
         return Ok(Vec::new());
     };
     let before = reader::head_at_or_below(rows, TreeSize(first.0))?;

@@ -7,6 +7,8 @@
 //!
 //! Architecture invariant: nothing below `apply` reads a clock, a random number, JSON or protobuf.
 
+pub mod access_journal;
+pub mod access_record;
 pub mod alarms;
 pub mod apply;
 pub mod blobs;

@@ -5,10 +5,12 @@
 
 use aimslog_proto::reason::Reason;
 use aimslog_proto::statement::key::{PublicKey, Thumbprint};
-use aimslog_proto::token::{TokenError, UnverifiedToken};
+use aimslog_proto::token::{ReadToken, TokenError, UnverifiedToken};
 use tonic::metadata::MetadataMap;
 
+use crate::service::quotas::Charged;
 use crate::service::status::Failure;
+use crate::service::tokens::VerifiedTokens;
 
 /// Whose key a thumbprint is, as the registry says now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,16 @@ pub struct Reader {
     pub principal: String,
     /// The key that signed it.
     pub key: Thumbprint,
+}
+
+impl Reader {
+    /// Whom a call is charged to.
+    pub fn charged(&self) -> Charged<'_> {
+        Charged {
+            key: &self.key,
+            organization: &self.organization,
+        }
+    }
 }
 
 /// Why nobody is known to call. The caller learns it: it is about the token alone.
@@ -57,6 +69,8 @@ impl From<AuthError> for Failure {
 /// What a token is checked against.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
+    /// What was verified before.
+    pub verified: &'a VerifiedTokens,
     /// The service id.
     pub audience: &'a str,
     /// Unix seconds.
@@ -81,10 +95,17 @@ pub fn reader(
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(AuthError::Missing);
     }
-    let token = UnverifiedToken::parse(token)?;
-    let key = token.key();
-    let holder = holder(&key).ok_or(AuthError::UnknownKey)?;
-    token.verify(&holder.key, expected.audience, expected.now)?;
+    let Expected { verified, now, .. } = expected;
+    let (key, holder) = if let Some(ReadToken { key, .. }) = verified.get(token, now) {
+        (key, holder(&key).ok_or(AuthError::UnknownKey)?)
+    } else {
+        let parsed = UnverifiedToken::parse(token)?;
+        let key = parsed.key();
+        let holder = holder(&key).ok_or(AuthError::UnknownKey)?;
+        let read = parsed.verify(&holder.key, expected.audience, now)?;
+        verified.remember(token, &read, now);
+        (key, holder)
+    };
     Ok(Reader {
         organization: holder.organization,
         principal: holder.principal,
@@ -106,6 +127,14 @@ mod tests {
     }
 
     fn call(authorization: Option<&str>) -> Result<Reader, AuthError> {
+        call_at(&VerifiedTokens::default(), authorization, NOW)
+    }
+
+    fn call_at(
+        verified: &VerifiedTokens,
+        authorization: Option<&str>,
+        now: u64,
+    ) -> Result<Reader, AuthError> {
         let mut metadata = MetadataMap::new();
         if let Some(value) = authorization {
             metadata.insert("authorization", value.parse().unwrap());
@@ -114,8 +143,9 @@ mod tests {
         reader(
             super::authorization(&metadata)?,
             Expected {
+                verified,
                 audience: AUDIENCE,
-                now: NOW,
+                now,
             },
             |thumbprint| {
                 (*thumbprint == known.thumbprint()).then(|| KeyHolder {
@@ -137,6 +167,37 @@ mod tests {
         assert_eq!(reader.organization, "acme");
         assert_eq!(reader.principal, "p-1");
         assert_eq!(reader.key, key(3).public_key().thumbprint());
+    }
+
+    #[test]
+    fn a_token_that_was_verified_is_good_until_it_expires_and_its_key_is_revoked() {
+        let verified = VerifiedTokens::default();
+        let good = bearer(3, AUDIENCE, NOW);
+        let first = call_at(&verified, Some(&good), NOW).unwrap();
+        let (_, token) = good.split_once(' ').unwrap();
+        assert!(verified.get(token, NOW).is_some());
+        assert_eq!(call_at(&verified, Some(&good), NOW + 299).unwrap(), first);
+        let late = call_at(&verified, Some(&good), NOW + 361);
+        assert!(
+            matches!(late, Err(AuthError::Token(TokenError::Expired { .. }))),
+            "{late:?}"
+        );
+        let expected = Expected {
+            verified: &verified,
+            audience: AUDIENCE,
+            now: NOW,
+        };
+        let revoked = reader(&good, expected, |_| None);
+        assert!(matches!(revoked, Err(AuthError::UnknownKey)), "{revoked:?}");
+        // Of what did not verify nothing is remembered.
+        let (input, _) = token.rsplit_once('.').unwrap();
+        let forged = format!("{input}.{}", "A".repeat(86));
+        let result = call_at(&verified, Some(&format!("Bearer {forged}")), NOW);
+        assert!(
+            matches!(result, Err(AuthError::Token(TokenError::Signature(_)))),
+            "{result:?}"
+        );
+        assert!(verified.get(&forged, NOW).is_none());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::config::EntryVisibility;
+use crate::ledger::access_journal::AccessJournal;
 use crate::ledger::alarms::{Alarms, Standing};
 use crate::ledger::apply::rules_at;
 use crate::ledger::door_memory::DoorMemory;
@@ -13,14 +14,18 @@ use crate::ledger::publisher::Publisher;
 use crate::ledger::sequencer::Sequencer;
 use crate::raft::{Consensus, Role};
 use crate::service::auth::{self, AuthError, Expected, KeyHolder, Reader};
+use crate::service::quotas::{Charge, Quotas};
 use crate::service::sight::Sight;
 use crate::service::status::Failure;
+use crate::service::tokens::VerifiedTokens;
+use crate::service::turns::Turns;
 use crate::store::state_db::{StateError, StateView};
 use aimslog_proto::reason::Reason;
 use aimslog_proto::system::registry::Registry;
+use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::{LeafIndex, TreeSize};
 use std::sync::Arc;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -51,7 +56,13 @@ pub struct Backend {
     /// Whether there is room on the disks for submissions.
     pub disk_room: watch::Receiver<DiskRoom>,
     /// Turns at the door: submissions are judged by so many threads.
-    pub turns: Arc<Semaphore>,
+    pub turns: Arc<Turns>,
+    /// What each principal and organisation may take.
+    pub quotas: Arc<Quotas>,
+    /// What was read from outside.
+    pub journal: Arc<AccessJournal>,
+    /// Read tokens that were verified.
+    pub tokens: Arc<VerifiedTokens>,
     /// When this node last heard of a leader with a quorum behind it.
     pub freshness: watch::Receiver<Option<Instant>>,
     /// Entries that this node verified itself.
@@ -142,9 +153,13 @@ impl Backend {
         self.consensus.status().borrow().leader
     }
 
-    /// Who calls, by the registry of this node, which must be fresh.
+    /// Who calls, by the registry of this node, which must be fresh. The call is charged to the
+    /// reader.
     pub fn reader(&self, metadata: &MetadataMap) -> Result<Reader, Failure> {
-        self.reader_by(auth::authorization(metadata)?)
+        let reader = self.reader_by(auth::authorization(metadata)?)?;
+        let charge = Charge { calls: 1, bytes: 0 };
+        self.quotas.charge(reader.charged(), charge)?;
+        Ok(reader)
     }
 
     /// The same for an `authorization` that another node forwarded.
@@ -154,6 +169,7 @@ impl Backend {
         self.fresh()?;
         let registry = self.ledger.registry();
         let expected = Expected {
+            verified: &self.tokens,
             audience: &self.facts.service_id,
             now: self.clock.unix_seconds(),
         };
@@ -179,7 +195,8 @@ impl Backend {
         let row = registry
             .reader_at(&reader.key, next)
             .ok_or(AuthError::UnknownKey)?;
-        Ok(Sight::of(Arc::clone(&registry), bundle, row))
+        let now = UnixSeconds(self.clock.unix_seconds());
+        Ok(Sight::of(Arc::clone(&registry), bundle, row, (next, now)))
     }
 
     /// Refuses unless a leader with a quorum was heard of lately and what it said is applied.

@@ -8,6 +8,7 @@ use crate::service::auth::Reader;
 use crate::service::backend::{Backend, ReadFailure};
 use crate::service::evidence::carried_out;
 use crate::service::files::{ChunkStream, not_visible};
+use crate::service::quotas::{Charge, Charged};
 use crate::service::status::Failure;
 use crate::service::{convert, forward, records, submit};
 use crate::store::state_db::Rows;
@@ -15,6 +16,7 @@ use aimslog_proto::limits::{BLOB_BYTES_MAX, BLOB_CHUNK_BYTES_MAX};
 use aimslog_proto::pb::raft::v1::{ForwardedBlob, ForwardedCall};
 use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::reason::Reason;
+use aimslog_proto::statement::key::Thumbprint;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout_at};
@@ -24,6 +26,8 @@ use tonic::Streaming;
 #[derive(Debug)]
 pub(super) struct Upload {
     organization: String,
+    /// The key of whoever stores it.
+    key: Thumbprint,
     digest: [u8; 32],
     bytes: Bytes,
 }
@@ -40,6 +44,7 @@ impl Upload {
         }
         Ok(Self {
             organization: reader.organization.clone(),
+            key: reader.key,
             digest,
             bytes,
         })
@@ -178,6 +183,15 @@ async fn propose(backend: &Backend, upload: Upload, until: Instant) -> Result<bo
     if known {
         return Ok(true);
     }
+    let charged = Charged {
+        key: &upload.key,
+        organization: &upload.organization,
+    };
+    let charge = Charge {
+        calls: 0,
+        bytes: upload.bytes.len() as u64,
+    };
+    backend.quotas.charge(charged, charge)?;
     let total = upload.bytes.len();
     let mut offset = 0;
     while offset < total {

@@ -103,7 +103,7 @@ where
 }
 
 /// Where a request comes from, as the listener says.
-fn address(request: &http::Request<Body>) -> Option<IpAddr> {
+pub(super) fn address(request: &http::Request<Body>) -> Option<IpAddr> {
     let info = request.extensions().get::<ConnectInfo>()?;
     info.get_ref().remote_addr().map(|address| address.ip())
 }

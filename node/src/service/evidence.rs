@@ -13,7 +13,7 @@ use aimslog_proto::pb::v1::evidence_service_server::EvidenceService;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::statement::UnverifiedStatement;
 use aimslog_proto::statement::header::Family;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
@@ -98,8 +98,7 @@ impl EvidenceApi {
     async fn evidence_of(&self, index: u64, fields: Fields) -> Result<Vec<u8>, Failure> {
         let registry = self.backend.ledger.registry();
         let wanted = files::Wanted {
-            indices: BTreeSet::from([index]),
-            fields,
+            records: BTreeMap::from([(index, fields)]),
             since: 0,
             head: HeadChoice::Newest,
         };
@@ -154,6 +153,7 @@ impl EvidenceService for EvidenceApi {
         self.backend.fresh()?;
         let _room = submit::room_in_memory(&self.backend, &submissions)?;
         let admitted = submit::admit(&self.backend, submissions, Depth::Foresee).await?;
+        submit::charge(&self.backend, &admitted, Depth::Foresee)?;
         let results = admitted
             .iter()
             .map(|admission| match admission {
@@ -191,8 +191,8 @@ impl EvidenceService for EvidenceApi {
         request: Request<pb::ListRecordsRequest>,
     ) -> Result<Response<pb::ListRecordsResponse>, Status> {
         let reader = self.backend.reader(request.metadata())?;
-        let query = records::Query::new(&reader, request.into_inner())?;
         let sight = self.backend.sight(&reader)?;
+        let query = records::Query::new(&sight, request.into_inner())?;
         Ok(Response::new(
             self.backend
                 .read(move |view| records::page(view, &query, &sight))
@@ -207,7 +207,7 @@ impl EvidenceService for EvidenceApi {
         let reader = self.backend.reader(request.metadata())?;
         let request = request.into_inner();
         records::own(&reader, &request.organization)?;
-        let slot = self.watches.take(&reader.organization)?;
+        let slot = self.watches.take(&reader)?;
         let stream = watch::watch(self.backend.clone(), reader, request.start_index, slot);
         Ok(Response::new(stream))
     }

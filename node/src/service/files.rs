@@ -11,6 +11,8 @@ use crate::service::auth::Reader;
 use crate::service::backend::{Backend, ReadFailure};
 use crate::service::convert;
 use crate::service::heads::{HeadChoice, beyond, head};
+use crate::service::outside;
+use crate::service::sight::View;
 use crate::service::status::Failure;
 use crate::store::codec;
 use crate::store::state_db::Rows;
@@ -19,7 +21,7 @@ use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::system::registry::Registry;
 use aimslog_proto::tlog::LeafIndex;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_stream::Stream;
@@ -31,10 +33,8 @@ pub(super) type ChunkStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + 
 /// What a file is to hold.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
-    /// Positions of the records, ascending.
-    pub(super) indices: BTreeSet<u64>,
-    /// The fields that are shown.
-    pub(super) fields: Fields,
+    /// Positions of the records, and the fields that are shown of each.
+    pub(super) records: BTreeMap<u64, Fields>,
     /// A kept head that the file is to be consistent with; 0 for none.
     pub(super) since: u64,
     /// The head everything stands under.
@@ -53,6 +53,25 @@ pub(super) enum Fields {
 }
 
 impl Fields {
+    /// Those of these names that the reader sees, of all where none is named. `None` where an engagement
+    /// shows none of them.
+    fn of(seen: &View, asked: &[String]) -> Option<Self> {
+        let shown = match seen {
+            View::Own => None,
+            View::Engaged(engaged) => engaged.fields.as_ref(),
+        };
+        let Some(shown) = shown else {
+            return Some(if asked.is_empty() {
+                Self::All
+            } else {
+                Self::Named(asked.to_vec())
+            });
+        };
+        let asks = |name: &String| asked.is_empty() || asked.contains(name);
+        let names: Vec<String> = shown.iter().filter(|name| asks(name)).cloned().collect();
+        (!names.is_empty()).then_some(Self::Named(names))
+    }
+
     fn choice(&self) -> FieldChoice<'_> {
         match self {
             Self::All => FieldChoice::All,
@@ -83,31 +102,29 @@ pub(super) async fn evidence(
     let registry = backend.ledger.registry();
     let sight = backend.sight(reader)?;
     let offset = usize::try_from(request.offset).unwrap_or(usize::MAX);
-    let file = backend
+    let (mut file, reads) = backend
         .read(move |view| {
-            let mut indices = BTreeSet::new();
+            let mut records = BTreeMap::new();
+            let mut reads = Vec::new();
             for id in ids {
                 let index = view.index(&codec::by_id(&id))?.ok_or_else(not_visible)?;
                 let entry: EntryRow = view.expect_value(&codec::entry(index))?;
-                if !sight.sees(&entry)? {
-                    return Err(not_visible().into());
+                let seen = sight.view(&entry)?.ok_or_else(not_visible)?;
+                let fields = Fields::of(&seen, &request.fields).ok_or_else(not_visible)?;
+                if records.insert(index, fields).is_none() {
+                    reads.extend(outside::reads(&sight, (index, &entry), &seen)?);
                 }
-                indices.insert(index);
             }
             let wanted = Wanted {
-                indices,
-                fields: if request.fields.is_empty() {
-                    Fields::All
-                } else {
-                    Fields::Named(request.fields)
-                },
+                records,
                 since: request.since_size,
                 head: HeadChoice::from_size(request.tree_size),
             };
-            build(view, &registry, &wanted)
+            Ok((build(view, &registry, &wanted)?, reads))
         })
         .await?;
-    let mut file = file;
+    // Before anything of it is answered.
+    outside::journal(backend, reads).await?;
     if offset > file.len() {
         let words = format!("the file has {} bytes", file.len());
         return Err(Failure::new(Reason::BeyondTree, words));
@@ -130,17 +147,20 @@ pub(super) fn build(
     wanted: &Wanted,
 ) -> Result<Vec<u8>, ReadFailure> {
     let newest = head(rows, wanted.head)?;
-    if wanted.indices.iter().any(|index| *index >= newest.size) {
+    let last = wanted.records.last_key_value().map(|(index, _)| *index);
+    if last.is_some_and(|last| last >= newest.size) {
         return Err(beyond(newest.size).into());
     }
     let since = match wanted.since {
         0 => None,
         size => Some(head(rows, HeadChoice::OfSize(size))?),
     };
-    let indices: Vec<LeafIndex> = wanted.indices.iter().copied().map(LeafIndex).collect();
+    let records = wanted.records.iter();
+    let records: Vec<(LeafIndex, FieldChoice<'_>)> = records
+        .map(|(index, fields)| (LeafIndex(*index), fields.choice()))
+        .collect();
     let request = EvidenceRequest {
-        indices: &indices,
-        fields: wanted.fields.choice(),
+        records: &records,
         head: &newest,
         since: since.as_ref(),
     };

@@ -9,7 +9,7 @@ use crate::service::backend::ReadFailure;
 use crate::service::convert;
 use crate::service::files::{self, not_visible};
 use crate::service::heads::EntryKey;
-use crate::service::sight::Sight;
+use crate::service::sight::{Sight, View};
 use crate::service::status::Failure;
 use crate::store::codec;
 use crate::store::state_db::{Range, Rows};
@@ -23,7 +23,7 @@ use prost::Message as _;
 /// Rows that one page looks at, so that a filter that fits nothing costs a bounded time.
 const ROWS_PER_PAGE: usize = 4_096;
 
-/// Whether the organisation of a request is the caller's own.
+/// Whether the organisation of a request is the caller's own, as for attachments and streams.
 pub(super) fn own(reader: &Reader, organization: &str) -> Result<(), Failure> {
     if reader.organization == organization {
         Ok(())
@@ -43,16 +43,16 @@ pub(super) fn one(
         EntryKey::Id(id) => rows.index(&codec::by_id(&id))?.ok_or_else(not_visible)?,
     };
     let entry: EntryRow = rows.value(&codec::entry(index))?.ok_or_else(not_visible)?;
-    if !sight.sees(&entry)? {
-        return Err(not_visible().into());
-    }
-    record(rows, index, &entry)
+    let seen = sight.view(&entry)?.ok_or_else(not_visible)?;
+    record(rows, (index, &entry), &seen)
 }
 
+/// A record as the reader sees it. What engagements show comes in evidence files alone, where each
+/// read is journalled.
 pub(super) fn record(
     rows: &impl Rows,
-    index: u64,
-    entry: &EntryRow,
+    (index, entry): (u64, &EntryRow),
+    seen: &View,
 ) -> Result<pb::Record, ReadFailure> {
     let payload = reader::payload(rows, LeafIndex(index))?;
     let status = match payload {
@@ -61,11 +61,16 @@ pub(super) fn record(
         Some(PayloadRow::Present(_)) => pb::PayloadStatus::Present,
         Some(PayloadRow::Erased) => pb::PayloadStatus::Erased,
     };
+    let (status, disclosures) = match (seen, status) {
+        (View::Own, status) => (status, files::disclosures(rows, index)?),
+        (View::Engaged(_), pb::PayloadStatus::Present) => (pb::PayloadStatus::Withheld, Vec::new()),
+        (View::Engaged(_), other) => (other, Vec::new()),
+    };
     Ok(pb::Record {
         entry: Some(convert::entry_ref(index, entry)),
         statement: entry.statement.to_vec(),
         payload_status: status.into(),
-        disclosures: files::disclosures(rows, index)?,
+        disclosures,
     })
 }
 
@@ -82,8 +87,10 @@ pub(super) struct Query {
 
 impl Query {
     /// Checks owner, page size and token.
-    pub(super) fn new(reader: &Reader, request: pb::ListRecordsRequest) -> Result<Self, Failure> {
-        own(reader, &request.organization)?;
+    pub(super) fn new(sight: &Sight, request: pb::ListRecordsRequest) -> Result<Self, Failure> {
+        if !sight.reaches(&request.organization) {
+            return Err(not_visible());
+        }
         let limit = match usize::try_from(request.page_size).unwrap_or(usize::MAX) {
             0 => PAGE_DEFAULT,
             size if size <= PAGE_MAX => size,
@@ -158,8 +165,10 @@ pub(super) fn page(
         };
         let entry: EntryRow = rows.expect_value(&codec::entry(index))?;
         last = Some((entry.time_ms, index));
-        if query.wants(&entry)? && sight.sees(&entry)? {
-            let record = record(rows, index, &entry)?;
+        if query.wants(&entry)?
+            && let Some(seen) = sight.view(&entry)?
+        {
+            let record = record(rows, (index, &entry), &seen)?;
             bytes += record.encoded_len();
             records.push(record);
         }

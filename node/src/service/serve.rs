@@ -3,6 +3,7 @@
 use crate::limits_server as limits;
 use crate::service::budget::BudgetLayer;
 use crate::service::listener::Connection;
+use crate::service::penalty::PenaltyLayer;
 use crate::service::reasons::ReasonsLayer;
 use std::io;
 use std::time::Duration;
@@ -88,6 +89,7 @@ pub async fn serve(
             .max_connection_age_grace(limits::CONNECTION_AGE_GRACE);
     }
     server
+        .layer(PenaltyLayer::default())
         .layer(ReasonsLayer)
         .layer(BudgetLayer::new(callers.request_bytes_max()))
         .add_routes(routes)

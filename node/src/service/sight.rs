@@ -1,13 +1,18 @@
-//! What a reader may see of an organisation's records, by the roles that the registry gives it now.
+//! What a reader may see: of its own organisation by the roles that the registry gives it now, of
+//! others by the engagements that they have granted to its organisation.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::aims::kind::Signer;
 use aimslog_proto::aims::role::Reads;
 use aimslog_proto::statement::UnverifiedStatement;
-use aimslog_proto::system::Role;
-use aimslog_proto::system::registry::{PrincipalRow, Registry};
+use aimslog_proto::statement::header::Header;
+use aimslog_proto::system::registry::{Between, EngagementRow, PrincipalRow, Registry};
+use aimslog_proto::system::{EngagementId, Grant, OrganizationId, PrincipalId, Role};
+use aimslog_proto::time::UnixSeconds;
+use aimslog_proto::tlog::LeafIndex;
 
 use crate::ledger::row::EntryRow;
 use crate::service::status::Failure;
@@ -16,66 +21,173 @@ use crate::service::status::Failure;
 /// what is not seen, or says `NOT_VISIBLE`.
 #[derive(Debug, Clone)]
 pub struct Sight {
-    organization: String,
-    principal: String,
+    organization: OrganizationId,
+    principal: PrincipalId,
     reads: Reads,
+    /// Whether its roles read under engagements.
+    is_engaged: bool,
+    /// Until when in the log and on the clock it was made.
+    moment: (LeafIndex, UnixSeconds),
     registry: Arc<Registry>,
 }
 
+/// How much of a record a reader sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum View {
+    /// All of it: it is of the reader's own organisation.
+    Own,
+    /// What engagements show.
+    Engaged(Engaged),
+}
+
+/// What engagements show of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Engaged {
+    /// Those that show something of it; at least one.
+    pub engagements: Vec<EngagementId>,
+    /// The fields that they show together; `None` for all.
+    pub fields: Option<BTreeSet<String>>,
+}
+
 impl Sight {
-    /// What this principal may see, by this registry and these rules.
-    pub fn of(registry: Arc<Registry>, bundle: &RuleBundle, row: &PrincipalRow) -> Self {
+    /// What this principal may see, by this registry and these rules, at this position of the log and
+    /// this time.
+    pub fn of(
+        registry: Arc<Registry>,
+        bundle: &RuleBundle,
+        row: &PrincipalRow,
+        moment: (LeafIndex, UnixSeconds),
+    ) -> Self {
         let roles: Vec<&str> = row.roles.iter().map(Role::as_str).collect();
         let signer = Signer {
             roles: &roles,
             is_agent: row.is_agent(),
         };
         Self {
-            organization: row.organization.to_string(),
-            principal: row.principal.to_string(),
+            organization: row.organization.clone(),
+            principal: row.principal.clone(),
             reads: bundle.reads(signer),
+            is_engaged: bundle.is_engaged(signer),
+            moment,
             registry,
         }
     }
 
     /// The organisation of the reader.
-    pub fn organization(&self) -> &str {
+    pub fn organization(&self) -> &OrganizationId {
         &self.organization
     }
 
-    /// Whether the reader sees anything at all.
+    /// The principal that reads.
+    pub fn principal(&self) -> &PrincipalId {
+        &self.principal
+    }
+
+    /// The clock of this node when the sight was taken.
+    pub fn time(&self) -> UnixSeconds {
+        self.moment.1
+    }
+
+    /// Whether the reader sees nothing of its own organisation.
     pub fn is_blind(&self) -> bool {
         self.reads == Reads::None
     }
 
-    /// Whether the reader sees this entry with its fields.
-    pub fn sees(&self, entry: &EntryRow) -> Result<bool, Failure> {
-        if entry.organization != self.organization {
-            return Ok(false);
+    /// Whether records of this organisation can be asked for: it is the reader's own, or has engaged
+    /// the reader's.
+    pub fn reaches(&self, organization: &str) -> bool {
+        organization == self.organization.as_str() || self.engaged_by(organization).next().is_some()
+    }
+
+    /// Whether and how much the reader sees of this entry.
+    pub fn view(&self, entry: &EntryRow) -> Result<Option<View>, Failure> {
+        if entry.organization == self.organization.as_str() {
+            let sees = match self.reads {
+                Reads::All => true,
+                Reads::None => false,
+                Reads::Signed => self.has_signed(&parse(entry)?),
+            };
+            return Ok(sees.then_some(View::Own));
         }
-        match self.reads {
-            Reads::All => Ok(true),
-            Reads::None => Ok(false),
-            Reads::Signed => self.has_signed(entry),
+        let mut granted = self.engaged_by(&entry.organization).peekable();
+        if granted.peek().is_none() {
+            return Ok(None);
         }
+        let statement = parse(entry)?;
+        let header = statement.header();
+        Ok(union(granted.filter(|row| covers(&row.grant, (entry, header)))).map(View::Engaged))
+    }
+
+    /// The engagements under which the reader may read of this organisation now.
+    fn engaged_by(&self, organization: &str) -> impl Iterator<Item = &EngagementRow> {
+        let organization = OrganizationId::new(organization).ok();
+        let organization = organization.filter(|_| self.is_engaged);
+        organization.into_iter().flat_map(|organization| {
+            let between = Between {
+                body: &self.organization,
+                organization: &organization,
+            };
+            let held: Vec<_> = self
+                .registry
+                .engagements_held(between, self.moment)
+                .collect();
+            held
+        })
     }
 
     /// Whether one of the reader's keys, also an earlier one, signed it.
-    fn has_signed(&self, entry: &EntryRow) -> Result<bool, Failure> {
-        let statement = UnverifiedStatement::parse_submitted(&entry.statement)
-            .map_err(|error| Failure::internal("a stored entry is no statement", &error))?;
+    fn has_signed(&self, statement: &UnverifiedStatement) -> bool {
         let signer = self.registry.key(&statement.header().key);
-        Ok(signer.and_then(|row| row.principal()).is_some_and(|owner| {
-            owner.organization.as_str() == self.organization
-                && owner.principal.as_str() == self.principal
-        }))
+        signer.and_then(|row| row.principal()).is_some_and(|owner| {
+            owner.organization == self.organization && owner.principal == self.principal
+        })
     }
+}
+
+fn parse(entry: &EntryRow) -> Result<UnverifiedStatement, Failure> {
+    UnverifiedStatement::parse_submitted(&entry.statement)
+        .map_err(|error| Failure::internal("a stored entry is no statement", &error))
+}
+
+/// Whether an engagement is about this record.
+fn covers(grant: &Grant, (entry, header): (&EntryRow, &Header)) -> bool {
+    let names = |list: &Option<Vec<String>>, name: &str| {
+        let list = list.as_ref();
+        list.is_none_or(|list| list.iter().any(|listed| listed == name))
+    };
+    names(&grant.kinds, &entry.kind)
+        && names(&grant.subjects, &header.subject)
+        && grant.claimed_from.is_none_or(|from| from <= header.issued)
+        && grant.claimed_to.is_none_or(|to| header.issued <= to)
+}
+
+/// What several engagements show together.
+fn union<'a>(granted: impl Iterator<Item = &'a EngagementRow>) -> Option<Engaged> {
+    let mut engaged: Option<Engaged> = None;
+    for row in granted {
+        let fields = row.grant.fields.as_ref();
+        let fields: Option<BTreeSet<String>> = fields.map(|list| list.iter().cloned().collect());
+        match &mut engaged {
+            None => {
+                engaged = Some(Engaged {
+                    engagements: vec![row.engagement.clone()],
+                    fields,
+                });
+            }
+            Some(known) => {
+                known.engagements.push(row.engagement.clone());
+                known.fields = match (known.fields.take(), fields) {
+                    (Some(known), Some(more)) => Some(known.into_iter().chain(more).collect()),
+                    (None, _) | (_, None) => None,
+                };
+            }
+        }
+    }
+    engaged
 }
 
 #[cfg(test)]
 mod tests {
-    use aimslog_proto::tlog::LeafIndex;
-
     use super::*;
     use crate::ledger::outcome::ItemOutcome;
     use crate::ledger::reader;
@@ -121,13 +233,14 @@ mod tests {
             let row = engine
                 .registry
                 .principal_at(&public(seed).thumbprint(), next);
-            Sight::of(Arc::clone(&engine.registry), bundle, row.unwrap())
+            let moment = (next, UnixSeconds(NOW));
+            Sight::of(Arc::clone(&engine.registry), bundle, row.unwrap(), moment)
         };
         let sees = |seed: u8, index: u64| {
             let entry = reader::entry(&engine.rows, LeafIndex(index))
                 .unwrap()
                 .unwrap();
-            sight(seed).sees(&entry).unwrap()
+            sight(seed).view(&entry).unwrap() == Some(View::Own)
         };
         for (name, seed, role, acts_for) in &readers {
             let reads = bundle.role(role).unwrap().reads;
@@ -138,5 +251,86 @@ mod tests {
             assert_eq!(sight(*seed).is_blind(), reads == Reads::None, "{name}");
         }
         assert!(!sees(60, others) && !sees(60, own), "another organisation");
+    }
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn grant() -> Grant {
+        Grant {
+            body: OrganizationId::new("certifier").unwrap(),
+            kinds: None,
+            subjects: None,
+            fields: None,
+            claimed_from: None,
+            claimed_to: None,
+            valid_from: UnixSeconds(NOW),
+            valid_to: UnixSeconds(NOW + 10),
+        }
+    }
+
+    #[test]
+    fn each_bound_of_an_engagement_leaves_out_what_is_outside_of_it() {
+        let world = World::new();
+        let header = world.header(11, 1);
+        let entry = EntryRow {
+            statement: signed(&header, 11),
+            organization: "acme".to_owned(),
+            kind: "oversight_decision".to_owned(),
+            time_ms: 1,
+            number: 1,
+            version: 1,
+            leaf_hash: [0; 32],
+        };
+        let issued = header.issued.0;
+        let covered = |change: &dyn Fn(&mut Grant)| {
+            let mut grant = grant();
+            change(&mut grant);
+            covers(&grant, (&entry, &header))
+        };
+        let list = |name: &str| Some(vec![name.to_owned()]);
+        assert!(covered(&|_| {}));
+        assert!(covered(&|grant| grant.kinds = list("oversight_decision")));
+        assert!(!covered(&|grant| grant.kinds = list("finding")));
+        assert!(covered(&|grant| grant.subjects = list(&header.subject)));
+        assert!(!covered(
+            &|grant| grant.subjects = list("urn:aimslog:acme:system:other")
+        ));
+        assert!(covered(
+            &|grant| grant.claimed_from = Some(UnixSeconds(issued))
+        ));
+        assert!(!covered(
+            &|grant| grant.claimed_from = Some(UnixSeconds(issued + 1))
+        ));
+        assert!(covered(
+            &|grant| grant.claimed_to = Some(UnixSeconds(issued))
+        ));
+        assert!(!covered(
+            &|grant| grant.claimed_to = Some(UnixSeconds(issued - 1))
+        ));
+    }
+
+    #[test]
+    fn engagements_show_together_what_each_of_them_shows() {
+        let row = |id: &str, fields: Option<&[&str]>| EngagementRow {
+            organization: OrganizationId::new("acme").unwrap(),
+            engagement: EngagementId::new(id).unwrap(),
+            grant: Grant {
+                fields: fields.map(|list| list.iter().map(ToString::to_string).collect()),
+                ..grant()
+            },
+            granted_at: LeafIndex(1),
+            ended_at: None,
+        };
+        let rows = [
+            row("a", Some(&["decision"])),
+            row("b", Some(&["decision", "reviewer"])),
+            row("c", None),
+        ];
+        assert_eq!(union([].into_iter()), None);
+        let two = union(rows[..2].iter()).unwrap();
+        let shown: Vec<&str> = two.fields.iter().flatten().map(String::as_str).collect();
+        assert_eq!(shown, ["decision", "reviewer"]);
+        assert_eq!(two.engagements.len(), 2);
+        assert_eq!(union(rows.iter()).unwrap().fields, None);
     }
 }

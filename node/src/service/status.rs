@@ -33,7 +33,7 @@ pub struct Failure {
     message: String,
     fields: Vec<Broken>,
     metadata: Vec<(Cow<'static, str>, String)>,
-    /// When another node says to come again; the reason decides where none does.
+    /// When to come again, where that is known; the reason decides where it is not.
     retry: Option<Duration>,
 }
 
@@ -127,6 +127,13 @@ impl Failure {
         self
     }
 
+    /// The same, to be repeated after this time.
+    #[must_use]
+    pub fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry = Some(delay);
+        self
+    }
+
     /// Its reason.
     pub fn reason(&self) -> Reason {
         self.reason
@@ -183,14 +190,58 @@ fn retry_delay(reason: Reason) -> Option<Duration> {
         Code::Unavailable | Code::DeadlineExceeded => 200,
         // Half of what the queue holds is answered by then.
         Code::ResourceExhausted if reason == Reason::Overloaded => 1_000,
+        Code::ResourceExhausted if reason == Reason::QuotaExceeded => 1_000,
         Code::ResourceExhausted if reason == Reason::DiskFull => 10_000,
         _ => return None,
     };
     Some(Duration::from_millis(millis))
 }
 
-/// Whether what was sent is wrong in itself, whatever the ledger holds.
-const fn is_invalid(reason: Reason) -> bool {
+/// The canonical code of a reason. `UNKNOWN` is given to none; a test says so.
+pub fn code(reason: Reason) -> Code {
+    use Reason as R;
+    match reason {
+        malformed if is_malformed(malformed) => Code::InvalidArgument,
+        R::UnknownKey
+        | R::RevokedKey
+        | R::KeyPurpose
+        | R::NotPermitted
+        | R::TooFewOperators
+        | R::ForeignRecords
+        | R::WrongIssuer => Code::PermissionDenied,
+        R::Expired
+        | R::MissingLinkTarget
+        | R::VersionConflict
+        | R::InvalidTransition
+        | R::RulesOutdated
+        | R::OrganizationSuspended
+        | R::LastAdministrator
+        | R::FailedPrecondition
+        | R::WouldLoseQuorum => Code::FailedPrecondition,
+        R::AlreadyLogged | R::IdConflict | R::KeyInUse | R::AlreadyInitialized => {
+            Code::AlreadyExists
+        }
+        R::BeyondTree => Code::OutOfRange,
+        R::NotFound | R::NotVisible | R::HeadNotFound => Code::NotFound,
+        R::Unauthenticated => Code::Unauthenticated,
+        R::NotLeader
+        | R::NoQuorum
+        | R::NoHead
+        | R::NotInitialized
+        | R::StaleRegistry
+        | R::Amnesia
+        | R::NodeRemoved
+        | R::ShuttingDown => Code::Unavailable,
+        R::OutcomeUnknown => Code::DeadlineExceeded,
+        R::Overloaded | R::QuotaExceeded | R::DiskFull => Code::ResourceExhausted,
+        R::Fork | R::Corrupt => Code::DataLoss,
+        R::Internal => Code::Internal,
+        _ => Code::Unknown,
+    }
+}
+
+/// Whether it is about the bytes of the request, whatever the state of the ledger.
+fn is_malformed(reason: Reason) -> bool {
     use Reason as R;
     matches!(
         reason,
@@ -232,51 +283,6 @@ const fn is_invalid(reason: Reason) -> bool {
             | R::BlobMismatch
             | R::InvalidRequest
     )
-}
-
-/// The canonical code of a reason. `UNKNOWN` is given to none; a test says so.
-pub fn code(reason: Reason) -> Code {
-    use Reason as R;
-    if is_invalid(reason) {
-        return Code::InvalidArgument;
-    }
-    match reason {
-        R::UnknownKey
-        | R::RevokedKey
-        | R::KeyPurpose
-        | R::NotPermitted
-        | R::TooFewOperators
-        | R::ForeignRecords
-        | R::WrongIssuer => Code::PermissionDenied,
-        R::Expired
-        | R::MissingLinkTarget
-        | R::VersionConflict
-        | R::InvalidTransition
-        | R::RulesOutdated
-        | R::OrganizationSuspended
-        | R::LastAdministrator
-        | R::FailedPrecondition
-        | R::WouldLoseQuorum => Code::FailedPrecondition,
-        R::AlreadyLogged | R::IdConflict | R::KeyInUse | R::AlreadyInitialized => {
-            Code::AlreadyExists
-        }
-        R::BeyondTree => Code::OutOfRange,
-        R::NotFound | R::NotVisible | R::HeadNotFound => Code::NotFound,
-        R::Unauthenticated => Code::Unauthenticated,
-        R::NotLeader
-        | R::NoQuorum
-        | R::NoHead
-        | R::NotInitialized
-        | R::StaleRegistry
-        | R::Amnesia
-        | R::NodeRemoved
-        | R::ShuttingDown => Code::Unavailable,
-        R::OutcomeUnknown => Code::DeadlineExceeded,
-        R::Overloaded | R::DiskFull => Code::ResourceExhausted,
-        R::Fork | R::Corrupt => Code::DataLoss,
-        R::Internal => Code::Internal,
-        _ => Code::Unknown,
-    }
 }
 
 #[cfg(test)]

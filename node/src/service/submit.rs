@@ -7,7 +7,9 @@ use crate::ledger::door_memory::DoorMemory;
 use crate::ledger::outcome::ItemOutcome;
 use crate::ledger::sequencer::{self, SubmitError};
 use crate::service::backend::{Backend, DiskRoom, ReadFailure};
+use crate::service::quotas::{Charge, Charged};
 use crate::service::status::Failure;
+use crate::service::turns::Line;
 use crate::service::{convert, forward};
 use aimslog_proto::limits::{BATCH_BYTES_MAX, BATCH_STATEMENTS_MAX, FOREIGN_STATEMENT_BYTES_MAX};
 use aimslog_proto::pb::admin::v1 as admin;
@@ -17,14 +19,25 @@ use aimslog_proto::reason::{Reason, Violation};
 use aimslog_proto::statement::Remains;
 use aimslog_proto::statement::header::Family;
 use aimslog_proto::statement::id::EntryId;
+use aimslog_proto::statement::key::Thumbprint;
+use aimslog_proto::system::registry::KeyOwner;
 use aimslog_proto::time::UnixMillis;
 use aimslog_proto::tlog::{LeafIndex, TreeSize};
 use futures::future::join_all;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
 /// What the door said of one submission.
-type Admission = Result<Item, Vec<Violation>>;
+pub(super) type Admission = Result<Passed, Vec<Violation>>;
+
+/// A submission that passed the door.
+#[derive(Debug)]
+pub(super) struct Passed {
+    pub(super) item: Item,
+    /// Whose key signed it, where that was checked now.
+    signer: Option<Thumbprint>,
+}
 
 /// Why the sequencer has no outcome, for the caller.
 pub(super) fn failure(error: &SubmitError) -> Failure {
@@ -149,8 +162,9 @@ pub(super) async fn system_here(
         digest_only: Vec::new(),
     };
     let mut admitted = admit(backend, vec![submission], Depth::Door).await?;
+    charge(backend, &admitted, Depth::Door)?;
     let item = match admitted.pop() {
-        Some(Ok(item)) => item,
+        Some(Ok(passed)) => passed.item,
         Some(Err(violations)) => return Err(Failure::violations(&violations)),
         None => return Err(Failure::new(Reason::Internal, "the door gave no answer")),
     };
@@ -178,12 +192,16 @@ pub(super) async fn here(
     let room = backend.sequencer.room(bytes_of(&request.submissions));
     let mut room = room.map_err(|error| failure(&error))?;
     let admitted = admit(backend, request.submissions, Depth::Door).await?;
+    charge(backend, &admitted, Depth::Door)?;
     let mut proposals = Vec::with_capacity(admitted.len());
     for admission in admitted {
-        let part = room.part(admission.as_ref().map_or(0, Item::encoded_len));
+        let bytes = admission
+            .as_ref()
+            .map_or(0, |passed| passed.item.encoded_len());
+        let part = room.part(bytes);
         proposals.push(async move {
             match admission {
-                Ok(item) => {
+                Ok(Passed { item, .. }) => {
                     let statement = item.statement.clone();
                     let proposed = backend.sequencer.submit_within(part, item);
                     let outcome = in_time(proposed, until).await?;
@@ -307,6 +325,46 @@ pub(super) enum Depth {
     Foresee,
 }
 
+/// The line in which a call waits for its turn: that of the organisation whose key its first
+/// statement names.
+fn line(backend: &Backend, submissions: &[pb::Submission]) -> Line {
+    let first = Remains::of_submitted(&submissions.first()?.statement)?;
+    let registry = backend.ledger.registry();
+    match &registry.key(&first.statement().header().key)?.owner {
+        KeyOwner::Principal(principal) => Some(principal.organization.to_string()),
+        KeyOwner::Operator { .. } | KeyOwner::Service | KeyOwner::Receipt => None,
+    }
+}
+
+/// Charges those whose statements passed, or refuses the call. Of several signers in one call the
+/// first may be charged and the second refuse.
+pub(super) fn charge(
+    backend: &Backend,
+    admitted: &[Admission],
+    depth: Depth,
+) -> Result<(), Failure> {
+    let mut charges: BTreeMap<Thumbprint, Charge> = BTreeMap::new();
+    for passed in admitted.iter().flatten() {
+        if let Some(signer) = passed.signer {
+            let charge = charges.entry(signer).or_default();
+            charge.calls += 1;
+            if depth == Depth::Door {
+                charge.bytes += passed.item.encoded_len() as u64;
+            }
+        }
+    }
+    let registry = backend.ledger.registry();
+    for (key, charge) in &charges {
+        if let Some(KeyOwner::Principal(principal)) = registry.key(key).map(|row| &row.owner) {
+            let organization = principal.organization.as_str();
+            backend
+                .quotas
+                .charge(Charged { key, organization }, *charge)?;
+        }
+    }
+    Ok(())
+}
+
 /// Judges submissions on a snapshot, on a blocking thread.
 pub(super) async fn admit(
     backend: &Backend,
@@ -315,9 +373,7 @@ pub(super) async fn admit(
 ) -> Result<Vec<Admission>, Failure> {
     backend.founded()?;
     // What was looked at while others had their turn would be old.
-    let turn = Arc::clone(&backend.turns).acquire_owned().await;
-    let turn =
-        turn.map_err(|_closed| Failure::new(Reason::ShuttingDown, "the node is stopping"))?;
+    let turn = backend.turns.take(line(backend, &submissions)).await;
     let registry = backend.ledger.registry();
     let progress = backend.ledger.progress().borrow().clone();
     let now = UnixMillis(backend.clock.unix_millis().max(progress.time.0));
@@ -388,7 +444,9 @@ fn judge<R: crate::store::state_db::Rows>(
             }
         }
     }
-    Ok(Ok(admitted.into_item()))
+    let signer = admitted.signer().copied();
+    let item = admitted.into_item();
+    Ok(Ok(Passed { item, signer }))
 }
 
 fn broken(error: ApplyError) -> ReadFailure {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::reason::Reason;
+use aimslog_proto::statement::key::Thumbprint;
 use aimslog_proto::tlog::LeafIndex;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
@@ -12,46 +13,55 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use crate::ledger::reader;
-use crate::limits_server::{WATCH_LIFE_MAX, WATCHES_MAX, WATCHES_OF_ONE_MAX};
+use crate::limits_server::{
+    WATCH_LIFE_MAX, WATCHES_MAX, WATCHES_OF_ORGANIZATION_MAX, WATCHES_OF_PRINCIPAL_MAX,
+};
 use crate::service::auth::Reader;
 use crate::service::backend::{Backend, ReadFailure};
 use crate::service::files::ChunkStream;
 use crate::service::records;
-use crate::service::sight::Sight;
+use crate::service::sight::{Sight, View};
 use crate::service::status::Failure;
 use crate::store::state_db::Rows;
 
 /// Entries that a watch reads at a time.
 const WATCH_STRETCH: usize = 64;
 
-/// The streams that are open: so many in all, and so many of one organisation.
+/// The streams that are open: so many in all, so many of one organisation and of one principal.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Slots(Arc<Mutex<BTreeMap<String, usize>>>);
+pub(super) struct Slots(Arc<Mutex<BTreeMap<(String, Thumbprint), usize>>>);
 
 /// One open stream; gives its place back when it is dropped.
 #[derive(Debug)]
 pub(super) struct Slot {
     slots: Slots,
-    organization: String,
+    reader: (String, Thumbprint),
 }
 
 impl Slots {
-    /// A place for one more stream of this organisation.
-    pub(super) fn take(&self, organization: &str) -> Result<Slot, Failure> {
+    /// A place for one more stream of this reader.
+    pub(super) fn take(&self, reader: &Reader) -> Result<Slot, Failure> {
+        let reader = (reader.organization.clone(), reader.key);
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = open.values().sum();
-        let own = open.get(organization).copied().unwrap_or(0);
-        if all >= WATCHES_MAX || own >= WATCHES_OF_ONE_MAX {
+        let of_organization = open.iter().filter(|((other, _), _)| *other == reader.0);
+        let of_organization: usize = of_organization.map(|(_, open)| open).sum();
+        let own = open.get(&reader).copied().unwrap_or(0);
+        if all >= WATCHES_MAX
+            || of_organization >= WATCHES_OF_ORGANIZATION_MAX
+            || own >= WATCHES_OF_PRINCIPAL_MAX
+        {
             let words = format!(
-                "{own} watches of this organisation and {all} in all are open on this node; \
-                 {WATCHES_OF_ONE_MAX} and {WATCHES_MAX} may be"
+                "{own} watches of this principal, {of_organization} of its organisation and {all} in \
+                 all are open on this node; {WATCHES_OF_PRINCIPAL_MAX}, \
+                 {WATCHES_OF_ORGANIZATION_MAX} and {WATCHES_MAX} may be"
             );
             return Err(Failure::new(Reason::Overloaded, words));
         }
-        open.insert(organization.to_owned(), own + 1);
+        open.insert(reader.clone(), own + 1);
         Ok(Slot {
             slots: self.clone(),
-            organization: organization.to_owned(),
+            reader,
         })
     }
 }
@@ -59,10 +69,10 @@ impl Slots {
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut open = self.slots.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = open.get_mut(&self.organization) {
+        if let Some(own) = open.get_mut(&self.reader) {
             *own -= 1;
             if *own == 0 {
-                open.remove(&self.organization);
+                open.remove(&self.reader);
             }
         }
     }
@@ -148,8 +158,9 @@ fn stretch(rows: &impl Rows, sight: &Sight, from: u64) -> Result<Stretch, ReadFa
     let mut next = from;
     for (index, entry) in entries {
         next = index.0 + 1;
-        if sight.sees(&entry)? {
-            records.push(records::record(rows, index.0, &entry)?);
+        // Of the reader's own organisation alone: others come by pages and evidence files.
+        if let Some(seen @ View::Own) = sight.view(&entry)? {
+            records.push(records::record(rows, (index.0, &entry), &seen)?);
         }
     }
     Ok(Stretch {
@@ -162,18 +173,34 @@ fn stretch(rows: &impl Rows, sight: &Sight, from: u64) -> Result<Stretch, ReadFa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aimslog_proto::statement::key::SigningKey;
+
+    fn reader(organization: &str, number: usize) -> Reader {
+        let seed = [u8::try_from(number).unwrap(); 32];
+        Reader {
+            organization: organization.to_owned(),
+            principal: format!("p-{number}"),
+            key: SigningKey::from_seed(&seed).public_key().thumbprint(),
+        }
+    }
 
     #[test]
-    fn one_organisation_leaves_room_for_others() {
+    fn one_principal_and_one_organisation_leave_room_for_others() {
         let slots = Slots::default();
-        let greedy: Vec<Slot> = (0..WATCHES_OF_ONE_MAX)
-            .map(|_| slots.take("greedy").unwrap())
+        let take = |organization, principal| slots.take(&reader(organization, principal));
+        let greedy: Vec<Slot> = (0..WATCHES_OF_PRINCIPAL_MAX)
+            .map(|_| take("greedy", 1).unwrap())
             .collect();
-        let refused = slots.take("greedy").unwrap_err();
+        assert_eq!(take("greedy", 1).unwrap_err().reason(), Reason::Overloaded);
+        let others: Vec<Slot> = (WATCHES_OF_PRINCIPAL_MAX..WATCHES_OF_ORGANIZATION_MAX)
+            .map(|number| take("greedy", number).unwrap())
+            .collect();
+        let refused = take("greedy", 99).unwrap_err();
         assert_eq!(refused.reason(), Reason::Overloaded);
-        slots.take("other").unwrap();
+        take("other", 1).unwrap();
         drop(greedy);
-        slots.take("greedy").unwrap();
+        take("greedy", 1).unwrap();
+        drop(others);
         assert!(slots.0.lock().unwrap().is_empty());
     }
 
@@ -182,13 +209,14 @@ mod tests {
         let slots = Slots::default();
         let open: Vec<Slot> = (0..WATCHES_MAX)
             .map(|place| {
-                slots
-                    .take(&format!("org-{}", place / WATCHES_OF_ONE_MAX))
-                    .unwrap()
+                let organization = format!("org-{}", place / WATCHES_OF_ORGANIZATION_MAX);
+                let principal = place % WATCHES_OF_ORGANIZATION_MAX;
+                slots.take(&reader(&organization, principal)).unwrap()
             })
             .collect();
-        assert!(slots.take("one-more").is_err());
+        let one_more = reader("one-more", 1);
+        assert!(slots.take(&one_more).is_err());
         drop(open);
-        slots.take("one-more").unwrap();
+        slots.take(&one_more).unwrap();
     }
 }

@@ -22,6 +22,8 @@ use crate::output::Output;
 pub(super) struct Plan {
     question: Question,
     tree_size: u64,
+    /// Some of them are read under an engagement.
+    engaged: bool,
     entries: Vec<String>,
 }
 
@@ -30,6 +32,7 @@ impl Plan {
         Self {
             question,
             tree_size: under.0,
+            engaged: entries.engaged,
             entries: entries.ids.iter().map(ToString::to_string).collect(),
         }
     }
@@ -39,6 +42,7 @@ impl Plan {
         Ok(EvidenceRequest {
             entries: entries.collect::<Result<_, _>>()?,
             fields: self.question.fields.clone(),
+            engaged: self.engaged,
             since: None,
             under: Some(TreeSize(self.tree_size)),
         })

@@ -280,6 +280,33 @@ pub(super) async fn every_entry(
     Ok(head)
 }
 
+/// Repeats every decision of the log from its entries and compares the root with the newest verified
+/// head; `before` sees each entry and the state in front of it. Returns how many entries there are.
+///
+/// # Errors
+/// Also where an entry has no right to its place, or the root is another.
+pub(crate) async fn whole_log(
+    ledger: &Ledger,
+    output: Output,
+    replay: &mut Replay,
+    mut before: impl FnMut(&Replay, LeafIndex, &[u8]) -> Result<()>,
+) -> Result<u64> {
+    let keep = |index: LeafIndex, entry: &[u8]| {
+        before(replay, index, entry)?;
+        replay
+            .push(entry, Content::NotShown)
+            .map_err(|violations| Stopped { index, violations }.into_error())?;
+        Ok(true)
+    };
+    let head = every_entry(ledger, output, keep).await?;
+    if replay.tree().head() != *head.head() {
+        return Err(UserError::not_verified(
+            "the entries do not lead to the root that the nodes have cosigned",
+        ));
+    }
+    Ok(head.head().size.0)
+}
+
 fn shown(replay: &Replay, head: Option<&SignedHead>, stopped: Option<Stopped>) -> Summary {
     let counts = replay.counts();
     let tree = replay.tree().head();

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use aimslog_proto::aims::replay::{Content, Replay};
+use aimslog_proto::aims::replay::Replay;
 use aimslog_proto::system::registry::{
     EngagementRow, KeyOwner, KeyRow, PrincipalHistory, PrincipalRow, Registry,
 };
@@ -11,7 +11,7 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use super::replay::{Stopped, every_entry};
+use super::replay::whole_log;
 use crate::args::Connection;
 use crate::context::Context;
 use crate::describe::time;
@@ -135,22 +135,17 @@ impl Show {
         let ledger = context.ledger()?;
         let mut replay = Replay::new();
         let mut then: Option<Registry> = None;
-        let keep = |index: LeafIndex, entry: &[u8]| {
-            if self.at == Some(index.0) {
-                then = Some(replay.registry().clone());
-            }
-            replay
-                .push(entry, Content::NotShown)
-                .map_err(|violations| Stopped { index, violations }.into_error())?;
-            Ok(true)
-        };
-        let head = runtime.block_on(every_entry(&ledger, output, keep))?;
-        if replay.tree().head() != *head.head() {
-            return Err(UserError::not_verified(
-                "the entries do not lead to the root that the nodes have cosigned",
-            ));
-        }
-        let size = head.head().size.0;
+        let size = runtime.block_on(whole_log(
+            &ledger,
+            output,
+            &mut replay,
+            |replay, index, _| {
+                if self.at == Some(index.0) {
+                    then = Some(replay.registry().clone());
+                }
+                Ok(())
+            },
+        ))?;
         let at = self.at.unwrap_or(size);
         if at > size {
             return Err(UserError::usage(format!(

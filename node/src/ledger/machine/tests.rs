@@ -225,8 +225,7 @@ fn an_evidence_file_is_complete_and_its_proof_leads_to_the_head() {
         .view(|view| {
             let head = reader::largest_head(view)?.unwrap();
             let request = EvidenceRequest {
-                indices: &[LeafIndex(4), LeafIndex(5)],
-                fields: FieldChoice::None,
+                records: &[4, 5].map(|index| (LeafIndex(index), FieldChoice::None)),
                 head: &head,
                 since: None,
             };

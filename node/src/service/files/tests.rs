@@ -77,8 +77,7 @@ fn changed_thrice(world: &World) -> (Engine, u64) {
 
 fn file(engine: &Engine, index: u64) -> Vec<u8> {
     let wanted = Wanted {
-        indices: BTreeSet::from([index]),
-        fields: Fields::All,
+        records: BTreeMap::from([(index, Fields::All)]),
         since: 0,
         head: HeadChoice::Newest,
     };
