@@ -132,6 +132,26 @@ pub async fn raw_call(cluster: &Cluster, position: usize, path: &str, bytes: Vec
     }
 }
 
+/// The same with a read token, or none; the bytes of the first message of the answer, which is empty
+/// where there is none.
+pub async fn raw_call_showing(
+    cluster: &Cluster,
+    position: usize,
+    (path, token): (&str, Option<&str>),
+    bytes: Vec<u8>,
+) -> Result<Vec<u8>, Status> {
+    let mut service = tonic::client::Grpc::new(client_channel(cluster, position));
+    service.ready().await.unwrap();
+    let deadline = Duration::from_secs(20);
+    let request = match token {
+        Some(token) => showing(bytes, &format!("Bearer {token}")),
+        None => within(bytes, deadline),
+    };
+    let path = path.parse().unwrap();
+    let answer = service.server_streaming(request, path, RawCodec).await?;
+    Ok(answer.into_inner().message().await?.unwrap_or_default())
+}
+
 /// Bytes for messages.
 #[derive(Debug, Clone, Copy, Default)]
 struct RawCodec;

@@ -306,7 +306,7 @@ async fn evidence_of_something_else_is_not_what_was_asked_for() {
                 .into_iter()
                 .collect(),
             under: Some(TreeSize(size)),
-            since: None,
+            ..EvidenceRequest::default()
         };
         let why = unverified(ledger.evidence(&request).await, name);
         assert!(why.contains("asked for"), "{name}: {why}");

@@ -381,6 +381,11 @@ const ELSEWHERE: &[(Reason, &str, &str)] = &[
         "bytes_are_held_until_the_answer_and_come_back_all",
     ),
     (
+        Reason::QuotaExceeded,
+        "tests/tests/quotas.rs",
+        "who_uses_up_an_allowance_is_told_when_to_come_again_and_others_notice_nothing",
+    ),
+    (
         Reason::DiskFull,
         "tests/tests/outcomes.rs",
         "a_full_disk_takes_nothing_and_says_so",
