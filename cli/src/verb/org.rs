@@ -1,13 +1,11 @@
 //! `aimslog org` and `aimslog principal`: who takes part.
 
-use std::path::PathBuf;
-
 use aimslog_client::admin::Cluster;
 use aimslog_client::{Entries, FinishedStatement, Ledger, Outcome, Wait, clock};
 use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::statement::Statement;
 use aimslog_proto::statement::id::StatementId;
-use aimslog_proto::statement::key::SigningKey;
+use aimslog_proto::statement::key::Signer;
 use aimslog_proto::statement::statement::UnverifiedStatement;
 use aimslog_proto::system::{
     Admission, Holder, Making, Organization, OrganizationId, Principal, PrincipalChange,
@@ -22,7 +20,7 @@ use serde::Serialize;
 use crate::args::Connection;
 use crate::context::Context;
 use crate::exit::{Exit, UserError};
-use crate::keyfile;
+use crate::keys::KeyRef;
 use crate::output::Output;
 use crate::verb::runtime;
 
@@ -45,18 +43,18 @@ enum OrgAction {
     Add {
         /// The organisation's id: a-z, 0-9 and '-'
         id: String,
-        /// Seed file of the first administrator, which proves that the key wants to be it
-        #[arg(long, value_name = "FILE")]
-        admin_key: PathBuf,
+        /// Key of the first administrator, a file or PKCS#11 URI: it proves that it wants to be it
+        #[arg(long, value_name = "KEY")]
+        admin_key: KeyRef,
         /// Principal id of the first administrator
         #[arg(long, default_value = "admin-1", value_name = "ID")]
         admin: String,
         /// Pseudonym of the person behind it, for rules that need two people
         #[arg(long, default_value = "holder-1", value_name = "ID")]
         holder: String,
-        /// Seed file of the operator
-        #[arg(long, value_name = "FILE")]
-        operator_key: PathBuf,
+        /// Key of the operator, a file or PKCS#11 URI
+        #[arg(long, value_name = "KEY")]
+        operator_key: KeyRef,
     },
 }
 
@@ -75,9 +73,9 @@ enum PrincipalAction {
     Add {
         /// The principal's id: a-z, 0-9 and '-'
         id: String,
-        /// Seed file of the principal, which proves that the key wants to be it
-        #[arg(long, value_name = "FILE")]
-        principal_key: PathBuf,
+        /// Key of the principal, a file or PKCS#11 URI: it proves that it wants to be it
+        #[arg(long, value_name = "KEY")]
+        principal_key: KeyRef,
         /// Pseudonym of the person behind it, for rules that need two people
         #[arg(long, value_name = "ID")]
         holder: String,
@@ -109,18 +107,19 @@ impl Org {
         } = &self.action;
         let context = Context::resolve(flags)?;
         let origin = origin(&context)?;
-        let key = keyfile::load(admin_key)?;
+        let key = context.open_key(admin_key)?;
         let organization = named(OrganizationId::new(id), "organisation id")?;
         let administrator = named(PrincipalId::new(admin), "--admin")?;
         let record = Organization {
-            possession: prove_principal_key(&origin, &organization, &administrator, &key)?,
+            possession: prove_principal_key(&origin, &organization, &administrator, key.as_ref())?,
             organization,
             administrator,
             holder: named(Holder::new(holder), "--holder")?,
             key: key.public_key(),
         };
-        let statement = sign_record(&record, &making(&origin), &keyfile::load(operator_key)?)?;
-        register(&context, &statement, id, &key, output)
+        let operator = context.open_key(operator_key)?;
+        let statement = sign_record(&record, &making(&origin), operator.as_ref())?;
+        register(&context, &statement, id, key.as_ref(), output)
     }
 }
 
@@ -137,7 +136,7 @@ impl PrincipalCommand {
         let origin = origin(&context)?;
         let organization = named(OrganizationId::new(context.organization()?), "--org")?;
         let principal = named(PrincipalId::new(id), "principal id")?;
-        let key = keyfile::load(principal_key)?;
+        let key = context.open_key(principal_key)?;
         let mut roles = role
             .iter()
             .map(|role| {
@@ -151,7 +150,7 @@ impl PrincipalCommand {
         let admission = Admission {
             holder: named(Holder::new(holder), "--holder")?,
             key: key.public_key(),
-            possession: prove_principal_key(&origin, &organization, &principal, &key)?,
+            possession: prove_principal_key(&origin, &organization, &principal, key.as_ref())?,
             roles,
             acts_for: acts_for.as_ref().map(parsed).transpose()?,
         };
@@ -175,7 +174,7 @@ impl PrincipalCommand {
         let outcomes = runtime.block_on(ledger.submit(&[finished], Wait::Committed))?;
         match outcomes.into_iter().next() {
             Some(Outcome::Logged { entry, .. }) => {
-                let exit = report(&statement, entry.index, id, &key, output)?;
+                let exit = report(&statement, entry.index, id, key.as_ref(), output)?;
                 if let Some(target) = acts_for {
                     let found = is_registered(&ledger, (&context, entry.index), target);
                     if !runtime.block_on(found)? {
@@ -250,7 +249,7 @@ fn register(
     context: &Context,
     statement: &Statement,
     id: &str,
-    key: &SigningKey,
+    key: &dyn Signer,
     output: Output,
 ) -> Result<Exit> {
     let runtime = runtime()?;
@@ -264,7 +263,7 @@ fn report(
     statement: &Statement,
     index: LeafIndex,
     id: &str,
-    key: &SigningKey,
+    key: &dyn Signer,
     output: Output,
 ) -> Result<Exit> {
     let registered = Registered {

@@ -7,6 +7,7 @@
     reason = "a test that cannot make its files has nothing to test"
 )]
 
+mod keys;
 mod world;
 
 use std::fs;
@@ -17,7 +18,7 @@ use tempfile::TempDir;
 use world::World;
 
 /// Every command with its subcommands.
-const COMMANDS: [&[&str]; 31] = [
+const COMMANDS: [&[&str]; 34] = [
     &["amend"],
     &["checkpoint"],
     &["cluster"],
@@ -33,7 +34,10 @@ const COMMANDS: [&[&str]; 31] = [
     &["doctor"],
     &["get"],
     &["init"],
+    &["key", "decrypt"],
+    &["key", "encrypt"],
     &["key", "generate"],
+    &["key", "passphrase"],
     &["key", "show"],
     &["list"],
     &["org", "add"],
@@ -52,7 +56,7 @@ const COMMANDS: [&[&str]; 31] = [
 ];
 
 /// Commands whose help ends with an example.
-const TAUGHT: [&[&str]; 10] = [
+const TAUGHT: [&[&str]; 15] = [
     &["amend"],
     &["checkpoint"],
     &["cluster", "replace"],
@@ -60,6 +64,11 @@ const TAUGHT: [&[&str]; 10] = [
     &["disclose"],
     &["doctor"],
     &["get"],
+    &["key", "decrypt"],
+    &["key", "encrypt"],
+    &["key", "generate"],
+    &["key", "passphrase"],
+    &["key", "show"],
     &["list"],
     &["prove"],
     &["watch"],

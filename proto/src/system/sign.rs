@@ -26,7 +26,7 @@ pub struct Making<'a> {
 pub fn sign_record<P: Payload>(
     record: &P,
     making: &Making<'_>,
-    signer: &impl Signer,
+    signer: &dyn Signer,
 ) -> Result<Statement, SignError> {
     let origin = making.origin.as_str();
     let issuer = match record.organization() {
@@ -60,10 +60,7 @@ pub fn sign_record<P: Payload>(
 
 /// An operator's approval of this record. Approvals in it already are not approved themselves, so
 /// operators may approve in any order.
-pub fn approve_record(
-    record: &impl Payload,
-    signer: &impl Signer,
-) -> Result<Approval, SignerError> {
+pub fn approve_record(record: &impl Payload, signer: &dyn Signer) -> Result<Approval, SignerError> {
     let digest = ApprovalDigest::of(&record.encode_unapproved());
     let operator = signer.public_key().thumbprint();
     Ok(Approval {
@@ -86,7 +83,7 @@ pub fn prove_principal_key(
     origin: &Origin,
     organization: &OrganizationId,
     principal: &PrincipalId,
-    signer: &impl Signer,
+    signer: &dyn Signer,
 ) -> Result<Signature, SignerError> {
     let subject = principal_subject(origin, organization, principal);
     signer.prove_possession(&Possession {
@@ -96,7 +93,7 @@ pub fn prove_principal_key(
 }
 
 /// Proof that the holder of a new key wants it to sign receipts of this log.
-pub fn prove_receipt_key(origin: &Origin, signer: &impl Signer) -> Result<Signature, SignerError> {
+pub fn prove_receipt_key(origin: &Origin, signer: &dyn Signer) -> Result<Signature, SignerError> {
     let subject = subject(origin, "keys");
     signer.prove_possession(&Possession {
         service: origin.as_str(),
