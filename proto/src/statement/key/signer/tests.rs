@@ -83,7 +83,8 @@ fn a_key_that_only_signs_derives_the_same_id_each_time() {
     let token = Token(key(1));
     let id = token.derive_statement_id(&RECORD).unwrap();
     assert_eq!(token.derive_statement_id(&RECORD).unwrap(), id);
-    assert_eq!(hex(id.as_bytes()), "GOLDEN");
+    // Made by an independent implementation.
+    assert_eq!(hex(id.as_bytes()), "24f17cc802c5c571dd16acdc2024bad1");
     let by_seed = key(1).derive_statement_id(&RECORD).unwrap();
     assert_ne!(id, by_seed, "the seed is not known there");
     assert_ne!(Token(key(2)).derive_statement_id(&RECORD).unwrap(), id);
