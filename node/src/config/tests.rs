@@ -65,7 +65,8 @@ fn effective_configuration_reads_back_equal() {
         config.cosign_verify = verify;
         config.entries = entries;
         config.log_format = format;
-        config.keys.passphrase = (format == LogFormat::Json).then(|| files("/run/\"pass\""));
+        config.keys.passphrase =
+            (format == LogFormat::Json).then(|| PathBuf::from("/run/\"pass\""));
         config.name = "a \"quoted\" origin\\/node/1".to_owned();
         assert_eq!(parse(&config.effective()).unwrap(), config);
     }
