@@ -14,7 +14,7 @@ use aimslog_proto::pb::v1;
 use aimslog_proto::pb::v1::evidence_service_client::EvidenceServiceClient;
 use aimslog_proto::statement::StatementId;
 use aimslog_proto::statement::header::Origin as MadeBy;
-use aimslog_proto::statement::key::SigningKey;
+use aimslog_proto::statement::key::{Signer, SigningKey};
 use aimslog_proto::system::{
     Admission, FirstAdministrator, Holder, Making, Organization, OrganizationId, Principal,
     PrincipalChange, PrincipalId, Role, prove_principal_key, sign_record,
@@ -94,7 +94,7 @@ impl Cluster {
         retry("founding the cluster", || first.init()).await?;
         let seed = std::fs::read_to_string(operator_seed)?;
         let operator = SigningKey::parse_seed_file(&seed)?;
-        for statement in registration(&self.author.key, &operator)? {
+        for statement in registration(self.author.key.as_ref(), &operator)? {
             retry("registering the organisation", || {
                 first.submit_system(&statement)
             })
@@ -227,7 +227,7 @@ fn author() -> Author {
 }
 
 /// The statements that register the organisation, and the holder of `key` as its submitter.
-fn registration(key: &SigningKey, operator: &SigningKey) -> Result<[Vec<u8>; 2]> {
+fn registration(key: &dyn Signer, operator: &SigningKey) -> Result<[Vec<u8>; 2]> {
     let origin = Origin::new(ORIGIN)?;
     let organization = OrganizationId::new(ORGANIZATION)?;
     let administrator = PrincipalId::new("admin-1")?;

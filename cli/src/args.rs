@@ -6,6 +6,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use crate::demo;
+use crate::keys::{KeyRef, SecretFiles};
 use crate::verb;
 
 /// Evidence of an AI management system, in a log that nobody can change unseen.
@@ -70,9 +71,20 @@ pub(crate) struct Connection {
     /// Policy file (C2SP tlog-policy) that heads must satisfy
     #[arg(long, global = true, env = "AIMSLOG_POLICY", value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
-    /// Seed file of the key that signs
-    #[arg(long, global = true, env = "AIMSLOG_KEY", value_name = "FILE")]
-    pub(crate) key: Option<PathBuf>,
+    /// Key that signs: a key file, or the PKCS#11 URI of a key in a token; see `aimslog key`
+    #[arg(long, global = true, env = "AIMSLOG_KEY", value_name = "KEY")]
+    pub(crate) key: Option<KeyRef>,
+    /// File that holds the passphrase of encrypted key files [default: ask for it]
+    #[arg(
+        long,
+        global = true,
+        env = "AIMSLOG_PASSPHRASE_FILE",
+        value_name = "FILE"
+    )]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// File that holds the PIN of the token [default: ask for it]
+    #[arg(long, global = true, env = "AIMSLOG_PIN_FILE", value_name = "FILE")]
+    pub(crate) pin_file: Option<PathBuf>,
     /// Organisation that the key belongs to
     #[arg(long, global = true, env = "AIMSLOG_ORG", value_name = "ID")]
     pub(crate) org: Option<String>,
@@ -108,6 +120,16 @@ pub(crate) struct Connection {
         value_name = "FILE"
     )]
     pub(crate) admin_cert_key: Option<PathBuf>,
+}
+
+impl Connection {
+    /// Where passphrases and PINs come from.
+    pub(crate) fn secret_files(&self) -> SecretFiles {
+        SecretFiles {
+            passphrase: self.passphrase_file.clone(),
+            pin: self.pin_file.clone(),
+        }
+    }
 }
 
 /// The commands, one file each in `verb/`.

@@ -15,14 +15,14 @@ use std::time::Duration;
 use aimslog_client::file::replace_private_file;
 use aimslog_client::trust::HeadMemory;
 use aimslog_client::{Endpoints, Ledger};
-use aimslog_proto::statement::key::SigningKey;
+use aimslog_proto::statement::key::Signer;
 use aimslog_proto::tlog::Policy;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::args::Connection;
 use crate::exit::UserError;
-use crate::keyfile;
+use crate::keys::{KeyRef, Keys, SecretFiles};
 use crate::reach;
 
 /// The configuration file.
@@ -50,9 +50,15 @@ pub(crate) struct Settings {
     /// The C2SP policy that heads must satisfy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) policy: Option<PathBuf>,
-    /// Seed file of the key that signs statements and read tokens.
+    /// The key that signs statements and read tokens: a key file or a PKCS#11 URI.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) key: Option<PathBuf>,
+    pub(crate) key: Option<KeyRef>,
+    /// File that holds the passphrase of encrypted key files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// File that holds the PIN of the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pin_file: Option<PathBuf>,
     /// The organisation that the key belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) organization: Option<String>,
@@ -79,6 +85,7 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     home: PathBuf,
     deadline: Duration,
+    keys: Arc<Keys>,
 }
 
 /// The folder of configuration and state.
@@ -137,11 +144,13 @@ impl Context {
         };
         settings.override_with(flags);
         let name = name.unwrap_or_else(|| "default".to_owned());
+        let keys = Keys::new(settings.secret_files());
         Ok(Self {
             name,
             settings,
             home,
             deadline: Duration::from_secs(flags.timeout),
+            keys: Arc::new(keys),
         })
     }
 
@@ -157,9 +166,18 @@ impl Context {
     }
 
     /// The signing key in force.
-    pub(crate) fn key(&self) -> Result<Arc<SigningKey>> {
-        let path = needed(self.settings.key.as_ref(), "key", "--key FILE")?;
-        Ok(Arc::new(keyfile::load(path)?))
+    pub(crate) fn key(&self) -> Result<Arc<dyn Signer>> {
+        self.open_key(self.key_ref()?)
+    }
+
+    /// Where the signing key in force lies.
+    pub(crate) fn key_ref(&self) -> Result<&KeyRef> {
+        needed(self.settings.key.as_ref(), "key", "--key KEY")
+    }
+
+    /// Another key than that of the context, with the same passphrase file and PIN file.
+    pub(crate) fn open_key(&self, key: &KeyRef) -> Result<Arc<dyn Signer>> {
+        self.keys.open(key)
     }
 
     /// The organisation in force.
@@ -247,6 +265,14 @@ impl Context {
 }
 
 impl Settings {
+    /// Where passphrases and PINs come from.
+    pub(crate) fn secret_files(&self) -> SecretFiles {
+        SecretFiles {
+            passphrase: self.passphrase_file.clone(),
+            pin: self.pin_file.clone(),
+        }
+    }
+
     fn override_with(&mut self, flags: &Connection) {
         let Connection {
             endpoint,
@@ -265,7 +291,8 @@ impl Settings {
         for (setting, flag) in [
             (&mut self.ca, ca),
             (&mut self.policy, policy),
-            (&mut self.key, key),
+            (&mut self.passphrase_file, &flags.passphrase_file),
+            (&mut self.pin_file, &flags.pin_file),
             (&mut self.admin_ca, &flags.admin_ca),
             (&mut self.admin_certificate, &flags.admin_cert),
             (&mut self.admin_key, &flags.admin_cert_key),
@@ -273,6 +300,9 @@ impl Settings {
             if flag.is_some() {
                 setting.clone_from(flag);
             }
+        }
+        if key.is_some() {
+            self.key.clone_from(key);
         }
         if org.is_some() {
             self.organization.clone_from(org);

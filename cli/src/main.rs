@@ -6,7 +6,7 @@ mod context;
 mod demo;
 mod describe;
 mod exit;
-mod keyfile;
+mod keys;
 mod outbox;
 mod output;
 mod reach;

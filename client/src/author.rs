@@ -12,7 +12,7 @@ use aimslog_proto::statement::header::{
 };
 use aimslog_proto::statement::id::{EntryId, StatementId};
 use aimslog_proto::statement::json::Json;
-use aimslog_proto::statement::key::{KeyError, RecordIdentity, SigningKey};
+use aimslog_proto::statement::key::{RecordIdentity, Signer, SignerError};
 use aimslog_proto::statement::statement::{self, SignError};
 use aimslog_proto::time::UnixSeconds;
 
@@ -30,7 +30,7 @@ const AMENDS: &str = "meta.amends";
 #[derive(Debug, Clone)]
 pub struct Author {
     /// The key that signs.
-    pub key: Arc<SigningKey>,
+    pub key: Arc<dyn Signer>,
     /// The organisation that the key belongs to.
     pub organization: String,
     /// The ledger that the statements are for.
@@ -92,7 +92,7 @@ pub enum ComposeError {
     Commitment(#[from] CommitmentError),
     /// The id could not be derived.
     #[error("cannot derive the statement's id")]
-    Identity(#[from] KeyError),
+    Identity(#[from] SignerError),
     /// The signature could not be made.
     #[error("cannot sign")]
     Sign(#[from] SignError),

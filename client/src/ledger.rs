@@ -33,7 +33,7 @@ const NEWER_POLICY: &str = ". Its operators may have replaced a node: get the ne
     one for what was made under it";
 
 /// Who reads: a key that the registry of the ledger knows.
-pub type ReadKey = Arc<dyn Signer + Send + Sync>;
+pub type ReadKey = Arc<dyn Signer>;
 
 /// One entry to ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

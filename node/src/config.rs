@@ -217,6 +217,8 @@ pub struct KeyFiles {
     pub receipt: PathBuf,
     /// Signs what the service itself asserts.
     pub service: PathBuf,
+    /// The passphrase of those that are encrypted.
+    pub passphrase: Option<PathBuf>,
 }
 
 /// A configuration that passed all checks that need no other file.

@@ -1,23 +1,26 @@
 //! What this node is: its secret keys on disk, and the folder that belongs to it.
 //!
 //! A seed file is one line, `aimslog-ed25519-seed/v1 <base64 of 32 bytes>`, readable by its owner
-//! alone. Seeds are wiped from memory after use and never printed.
+//! alone, or the same encrypted with a passphrase. Seeds are wiped from memory after use and never printed.
 
 mod ledger_keys;
+mod passphrase;
 
 pub use ledger_keys::{ForeignKey, KeyRing, LedgerKeys, PublicKeys};
+pub use passphrase::Passphrase;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
+use passphrase::is_encrypted;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 const SEED_PREFIX: &str = "aimslog-ed25519-seed/v1 ";
-/// Prefix, 44 base64 characters, line feed.
-const SEED_FILE_BYTES: usize = SEED_PREFIX.len() + 44 + 1;
+/// Bytes of a secret file at most; an encrypted seed has about 500.
+const SECRET_BYTES_MAX: usize = 16 * 1024;
 
 /// Why a secret file is not used or not written.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +58,36 @@ pub enum SecretError {
         /// The file.
         path: PathBuf,
     },
+    /// It is encrypted, and the configuration names no passphrase.
+    #[error("{} is encrypted: keys.passphrase_file must name its passphrase", path.display())]
+    NoPassphrase {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What should hold a passphrase holds something else.
+    #[error("{} must hold one line, the passphrase, and nothing else", path.display())]
+    PassphraseFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The passphrase is another one, or the file is damaged.
+    #[error("{} cannot be decrypted with the passphrase of keys.passphrase_file", path.display())]
+    Decrypt {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: age::DecryptError,
+    },
+    /// It cannot be encrypted.
+    #[error("{} cannot be encrypted", path.display())]
+    Encrypt {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: age::EncryptError,
+    },
     /// It is no seed file.
     #[error("{} is not a seed file (`aimslog-ed25519-seed/v1 <base64>`)", path.display())]
     Format {
@@ -91,27 +124,47 @@ fn check_metadata(path: &Path, metadata: &std::fs::Metadata) -> Result<(), Secre
     Ok(())
 }
 
-/// The key in a seed file, after its mode and owner were checked.
-pub fn read_seed(path: &Path) -> Result<SigningKey, SecretError> {
+/// The key in a seed file, after its mode and owner were checked. An encrypted one is opened with the
+/// passphrase.
+pub fn read_seed(path: &Path, passphrase: Option<&Passphrase>) -> Result<SigningKey, SecretError> {
+    let bytes = read_secret(path)?;
+    let plain = match passphrase {
+        _ if !is_encrypted(&bytes) => bytes,
+        Some(passphrase) => passphrase.open(path, &bytes)?,
+        None => {
+            let path = path.to_owned();
+            return Err(SecretError::NoPassphrase { path });
+        }
+    };
+    parse_seed(&plain).ok_or_else(|| SecretError::Format {
+        path: path.to_owned(),
+    })
+}
+
+/// The content of a secret file, after its mode and owner were checked; nothing of one that is too
+/// long.
+fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
     let io = |source| SecretError::Io {
         path: path.to_owned(),
         source,
     };
     let mut file = std::fs::File::open(path).map_err(io)?;
     check_metadata(path, &file.metadata().map_err(io)?)?;
-    let mut text = Zeroizing::new(vec![0; SEED_FILE_BYTES + 1]);
+    // Room for all of it at once: growing would leave copies of the secret behind. One byte more than
+    // a file may have, so that a longer one is seen and not cut.
+    let mut bytes = Zeroizing::new(vec![0; SECRET_BYTES_MAX + 1]);
     let mut length = 0;
-    // One byte more than a seed file has, so that a longer file is seen and not cut.
-    while let Some(rest) = text.get_mut(length..).filter(|rest| !rest.is_empty()) {
+    while let Some(rest) = bytes.get_mut(length..).filter(|rest| !rest.is_empty()) {
         match file.read(rest).map_err(io)? {
             0 => break,
             read => length += read,
         }
     }
-    let text = text.get(..length).unwrap_or_default();
-    parse_seed(text).ok_or_else(|| SecretError::Format {
-        path: path.to_owned(),
-    })
+    if length > SECRET_BYTES_MAX {
+        return Err(io(ErrorKind::FileTooLarge.into()));
+    }
+    bytes.truncate(length);
+    Ok(bytes)
 }
 
 fn parse_seed(text: &[u8]) -> Option<SigningKey> {
@@ -124,9 +177,14 @@ fn parse_seed(text: &[u8]) -> Option<SigningKey> {
 }
 
 /// Stores a seed file so that a crash leaves it whole or not at all: written under another name,
-/// synced, and then named. A file that holds the same key already is left as it is.
-pub fn store_seed(path: &Path, key: &SigningKey) -> Result<(), SecretError> {
-    match read_seed(path) {
+/// synced, and then named; encrypted where there is a passphrase. A file that holds the same key
+/// already is left as it is.
+pub fn store_seed(
+    path: &Path,
+    key: &SigningKey,
+    passphrase: Option<&Passphrase>,
+) -> Result<(), SecretError> {
+    match read_seed(path, passphrase) {
         Ok(held) if held.verifying_key() == key.verifying_key() => return Ok(()),
         Ok(_other) => {
             let path = path.to_owned();
@@ -144,7 +202,13 @@ pub fn store_seed(path: &Path, key: &SigningKey) -> Result<(), SecretError> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
         _ => {}
     }
-    write_seed(&unnamed, key)?;
+    let text = seed_text(key);
+    match passphrase {
+        Some(passphrase) => {
+            write_secret(&unnamed, passphrase.seal(path, text.as_bytes())?.as_bytes())?;
+        }
+        None => write_secret(&unnamed, text.as_bytes())?,
+    }
     std::fs::rename(&unnamed, path).map_err(io)?;
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let folder = std::fs::File::open(folder).map_err(io)?;
@@ -153,10 +217,13 @@ pub fn store_seed(path: &Path, key: &SigningKey) -> Result<(), SecretError> {
 
 /// Writes a seed file with mode 0600 that must not exist yet.
 pub fn write_seed(path: &Path, key: &SigningKey) -> Result<(), SecretError> {
+    write_secret(path, seed_text(key).as_bytes())
+}
+
+fn seed_text(key: &SigningKey) -> Zeroizing<String> {
     let seed = Zeroizing::new(key.to_bytes());
     let encoded = Zeroizing::new(STANDARD.encode(*seed));
-    let text = Zeroizing::new(format!("{SEED_PREFIX}{}\n", *encoded));
-    write_secret(path, text.as_bytes())
+    Zeroizing::new(format!("{SEED_PREFIX}{}\n", *encoded))
 }
 
 /// Writes a file with mode 0600 that must not exist yet, synced.
@@ -197,8 +264,9 @@ impl NodeKeys {
     /// Reads them; the first that is too open or malformed, and a missing key of its own, is the
     /// error.
     pub fn load(files: &crate::config::KeyFiles) -> Result<Self, SecretError> {
+        let passphrase = Passphrase::of(files)?;
         Ok(Self {
-            cosigner: read_seed(&files.cosigner)?,
+            cosigner: read_seed(&files.cosigner, passphrase.as_ref())?,
             ledger: LedgerKeys::load(files)?,
         })
     }
@@ -218,7 +286,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.seed");
         write_seed(&path, &key()).unwrap();
-        assert_eq!(read_seed(&path).unwrap().to_bytes(), [7; 32]);
+        assert_eq!(read_seed(&path, None).unwrap().to_bytes(), [7; 32]);
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
         let golden = "aimslog-ed25519-seed/v1 BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n";
         assert_eq!(std::fs::read_to_string(&path).unwrap(), golden);
@@ -234,16 +302,16 @@ mod tests {
         let path = folder.path().join("log.seed");
         // What a crash left behind is no obstacle and never counts as the key.
         std::fs::write(folder.path().join("log.new"), "aimslog-ed25519").unwrap();
-        store_seed(&path, &key()).unwrap();
-        store_seed(&path, &key()).unwrap();
-        assert_eq!(read_seed(&path).unwrap().to_bytes(), [7; 32]);
+        store_seed(&path, &key(), None).unwrap();
+        store_seed(&path, &key(), None).unwrap();
+        assert_eq!(read_seed(&path, None).unwrap().to_bytes(), [7; 32]);
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
         let other = SigningKey::from_bytes(&[8; 32]);
         assert!(matches!(
-            store_seed(&path, &other),
+            store_seed(&path, &other, None),
             Err(SecretError::OtherKey { .. })
         ));
-        assert_eq!(read_seed(&path).unwrap().to_bytes(), [7; 32]);
+        assert_eq!(read_seed(&path, None).unwrap().to_bytes(), [7; 32]);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
@@ -255,7 +323,7 @@ mod tests {
         for mode in [0o640, 0o604, 0o610, 0o622] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             assert!(
-                matches!(read_seed(&path), Err(SecretError::Mode { .. })),
+                matches!(read_seed(&path, None), Err(SecretError::Mode { .. })),
                 "{mode:o}"
             );
         }
@@ -277,7 +345,7 @@ mod tests {
         for (position, text) in bad.iter().enumerate() {
             let path = folder.path().join(position.to_string());
             write_secret(&path, text.as_bytes()).unwrap();
-            let result = read_seed(&path);
+            let result = read_seed(&path, None);
             assert!(
                 matches!(result, Err(SecretError::Format { .. })),
                 "{text:?}: {result:?}"

@@ -255,6 +255,7 @@ fn node_config(plan: &Plan, seat: Seat<'_>) -> Config {
             log: path("keys/log.seed"),
             receipt: path("keys/receipt.seed"),
             service: path("keys/service.seed"),
+            passphrase: None,
         },
         checkpoint_interval: Duration::from_secs(1),
         cosign_verify: CosignVerify::All,

@@ -77,7 +77,7 @@ impl Hospital {
     /// The author of this organisation's records.
     pub fn author(&self) -> Author {
         Author {
-            key: Arc::clone(&self.key),
+            key: self.read_key(),
             organization: self.id.clone(),
             service_id: ORIGIN.to_owned(),
             origin: RecordOrigin::Person,

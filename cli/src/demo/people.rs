@@ -10,7 +10,7 @@ use aimslog_client::{FinishedStatement, Ledger, Outcome, Wait, clock};
 use aimslog_proto::aims::submission::Target;
 use aimslog_proto::statement::header::Origin as RecordOrigin;
 use aimslog_proto::statement::id::{EntryId, StatementId};
-use aimslog_proto::statement::key::SigningKey;
+use aimslog_proto::statement::key::Signer;
 use aimslog_proto::statement::statement::UnverifiedStatement;
 use aimslog_proto::system::{
     Admission, FirstAdministrator, Holder, Making, Organization, OrganizationId, Principal,
@@ -23,7 +23,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::demo::data::RECORDS;
 use crate::demo::folder::DemoFolder;
 use crate::demo::nodes::ORIGIN;
-use crate::keyfile;
+use crate::keys;
 use crate::records::{FileRecord, read_records};
 
 /// The hospital's id.
@@ -42,7 +42,7 @@ pub(super) struct SignedRecord {
 /// The hospital, registered.
 #[derive(Debug)]
 pub(super) struct Hospital {
-    pub(super) office: Arc<SigningKey>,
+    pub(super) office: Arc<dyn Signer>,
 }
 
 impl Hospital {
@@ -54,9 +54,9 @@ impl Hospital {
         ledger: &Ledger,
     ) -> Result<Self> {
         let origin = Origin::new(ORIGIN)?;
-        let operator = keyfile::load(&folder.join("cluster/operator-1/operator.seed"))?;
-        let administrator = keyfile::generate(&folder.join("hospital/administrator.seed"))?;
-        let office = keyfile::generate(&folder.join("hospital/quality-office.seed"))?;
+        let operator = keys::load_plain(&folder.join("cluster/operator-1/operator.seed"))?;
+        let administrator = keys::generate(&folder.join("hospital/administrator.seed"), None)?;
+        let office = keys::generate(&folder.join("hospital/quality-office.seed"), None)?;
         let organization = OrganizationId::new(HOSPITAL)?;
         let administrator_id = PrincipalId::new("administrator")?;
         let first = FirstAdministrator {

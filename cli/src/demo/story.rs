@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aimslog_client::trust::HeadMemory;
-use aimslog_client::{ClientError, EntryKey, FinishedStatement, Ledger, Outcome, ReadKey, Wait};
+use aimslog_client::{ClientError, EntryKey, FinishedStatement, Ledger, Outcome, Wait};
 use aimslog_proto::reason::Reason;
 use aimslog_proto::tlog::TreeSize;
 use anyhow::{Context as _, Result, bail};
@@ -52,7 +52,7 @@ pub(super) async fn tell(folder: &DemoFolder, program: &Path, output: Output) ->
     ));
 
     let hospital = Hospital::register(folder, &nodes.admin(leader)?, &ledger).await?;
-    let reader = Arc::clone(&hospital.office) as ReadKey;
+    let reader = Arc::clone(&hospital.office);
     let ledger = ledger.reading_as(reader, ORIGIN);
     store_attachments(&ledger).await?;
     let records = hospital.sign_records(folder)?;
@@ -219,7 +219,9 @@ fn write_context(folder: &DemoFolder, nodes: &Nodes) -> Result<()> {
         endpoints: nodes.addresses(),
         ca: Some(folder.join("cluster/public/client-ca.pem")),
         policy: Some(folder.join("auditor/policy.txt")),
-        key: Some(folder.join("hospital/quality-office.seed")),
+        key: Some(folder.join("hospital/quality-office.seed").into()),
+        passphrase_file: None,
+        pin_file: None,
         organization: Some(HOSPITAL.to_owned()),
         admin_endpoints: nodes.admin_addresses(),
         admin_ca: operator("client-ca.pem"),

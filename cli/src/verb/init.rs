@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::args::Connection;
 use crate::context::{Config, Settings, home, read_policy};
 use crate::exit::{Exit, UserError};
-use crate::keyfile;
+use crate::keys::{KeyRef, Keys};
 use crate::output::Output;
 use crate::reach;
 
@@ -99,7 +99,9 @@ fn settings_of(flags: &Connection) -> Result<Settings> {
         endpoints: flags.endpoint.clone(),
         ca: absolute(&flags.ca)?,
         policy: absolute(&flags.policy)?,
-        key: absolute(&flags.key)?,
+        key: flags.key.as_ref().map(KeyRef::absolute).transpose()?,
+        passphrase_file: absolute(&flags.passphrase_file)?,
+        pin_file: absolute(&flags.pin_file)?,
         organization: flags.org.clone(),
         admin_endpoints: flags.admin_endpoint.clone(),
         admin_ca: absolute(&flags.admin_ca)?,
@@ -110,7 +112,7 @@ fn settings_of(flags: &Connection) -> Result<Settings> {
         read_policy(policy)?;
     }
     if let Some(key) = &settings.key {
-        keyfile::load(key)?;
+        Keys::new(settings.secret_files()).open(key)?;
     }
     for (field, addresses) in [
         ("--endpoint", &settings.endpoints),

@@ -1,7 +1,5 @@
 //! `aimslog org`: organisations, which the operators register, suspend and resume.
 
-use std::path::PathBuf;
-
 use aimslog_proto::system::{
     FirstAdministrator, Holder, Organization, OrganizationChange, OrganizationId, PrincipalId,
     prove_principal_key,
@@ -13,7 +11,7 @@ use super::statement::{Told, log_as_operators, named, origin};
 use crate::args::Connection;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::keyfile;
+use crate::keys::KeyRef;
 use crate::output::Output;
 
 /// Register an organisation, suspend one, or resume it (operators).
@@ -51,27 +49,27 @@ Example: aimslog org resume acme --operator-key operator-1.seed --operator-key o
 struct Add {
     /// The organisation's id: a-z, 0-9 and '-'
     id: String,
-    /// Seed file of the first administrator, which proves that the key wants to be it
-    #[arg(long, value_name = "FILE")]
-    admin_key: PathBuf,
+    /// Key of the first administrator, a file or PKCS#11 URI: it proves that it wants to be it
+    #[arg(long, value_name = "KEY")]
+    admin_key: KeyRef,
     /// Principal id of the first administrator
     #[arg(long, default_value = "admin-1", value_name = "ID")]
     admin: String,
     /// Pseudonym of the person behind it, for rules that need two people
     #[arg(long, default_value = "holder-1", value_name = "ID")]
     holder: String,
-    /// Seed file of the operator
-    #[arg(long, value_name = "FILE")]
-    operator_key: PathBuf,
+    /// Key of the operator, a file or PKCS#11 URI
+    #[arg(long, value_name = "KEY")]
+    operator_key: KeyRef,
 }
 
 #[derive(Debug, Args)]
 struct Standing {
     /// The organisation's id
     id: String,
-    /// Seed file of an operator; as many as genesis asks for
-    #[arg(long, required = true, value_name = "FILE")]
-    operator_key: Vec<PathBuf>,
+    /// Key of an operator, a file or PKCS#11 URI; as many as genesis asks for
+    #[arg(long, required = true, value_name = "KEY")]
+    operator_key: Vec<KeyRef>,
 }
 
 impl Org {
@@ -104,12 +102,12 @@ impl Org {
 
 impl Add {
     fn run(&self, context: &Context, output: Output) -> Result<Exit> {
-        let key = keyfile::load(&self.admin_key)?;
+        let key = context.open_key(&self.admin_key)?;
         let organization = named(OrganizationId::new(&self.id), "organisation id")?;
         let administrator = named(PrincipalId::new(&self.admin), "--admin")?;
         let origin = origin(context)?;
         let first = FirstAdministrator {
-            possession: prove_principal_key(&origin, &organization, &administrator, &key)?,
+            possession: prove_principal_key(&origin, &organization, &administrator, key.as_ref())?,
             administrator,
             holder: named(Holder::new(&self.holder), "--holder")?,
             key: key.public_key(),

@@ -1,7 +1,5 @@
 //! `aimslog principal`: the people, processes and agents of an organisation, and their keys.
 
-use std::path::PathBuf;
-
 use aimslog_client::{Entries, Ledger};
 use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::statement::statement::UnverifiedStatement;
@@ -17,7 +15,7 @@ use super::statement::{Told, log_as_administrator, making, named, organization, 
 use crate::args::Connection;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::keyfile;
+use crate::keys::KeyRef;
 use crate::output::Output;
 use crate::verb::runtime;
 
@@ -50,9 +48,9 @@ Example: aimslog key generate -o reviewer.seed
 struct Add {
     /// The principal's id: a-z, 0-9 and '-'
     id: String,
-    /// Seed file of the principal, which proves that the key wants to be it
-    #[arg(long, value_name = "FILE")]
-    principal_key: PathBuf,
+    /// Key of the principal, a file or PKCS#11 URI: it proves that it wants to be it
+    #[arg(long, value_name = "KEY")]
+    principal_key: KeyRef,
     /// Pseudonym of the person behind it, for rules that need two people
     #[arg(long, value_name = "ID")]
     holder: String,
@@ -76,9 +74,9 @@ Example: aimslog key generate -o reviewer-2.seed
 struct Rotate {
     /// The principal's id
     id: String,
-    /// Seed file of the new key, which proves that it wants to be the principal's
-    #[arg(long, value_name = "FILE")]
-    new_key: PathBuf,
+    /// The new key, a file or PKCS#11 URI: it proves that it wants to be the principal's
+    #[arg(long, value_name = "KEY")]
+    new_key: KeyRef,
 }
 
 /// Take a principal's keys back, for ever
@@ -111,9 +109,9 @@ Example: aimslog key generate -o reviewer-read.seed
 struct AuthKey {
     /// The principal's id
     id: String,
-    /// Seed file of the key for reading, which proves that it wants to be the principal's
-    #[arg(long, value_name = "FILE")]
-    new_key: Option<PathBuf>,
+    /// The key for reading, a file or PKCS#11 URI: it proves that it wants to be the principal's
+    #[arg(long, value_name = "KEY")]
+    new_key: Option<KeyRef>,
     /// Take the key for reading back: the key that signs statements reads again
     #[arg(long)]
     end: bool,
@@ -151,7 +149,7 @@ impl Add {
         let origin = origin(context)?;
         let organization = organization(context)?;
         let principal = named(PrincipalId::new(&self.id), "principal id")?;
-        let key = keyfile::load(&self.principal_key)?;
+        let key = context.open_key(&self.principal_key)?;
         let roles = self.role.iter().map(|role| role_of(role, "--role"));
         let mut roles = roles.collect::<Result<Vec<_>>>()?;
         roles.sort();
@@ -160,7 +158,7 @@ impl Add {
         let admission = Admission {
             holder: named(Holder::new(&self.holder), "--holder")?,
             key: key.public_key(),
-            possession: prove_principal_key(&origin, &organization, &principal, &key)?,
+            possession: prove_principal_key(&origin, &organization, &principal, key.as_ref())?,
             roles,
             acts_for: self.acts_for.as_ref().map(parsed).transpose()?,
         };
@@ -198,10 +196,15 @@ impl Rotate {
     fn run(&self, context: &Context, output: Output) -> Result<Exit> {
         let organization = organization(context)?;
         let principal = named(PrincipalId::new(&self.id), "principal id")?;
-        let key = keyfile::load(&self.new_key)?;
+        let key = context.open_key(&self.new_key)?;
         let new = NewKey {
             key: key.public_key(),
-            possession: prove_principal_key(&origin(context)?, &organization, &principal, &key)?,
+            possession: prove_principal_key(
+                &origin(context)?,
+                &organization,
+                &principal,
+                key.as_ref(),
+            )?,
         };
         let record = Principal {
             organization,
@@ -237,14 +240,14 @@ impl AuthKey {
     fn run(&self, context: &Context, output: Output) -> Result<Exit> {
         let organization = organization(context)?;
         let principal = named(PrincipalId::new(&self.id), "principal id")?;
-        let key = self.new_key.as_ref().map(|path| keyfile::load(path));
+        let key = self.new_key.as_ref().map(|key| context.open_key(key));
         let key = key.transpose()?;
         let (change, happened) = match &key {
             Some(key) => {
                 let origin = origin(context)?;
                 let new = NewKey {
                     key: key.public_key(),
-                    possession: prove_read_key(&origin, &organization, &principal, key)?,
+                    possession: prove_read_key(&origin, &organization, &principal, key.as_ref())?,
                 };
                 (PrincipalChange::ReadKey(new), "has a key for reading")
             }

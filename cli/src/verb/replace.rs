@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::keyfile;
+use crate::keys::KeyRef;
 use crate::output::Output;
 use crate::verb::prove::write;
 use members::Members;
@@ -42,9 +42,9 @@ pub(crate) struct Replace {
     /// What `aimslogd add-node` wrote about the new node
     #[arg(value_name = "NODE.toml")]
     new: PathBuf,
-    /// Seed file of an operator; as many as genesis asks for
-    #[arg(long, required = true, value_name = "FILE")]
-    operator_key: Vec<PathBuf>,
+    /// Key of an operator, a file or PKCS#11 URI; as many as genesis asks for
+    #[arg(long, required = true, value_name = "KEY")]
+    operator_key: Vec<KeyRef>,
     /// Where to write the new policy, which everybody who verifies needs
     #[arg(long, value_name = "FILE", default_value = "policy-new.txt")]
     policy_out: PathBuf,
@@ -71,7 +71,7 @@ impl Replace {
         let keys = self
             .operator_key
             .iter()
-            .map(|path| keyfile::load(path))
+            .map(|key| context.open_key(key))
             .collect::<Result<Vec<_>>>()?;
         let endpoints = context.admin_endpoints()?;
         let cluster = Cluster::new(&endpoints)?;

@@ -1,12 +1,10 @@
 //! Registry statements from the command line: made, signed by whom it takes, sent, and told.
 
-use std::path::PathBuf;
-
 use aimslog_client::admin::Cluster;
 use aimslog_client::{FinishedStatement, Ledger, Outcome, Wait, clock};
 use aimslog_proto::statement::Statement;
 use aimslog_proto::statement::id::StatementId;
-use aimslog_proto::statement::key::{SigningKey, Thumbprint};
+use aimslog_proto::statement::key::Thumbprint;
 use aimslog_proto::system::{
     Making, OrganizationId, Payload, add_approval, approve_record, sign_record,
 };
@@ -17,7 +15,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::exit::{Exit, UserError};
-use crate::keyfile;
+use crate::keys::KeyRef;
 use crate::output::Output;
 use crate::verb::runtime;
 
@@ -106,23 +104,23 @@ pub(super) fn log_as_administrator(
 /// others, logs it and tells of it.
 pub(super) fn log_as_operators<P: Payload>(
     context: &Context,
-    (mut record, keys): (P, &[PathBuf]),
+    (mut record, keys): (P, &[KeyRef]),
     told: &Told<'_>,
     output: Output,
 ) -> Result<Exit> {
     let origin = origin(context)?;
     let keys = keys
         .iter()
-        .map(|path| keyfile::load(path))
-        .collect::<Result<Vec<SigningKey>>>()?;
+        .map(|key| context.open_key(key))
+        .collect::<Result<Vec<_>>>()?;
     let Some((signer, others)) = keys.split_first() else {
         return Err(UserError::usage("--operator-key: an operator signs"));
     };
     for other in others {
-        let approval = approve_record(&record, other)?;
+        let approval = approve_record(&record, other.as_ref())?;
         record = add_approval(record, approval);
     }
-    let statement = sign_record(&record, &making(&origin), signer)?;
+    let statement = sign_record(&record, &making(&origin), signer.as_ref())?;
     let runtime = runtime()?;
     let _entered = runtime.enter();
     let cluster = Cluster::new(&context.admin_endpoints()?)?;

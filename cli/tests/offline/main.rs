@@ -7,6 +7,7 @@
     reason = "a test that cannot make its files has nothing to test"
 )]
 
+mod keys;
 mod world;
 
 use std::fs;
@@ -17,7 +18,7 @@ use tempfile::TempDir;
 use world::World;
 
 /// Every command with its subcommands.
-const COMMANDS: [&[&str]; 45] = [
+const COMMANDS: [&[&str]; 48] = [
     &["access", "list"],
     &["amend"],
     &["checkpoint"],
@@ -36,7 +37,10 @@ const COMMANDS: [&[&str]; 45] = [
     &["engagement", "grant"],
     &["get"],
     &["init"],
+    &["key", "decrypt"],
+    &["key", "encrypt"],
     &["key", "generate"],
+    &["key", "passphrase"],
     &["key", "show"],
     &["list"],
     &["org", "add"],
@@ -66,7 +70,7 @@ const COMMANDS: [&[&str]; 45] = [
 ];
 
 /// Commands whose help ends with an example.
-const TAUGHT: [&[&str]; 20] = [
+const TAUGHT: [&[&str]; 25] = [
     &["amend"],
     &["checkpoint"],
     &["cluster", "replace"],
@@ -76,6 +80,11 @@ const TAUGHT: [&[&str]; 20] = [
     &["engagement", "end"],
     &["engagement", "grant"],
     &["get"],
+    &["key", "decrypt"],
+    &["key", "encrypt"],
+    &["key", "generate"],
+    &["key", "passphrase"],
+    &["key", "show"],
     &["list"],
     &["org", "resume"],
     &["org", "suspend"],

@@ -87,6 +87,8 @@ struct RawKeys {
     log: PathBuf,
     receipt: PathBuf,
     service: PathBuf,
+    #[serde(default)]
+    passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -300,6 +302,7 @@ impl RawKeys {
             log: folder.join(self.log),
             receipt: folder.join(self.receipt),
             service: folder.join(self.service),
+            passphrase: self.passphrase_file.map(|file| folder.join(file)),
         }
     }
 }

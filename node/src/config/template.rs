@@ -120,6 +120,9 @@ cosigner = {cosigner}
 log = {log}
 receipt = {receipt}
 service = {service}
+# The passphrase of key files that were encrypted (`aimslog key encrypt`): a file of one line, mode
+# 0600, on another medium than the keys. The others may stay plain.
+{passphrase}
 
 ",
         peer_ca = path(&tls.peer_ca),
@@ -132,6 +135,10 @@ service = {service}
         log = path(&keys.log),
         receipt = path(&keys.receipt),
         service = path(&keys.service),
+        passphrase = keys.passphrase.as_deref().map_or_else(
+            || "# passphrase_file = \"/run/aimslog/passphrase\"".to_owned(),
+            |file| format!("passphrase_file = {}", path(file)),
+        ),
     )
 }
 

@@ -36,6 +36,7 @@ fn sample() -> Config {
             log: files("/n1/keys/log.seed"),
             receipt: files("/n1/keys/receipt.seed"),
             service: files("/n1/keys/service.seed"),
+            passphrase: None,
         },
         checkpoint_interval: Duration::from_secs(1),
         cosign_verify: CosignVerify::All,
@@ -66,6 +67,8 @@ fn effective_configuration_reads_back_equal() {
         config.entries = entries;
         config.log_format = format;
         config.allowances.principal_per_second = 7;
+        config.keys.passphrase =
+            (format == LogFormat::Json).then(|| PathBuf::from("/run/\"pass\""));
         config.name = "a \"quoted\" origin\\/node/1".to_owned();
         assert_eq!(parse(&config.effective()).unwrap(), config);
     }

@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use super::{SecretError, read_seed, store_seed};
+use super::{Passphrase, SecretError, read_seed, store_seed};
 use crate::config::KeyFiles;
 use crate::init::statement_key;
 
@@ -27,8 +27,9 @@ pub struct LedgerKeys {
 impl LedgerKeys {
     /// Reads all three; `None` where one of the files is not there.
     pub fn load(files: &KeyFiles) -> Result<Option<Self>, SecretError> {
-        let [log, receipt, service] =
-            [&files.log, &files.receipt, &files.service].map(|path| held(path));
+        let passphrase = Passphrase::of(files)?;
+        let [log, receipt, service] = [&files.log, &files.receipt, &files.service]
+            .map(|path| held(path, passphrase.as_ref()));
         Ok(match (log?, receipt?, service?) {
             (Some(log), Some(receipt), Some(service)) => Some(Self {
                 log,
@@ -39,16 +40,23 @@ impl LedgerKeys {
         })
     }
 
-    /// Writes those that are not there yet, synced, with mode 0600. Blocks on the disk.
+    /// Writes those that are not there yet, synced, with mode 0600, encrypted where the configuration
+    /// names a passphrase. Blocks on the disk.
     pub fn store(&self, files: &KeyFiles) -> Result<(), SecretError> {
-        store_seed(&files.log, &self.log)?;
-        store_seed(&files.receipt, &self.receipt)?;
-        store_seed(&files.service, &self.service)
+        let passphrase = Passphrase::of(files)?;
+        for (file, key) in [
+            (&files.log, &self.log),
+            (&files.receipt, &self.receipt),
+            (&files.service, &self.service),
+        ] {
+            store_seed(file, key, passphrase.as_ref())?;
+        }
+        Ok(())
     }
 }
 
-fn held(path: &Path) -> Result<Option<SigningKey>, SecretError> {
-    match read_seed(path) {
+fn held(path: &Path, passphrase: Option<&Passphrase>) -> Result<Option<SigningKey>, SecretError> {
+    match read_seed(path, passphrase) {
         Ok(key) => Ok(Some(key)),
         Err(SecretError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

@@ -7,26 +7,25 @@
 use std::fmt;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use ed25519_dalek::Signer as _;
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
-use zeroize::{Zeroize as _, Zeroizing};
 
 use super::cbor::{self, CborError, Encoder, MapEncoder};
-use super::id::{EntryId, StatementId};
 use crate::reason::Reason;
+
+mod seed;
+mod signer;
+
+pub use seed::SigningKey;
+pub use signer::{RecordIdentity, Signer, SignerError, signed_secret};
 
 /// The COSE algorithm id of `EdDSA`, which we emit.
 pub const ALG_EDDSA: i64 = -8;
 /// The fully specified COSE algorithm id of `Ed25519`, accepted where the policy lists it.
 pub const ALG_ED25519: i64 = -19;
 
-/// First line part of a seed file: names content and version.
-const SEED_FILE_HEADER: &str = "aimslog-ed25519-seed/v1";
 const POSSESSION_LABEL: &[u8] = b"aimslog-pop/v1\n";
 const APPROVAL_LABEL: &[u8] = b"aimslog-approval/v1\n";
-const STATEMENT_ID_LABEL: &[u8] = b"aimslog-statement-id/v1";
 
 /// Why bytes or text are not a key, or a signature is not one of it. It never shows a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +57,10 @@ pub enum KeyError {
     #[error("a thumbprint is 43 characters of base64url without padding")]
     ThumbprintText,
     /// Not the text of a seed file.
-    #[error("a key file is one line: {SEED_FILE_HEADER} and 44 characters of base64")]
+    #[error(
+        "a key file is one line: {} and 44 characters of base64",
+        seed::FILE_HEADER
+    )]
     SeedFile,
     /// A service id, subject, kind or sub that holds a separator.
     #[error("{field} holds a control character")]
@@ -306,172 +308,6 @@ impl ApprovalDigest {
     fn message(&self) -> Vec<u8> {
         [APPROVAL_LABEL, &self.0].concat()
     }
-}
-
-/// Signs with one Ed25519 key, wherever that key lives: in memory, a token, a key service.
-pub trait Signer {
-    /// The public half.
-    fn public_key(&self) -> PublicKey;
-
-    /// The signature over `message`, or why there is none.
-    fn sign(&self, message: &[u8]) -> Result<Signature, SignerError>;
-
-    /// Proof that the holder of this key wants it used as `possession` says.
-    fn prove_possession(&self, possession: &Possession<'_>) -> Result<Signature, SignerError> {
-        self.sign(&possession.message(self.public_key().thumbprint())?)
-    }
-
-    /// Approval of the payload with this digest.
-    fn approve(&self, digest: &ApprovalDigest) -> Result<Signature, SignerError> {
-        self.sign(&digest.message())
-    }
-}
-
-/// Why a signer gave no signature.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SignerError {
-    /// What was to be signed is not allowed.
-    #[error("cannot sign")]
-    Key(
-        #[source]
-        #[from]
-        KeyError,
-    ),
-    /// The token or service that holds the key failed.
-    #[error("signing device failed")]
-    Device(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
-/// An Ed25519 secret key in memory; wiped when dropped, and never printed.
-pub struct SigningKey(ed25519_dalek::SigningKey);
-
-impl SigningKey {
-    /// The key of this seed (RFC 8032 5.1.5). The caller wipes its own copy.
-    pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self(ed25519_dalek::SigningKey::from_bytes(seed))
-    }
-
-    /// Reads the text of a seed file: `aimslog-ed25519-seed/v1 <base64>`, with or without a line
-    /// end.
-    pub fn parse_seed_file(text: &str) -> Result<Self, KeyError> {
-        let line = text.strip_suffix('\n').unwrap_or(text);
-        let encoded = line
-            .strip_prefix(SEED_FILE_HEADER)
-            .and_then(|rest| rest.strip_prefix(' '))
-            .ok_or(KeyError::SeedFile)?;
-        // The decoder reports its own errors with bytes of the input: they are secret, so dropped.
-        let Ok(bytes) = STANDARD.decode(encoded).map(Zeroizing::new) else {
-            return Err(KeyError::SeedFile);
-        };
-        let Ok(mut seed) = <[u8; 32]>::try_from(bytes.as_slice()) else {
-            return Err(KeyError::SeedFile);
-        };
-        let key = Self::from_seed(&seed);
-        seed.zeroize();
-        Ok(key)
-    }
-
-    /// The text of the seed file of this key, with a line end. It is the secret.
-    pub fn to_seed_file(&self) -> Zeroizing<String> {
-        let encoded = Zeroizing::new(STANDARD.encode(self.0.as_bytes()));
-        // Built in one allocation: growing would leave copies of the secret behind.
-        let mut text = Zeroizing::new(String::with_capacity(SEED_FILE_HEADER.len() + 46));
-        for part in [SEED_FILE_HEADER, " ", encoded.as_str(), "\n"] {
-            text.push_str(part);
-        }
-        text
-    }
-
-    /// The public half.
-    pub fn public_key(&self) -> PublicKey {
-        PublicKey(self.0.verifying_key())
-    }
-
-    /// The unique id (`cti`) that this key derives for a record, so that the same record sent
-    /// again by the same hand gets the same id, and nobody without the key can guess from the id
-    /// what the record says.
-    ///
-    /// `HMAC-SHA-256(K, kind || 00 || subject || 00 || record)`, its first 16 bytes, where
-    /// `K = HMAC-SHA-256(seed, "aimslog-statement-id/v1")`. `kind` is the kind with its version as
-    /// in the content type, `record` the record in strict JSON before it is salted, followed by
-    /// `00 || previous` for a later version: going back to what an earlier version said is a new
-    /// one. Kind and subject hold no control character, and strict JSON neither.
-    pub fn derive_statement_id(
-        &self,
-        record: &RecordIdentity<'_>,
-    ) -> Result<StatementId, KeyError> {
-        for (field, text) in [("kind", record.kind), ("subject", record.subject)] {
-            if text.chars().any(char::is_control) {
-                return Err(KeyError::ControlCharacter { field });
-            }
-        }
-        let derived = Zeroizing::new(hmac_sha256(self.0.as_bytes(), &[STATEMENT_ID_LABEL]));
-        let kind = record.kind.as_bytes();
-        let subject = record.subject.as_bytes();
-        let mut parts = vec![kind, &[0], subject, &[0], record.record];
-        if let Some(previous) = record.previous {
-            parts.extend([&[0][..], previous.as_bytes()]);
-        }
-        let mac = hmac_sha256(&derived, &parts);
-        let mut id = [0; 16];
-        for (to, from) in id.iter_mut().zip(mac) {
-            *to = from;
-        }
-        Ok(StatementId::from_bytes(id))
-    }
-}
-
-impl Signer for SigningKey {
-    fn public_key(&self) -> PublicKey {
-        Self::public_key(self)
-    }
-
-    fn sign(&self, message: &[u8]) -> Result<Signature, SignerError> {
-        Ok(Signature(self.0.sign(message).to_bytes()))
-    }
-}
-
-impl fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SigningKey({})", self.public_key().thumbprint())
-    }
-}
-
-/// What makes two submissions the same record; see [`SigningKey::derive_statement_id`].
-#[derive(Clone, Copy)]
-pub struct RecordIdentity<'a> {
-    /// The kind with its version, for example `oversight_decision.v1`.
-    pub kind: &'a str,
-    /// The subject of the statement.
-    pub subject: &'a str,
-    /// The record in strict JSON.
-    pub record: &'a [u8],
-    /// For a later version of an entity: the entry that it follows.
-    pub previous: Option<&'a EntryId>,
-}
-
-impl fmt::Debug for RecordIdentity<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RecordIdentity({} of {})", self.kind, self.subject)
-    }
-}
-
-fn hmac_sha256(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new(&hmac_key_block(key));
-    for part in parts {
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().into()
-}
-
-/// The key padded with zeros to the block of SHA-256, as HMAC does itself (RFC 2104 2).
-fn hmac_key_block(key: &[u8; 32]) -> hmac::digest::Key<Hmac<Sha256>> {
-    let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
-    for (to, from) in block.iter_mut().zip(key) {
-        *to = *from;
-    }
-    block
 }
 
 #[cfg(test)]

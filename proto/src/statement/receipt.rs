@@ -114,7 +114,7 @@ pub struct HeadReceipt {
 impl HeadReceipt {
     /// Signs the root of a head; `issued_at` is the time of the head.
     pub fn sign(
-        key: &impl Signer,
+        key: &dyn Signer,
         origin: &Origin,
         root: &RootHash,
         issued_at: UnixSeconds,

@@ -50,7 +50,7 @@ pub struct Statement {
 /// Signs `payload` under `header`. The header names the key of the signer.
 ///
 /// The result was verified: a signing device that errs is found here, not in the log.
-pub fn sign(header: &Header, payload: &[u8], signer: &impl Signer) -> Result<Statement, SignError> {
+pub fn sign(header: &Header, payload: &[u8], signer: &dyn Signer) -> Result<Statement, SignError> {
     let key = signer.public_key();
     if key.thumbprint() != header.key {
         let (expected, found) = (key.thumbprint(), header.key);

@@ -28,7 +28,7 @@ pub struct Making<'a> {
 pub fn sign_record<P: Payload>(
     record: &P,
     making: &Making<'_>,
-    signer: &impl Signer,
+    signer: &dyn Signer,
 ) -> Result<Statement, SignError> {
     let origin = making.origin.as_str();
     let issuer = match record.organization() {
@@ -62,10 +62,7 @@ pub fn sign_record<P: Payload>(
 
 /// An operator's approval of this record. Approvals in it already are not approved themselves, so
 /// operators may approve in any order.
-pub fn approve_record(
-    record: &impl Payload,
-    signer: &impl Signer,
-) -> Result<Approval, SignerError> {
+pub fn approve_record(record: &impl Payload, signer: &dyn Signer) -> Result<Approval, SignerError> {
     let digest = ApprovalDigest::of(&record.encode_unapproved());
     let operator = signer.public_key().thumbprint();
     Ok(Approval {
@@ -88,7 +85,7 @@ pub fn prove_principal_key(
     origin: &Origin,
     organization: &OrganizationId,
     principal: &PrincipalId,
-    signer: &impl Signer,
+    signer: &dyn Signer,
 ) -> Result<Signature, SignerError> {
     let subject = possession_subject(origin, (organization, principal), KeyPurpose::Sign);
     prove(origin, &subject, signer)
@@ -99,18 +96,18 @@ pub fn prove_read_key(
     origin: &Origin,
     organization: &OrganizationId,
     principal: &PrincipalId,
-    signer: &impl Signer,
+    signer: &dyn Signer,
 ) -> Result<Signature, SignerError> {
     let subject = possession_subject(origin, (organization, principal), KeyPurpose::Read);
     prove(origin, &subject, signer)
 }
 
 /// Proof that the holder of a new key wants it to sign receipts of this log.
-pub fn prove_receipt_key(origin: &Origin, signer: &impl Signer) -> Result<Signature, SignerError> {
+pub fn prove_receipt_key(origin: &Origin, signer: &dyn Signer) -> Result<Signature, SignerError> {
     prove(origin, &subject(origin, "keys"), signer)
 }
 
-fn prove(origin: &Origin, subject: &str, signer: &impl Signer) -> Result<Signature, SignerError> {
+fn prove(origin: &Origin, subject: &str, signer: &dyn Signer) -> Result<Signature, SignerError> {
     signer.prove_possession(&Possession {
         service: origin.as_str(),
         subject,

@@ -8,7 +8,9 @@ use aimslog_proto::statement::evidence::{
     EvidenceFile, FieldLists, FileEntry, FileHead, FileRecord, Held, Options, Shown as Fields,
     Verdict, verify,
 };
-use aimslog_proto::statement::key::RecordIdentity;
+use aimslog_proto::statement::key::{
+    PublicKey, RecordIdentity, Signature, Signer, SignerError, SigningKey, signed_secret,
+};
 use aimslog_proto::statement::{Disclosure, EntryId, FieldProof};
 use aimslog_proto::system::{
     Access, AccessRead, Engagement, EngagementChange, EngagementId, Node, NodeChange, NodeEntry,
@@ -21,6 +23,7 @@ use aimslog_proto::tlog::{
     TreeSize, cosignature,
 };
 use aimslog_proto::token;
+use zeroize::Zeroizing;
 
 use super::Shown::{self, Hex, Text};
 use super::world;
@@ -116,6 +119,8 @@ fn keys() -> Examples {
         ..identity
     };
     let later = key.derive_statement_id(&later).unwrap();
+    let in_token = InToken(world::key(world::REVIEWER));
+    let in_token = in_token.derive_statement_id(&identity).unwrap();
     let approvals = world::genesis().approvals;
     vec![
         ("key-file", Text(key.to_seed_file().as_str().to_owned())),
@@ -127,8 +132,27 @@ fn keys() -> Examples {
         ("approval", Hex(approvals[0].signature.as_bytes().to_vec())),
         ("derived-cti", Hex(derived.as_bytes().to_vec())),
         ("derived-cti-later", Hex(later.as_bytes().to_vec())),
+        ("derived-cti-token", Hex(in_token.as_bytes().to_vec())),
         ("read-token", Text(token)),
     ]
+}
+
+/// A key that gives signatures and not its seed.
+#[derive(Debug)]
+struct InToken(SigningKey);
+
+impl Signer for InToken {
+    fn public_key(&self) -> PublicKey {
+        self.0.public_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Signature, SignerError> {
+        self.0.sign(message)
+    }
+
+    fn statement_id_secret(&self) -> Result<Zeroizing<[u8; 32]>, SignerError> {
+        signed_secret(self)
+    }
 }
 
 fn statement() -> Examples {

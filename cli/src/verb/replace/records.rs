@@ -6,13 +6,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
+use std::sync::Arc;
 
 use aimslog_client::ClientError;
 use aimslog_client::admin::Cluster;
 use aimslog_client::file::replace_file;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::statement::id::StatementId;
-use aimslog_proto::statement::key::{SigningKey, Thumbprint};
+use aimslog_proto::statement::key::{Signer, Thumbprint};
 use aimslog_proto::statement::statement::UnverifiedStatement;
 use aimslog_proto::system::{
     Making, Node, NodeChange, NodeEntry, NodeId, Payload, PolicyChange, PolicyTexts, add_approval,
@@ -97,12 +98,12 @@ pub(super) enum Outcome {
 /// Makes, keeps and sends the records.
 pub(super) struct Records<'a> {
     context: &'a Context,
-    keys: &'a [SigningKey],
+    keys: &'a [Arc<dyn Signer>],
     folder: PathBuf,
 }
 
 impl<'a> Records<'a> {
-    pub(super) fn new(context: &'a Context, keys: &'a [SigningKey], folder: PathBuf) -> Self {
+    pub(super) fn new(context: &'a Context, keys: &'a [Arc<dyn Signer>], folder: PathBuf) -> Self {
         Self {
             context,
             keys,
@@ -210,7 +211,7 @@ impl<'a> Records<'a> {
             .ok_or_else(|| UserError::usage("--operator-key is needed"))?;
         let mut record = record;
         for other in others {
-            let approval = approve_record(&record, other)?;
+            let approval = approve_record(&record, other.as_ref())?;
             record = add_approval(record, approval);
         }
         let origin = Origin::new(self.context.service_id()?)
@@ -221,7 +222,7 @@ impl<'a> Records<'a> {
             expires: Some(UnixSeconds(now.saturating_add(EXPIRES_AFTER_SECONDS))),
             id: StatementId::from_bytes(rand::random()),
         };
-        let statement = sign_record(&record, &making, signer)?;
+        let statement = sign_record(&record, &making, signer.as_ref())?;
         replace_file(&path, statement.bytes()).with_context(|| path.display().to_string())?;
         Ok(statement.bytes().to_vec())
     }

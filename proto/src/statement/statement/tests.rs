@@ -8,6 +8,7 @@ use super::super::hex::{hex, unhex};
 use super::super::key::SigningKey;
 use super::*;
 use crate::reason::Reason;
+use zeroize::Zeroizing;
 
 /// A statement of this shape made with other software, with its leaf hash and entry id.
 const REFERENCE: &str = "\
@@ -355,6 +356,7 @@ fn we_verify_what_coset_signs() {
 
 #[test]
 fn failing_signer_gives_no_statement() {
+    #[derive(Debug)]
     struct Broken;
 
     impl Signer for Broken {
@@ -364,6 +366,10 @@ fn failing_signer_gives_no_statement() {
 
         fn sign(&self, _: &[u8]) -> Result<Signature, SignerError> {
             Ok(Signature([0; 64]))
+        }
+
+        fn statement_id_secret(&self) -> Result<Zeroizing<[u8; 32]>, SignerError> {
+            signing_key().statement_id_secret()
         }
     }
 
