@@ -207,6 +207,19 @@ fn the_log_says_so(office: &Office, suspended: u64) {
     desk.data(&["disclose", "--all", "-o", "all.evidence.json"]);
     let report = desk.data(&["verify", "all.evidence.json"]);
     assert_eq!(length(&report, "/records"), 5, "{report}");
+    // The key that signed, as it was then and as it is now.
+    let mut states: Vec<&str> = report["records"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| text(record, "/signer/key_now/state"))
+        .collect();
+    states.sort_unstable();
+    assert_eq!(states[3..], ["NOT_RETIRED_HERE", "ROTATED"], "{report}");
+    assert!(
+        states[..4].iter().all(|state| *state == "NOT_RETIRED_HERE"),
+        "{report}"
+    );
     let people = desk.run(&["registry", "show"]);
     let people = String::from_utf8_lossy(&people.stdout).into_owned();
     assert!(

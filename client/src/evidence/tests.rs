@@ -1,7 +1,8 @@
 //! Reports of files that verify, held against what was asked for.
 
 use aimslog_proto::statement::evidence::{
-    FieldReport, HeadReport, HeldOutside, Input, SignerReport, TimeBracket, Verdict as Answer,
+    FieldReport, HeadReport, HeldOutside, Input, KeyNow, SignerReport, TimeBracket,
+    Verdict as Answer,
 };
 
 use super::*;
@@ -36,6 +37,7 @@ fn record(entry: &[u8], fields: &[&str]) -> RecordReport {
             on_behalf_of: None,
             key: String::new(),
             registered_at_index: 0,
+            key_now: KeyNow::NotRetiredHere,
         },
         fields: fields.collect(),
         fields_total: FIELDS,

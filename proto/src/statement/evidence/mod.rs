@@ -47,7 +47,7 @@ pub use file::{
 pub use render::printable;
 pub use report::{
     Code, CosignerReport, EntryReport, FieldReport, Finding, HeadReport, HeldOutside, Input,
-    OperatorsReport, RecordReport, Report, SignerReport, TimeBracket, Verdict, Weight,
+    KeyNow, OperatorsReport, RecordReport, Report, SignerReport, TimeBracket, Verdict, Weight,
 };
 pub use verdict::{FieldLists, Options, SavedHead, verify};
 

@@ -3,13 +3,13 @@
 use super::chain::ALGORITHMS;
 use super::file::FileRecord;
 use super::heads::{History, causes};
-use super::report::{Code, FieldReport, RecordReport, SignerReport};
+use super::report::{Code, FieldReport, KeyNow, RecordReport, SignerReport};
 use super::verdict::FieldLists;
 use crate::reason::Reason;
 use crate::statement::disclosure::Disclosure;
 use crate::statement::header::{ContentType, Family};
 use crate::statement::{Commitment, FieldProof, Statement, UnverifiedStatement};
-use crate::system::registry::Registry;
+use crate::system::registry::{KeyRow, PrincipalHistory, Registry};
 use crate::tlog::{LeafHash, TreeSize};
 
 /// What a record is checked against.
@@ -87,6 +87,7 @@ impl Context<'_> {
             on_behalf_of: header.on_behalf_of.clone(),
             key: header.key.to_string(),
             registered_at_index: row.registered_at.0,
+            key_now: key_now(self.registry, row),
         };
         match statement.verify(&row.key) {
             Ok(statement) => Ok((statement, signer)),
@@ -121,8 +122,8 @@ impl Context<'_> {
             signed_at_claim: header.issued.0,
             registered_at_ms_claim: record.registered_at.map(|time| time.0),
             register_number_claim: record.register_number,
+            does_not_show: does_not_show(&shown, &signer.key_now),
             signer,
-            does_not_show: does_not_show(&shown),
             fields_total: shown.names.len() as u64,
             fields: shown.fields,
             held_outside: self.history.held_outside(record.index),
@@ -189,7 +190,25 @@ fn check_fields(
     Ok(reports)
 }
 
-fn does_not_show(shown: &Shown<'_>) -> Vec<String> {
+/// How a key stands behind all entries of the file.
+fn key_now(registry: &Registry, row: &KeyRow) -> KeyNow {
+    let Some(retired) = row.retired_at else {
+        return KeyNow::NotRetiredHere;
+    };
+    let owner = row.principal();
+    let history = owner.and_then(|owner| registry.history(&owner.organization, &owner.principal));
+    match history.and_then(PrincipalHistory::revoked) {
+        Some(revoked) if revoked.at == retired => KeyNow::Revoked {
+            at_index: retired.0,
+            reason: revoked.reason.name(),
+        },
+        _ => KeyNow::Rotated {
+            at_index: retired.0,
+        },
+    }
+}
+
+fn does_not_show(shown: &Shown<'_>, key_now: &KeyNow) -> Vec<String> {
     let is_shown = |name: &&String| shown.fields.iter().any(|field| field.name == **name);
     let hidden = shown.names.iter().filter(|name| !is_shown(name));
     let hidden: Vec<&str> = hidden.map(String::as_str).collect();
@@ -198,7 +217,9 @@ fn does_not_show(shown: &Shown<'_>) -> Vec<String> {
         list.push(format!("hidden fields: {}", hidden.join(", ")));
     }
     list.push("later versions or corrections of the record".to_owned());
-    list.push("whether the signer's key was revoked later".to_owned());
+    if *key_now == KeyNow::NotRetiredHere {
+        list.push("whether the signer's key was revoked or replaced later".to_owned());
+    }
     list.push("whether what the record says is true".to_owned());
     list
 }

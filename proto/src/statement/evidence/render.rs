@@ -6,8 +6,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::report::{
-    Code, FieldReport, Finding, HeldOutside, RecordReport, Report, SignerReport, TimeBracket,
-    Weight,
+    Code, FieldReport, Finding, HeldOutside, KeyNow, RecordReport, Report, SignerReport,
+    TimeBracket, Weight,
 };
 
 /// Longest value of a field that is printed, in characters; `--json` gives all of it.
@@ -155,7 +155,19 @@ impl fmt::Display for SignerReport {
             "; key {}, registered at index {}",
             self.key, self.registered_at_index
         )?;
-        f.write_str(", valid then")
+        write!(f, ", valid then; now {}", self.key_now)
+    }
+}
+
+impl fmt::Display for KeyNow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRetiredHere => f.write_str("not retired, as far as this file shows"),
+            Self::Rotated { at_index } => write!(f, "replaced, by the entry at index {at_index}"),
+            Self::Revoked { at_index, reason } => {
+                write!(f, "revoked ({reason}), by the entry at index {at_index}")
+            }
+        }
     }
 }
 

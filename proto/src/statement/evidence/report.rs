@@ -381,6 +381,28 @@ pub struct SignerReport {
     pub key: String,
     /// The entry that registered the key; it was valid when it signed.
     pub registered_at_index: u64,
+    /// How the key stands under the head of the file, as far as the file shows.
+    pub key_now: KeyNow,
+}
+
+/// A key under the head of an evidence file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum KeyNow {
+    /// No later entry of the file retires it. One that the file leaves out would.
+    NotRetiredHere,
+    /// A later entry gave the principal another key.
+    Rotated {
+        /// That entry.
+        at_index: u64,
+    },
+    /// A later entry revoked the principal.
+    Revoked {
+        /// That entry.
+        at_index: u64,
+        /// Why, as its administrator says.
+        reason: &'static str,
+    },
 }
 
 /// A disclosed field.
