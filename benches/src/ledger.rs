@@ -252,10 +252,11 @@ fn registration(key: &dyn Signer, operator: &SigningKey) -> Result<[Vec<u8>; 2]>
         principal: submitter,
         change: PrincipalChange::Admit(Box::new(admission)),
     };
+    let now = clock::unix_seconds();
     let making = || Making {
         origin: &origin,
-        issued: UnixSeconds(clock::unix_seconds()),
-        expires: None,
+        issued: UnixSeconds(now),
+        expires: Some(UnixSeconds(now + 3_600)),
         id: StatementId::from_bytes(rand::random()),
     };
     let founding = sign_record(&founding, &making(), operator)?;

@@ -168,5 +168,8 @@ pub const DEADLINE_SECONDS_DEFAULT: u64 = 30;
 pub const TOKEN_LIFETIME_SECONDS_MAX: u64 = 300;
 /// Read token: how far the clocks of caller and service may be apart, in seconds.
 pub const TOKEN_SKEW_SECONDS: u64 = 60;
+/// Longest time between the claimed time of an operator's statement and its expiry.
+pub const OPERATOR_STATEMENT_SECONDS_MAX: u64 = 86_400;
+
 /// Read token: ours have about 350 bytes; it travels in a header.
 pub const TOKEN_BYTES_MAX: usize = 2_048;

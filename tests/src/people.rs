@@ -194,10 +194,11 @@ pub fn principal(organization: &str, id: &str, change: PrincipalChange) -> Princ
 /// A system record, signed by this key now.
 pub fn system_record(record: &impl Payload, signer: &SigningKey) -> Vec<u8> {
     let origin = Origin::new(ORIGIN).unwrap();
+    let now = clock::unix_seconds();
     let making = Making {
         origin: &origin,
-        issued: UnixSeconds(clock::unix_seconds()),
-        expires: None,
+        issued: UnixSeconds(now),
+        expires: Some(UnixSeconds(now + 3_600)),
         id: StatementId::from_bytes(rand::random()),
     };
     let signed = sign_record(record, &making, signer).unwrap();

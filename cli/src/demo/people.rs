@@ -170,10 +170,11 @@ fn sign(
 }
 
 fn making(origin: &Origin) -> Making<'_> {
+    let now = clock::unix_seconds();
     Making {
         origin,
-        issued: UnixSeconds(clock::unix_seconds()),
-        expires: None,
+        issued: UnixSeconds(now),
+        expires: Some(UnixSeconds(now + 3_600)),
         id: StatementId::from_bytes(rand::random()),
     }
 }

@@ -263,10 +263,11 @@ fn registration(operator: &SigningKey, key: &SigningKey) -> [Vec<u8>; 2] {
         principal: id("p-2"),
         change: PrincipalChange::Admit(Box::new(admission)),
     };
+    let now = SystemClock.unix_seconds();
     let making = || Making {
         origin: &origin,
-        issued: UnixSeconds(SystemClock.unix_seconds()),
-        expires: None,
+        issued: UnixSeconds(now),
+        expires: Some(UnixSeconds(now + 3_600)),
         id: StatementId::from_bytes(rand::random()),
     };
     let founding = sign_record(&founding, &making(), operator).unwrap();

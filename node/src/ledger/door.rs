@@ -17,9 +17,17 @@ use aimslog_proto::{
         judge::check_signed,
         kind::Kind,
     },
+    limits::OPERATOR_STATEMENT_SECONDS_MAX,
     reason::{Reason, Violation},
-    statement::{EntryId, Remains, UnverifiedStatement, header::Family, key::Thumbprint},
-    system::{SystemRecord, registry::Registry},
+    statement::{
+        EntryId, Remains, UnverifiedStatement,
+        header::{Family, Header},
+        key::Thumbprint,
+    },
+    system::{
+        SystemRecord,
+        registry::{KeyOwner, Registry},
+    },
     time::UnixMillis,
     tlog::LeafIndex,
 };
@@ -223,6 +231,7 @@ fn check_system<R: Rows + ?Sized>(
     statement: &UnverifiedStatement,
 ) -> Vec<Violation> {
     let mut violations = check_times(statement.header(), view.now);
+    violations.extend(check_lifetime(view, statement.header()));
     if !submission.disclosures.is_empty() {
         let rule = "a system record is public and has no disclosures";
         violations.push(Violation::new(Reason::UnknownField, "disclosures", rule));
@@ -240,6 +249,28 @@ fn check_system<R: Rows + ?Sized>(
         Err(found) => violations.extend(found.into_vec()),
     }
     violations
+}
+
+/// What operators sign expires soon, so that nobody can bring it out when it has been forgotten. Asked
+/// here and not by verifiers: what is logged was in time.
+fn check_lifetime<R: ?Sized>(view: &DoorView<'_, R>, header: &Header) -> Option<Violation> {
+    let signer = view.registry.key(&header.key)?;
+    if !matches!(signer.owner, KeyOwner::Operator { .. }) {
+        return None;
+    }
+    let latest = header
+        .issued
+        .0
+        .saturating_add(OPERATOR_STATEMENT_SECONDS_MAX);
+    let rule = format!("at most {OPERATOR_STATEMENT_SECONDS_MAX} seconds after iat");
+    match header.expires {
+        Some(expires) if expires.0 <= latest => None,
+        Some(expires) => {
+            let violation = Violation::new(Reason::InvalidHeader, "header.exp", rule);
+            Some(violation.found(expires))
+        }
+        None => Some(Violation::new(Reason::MissingHeader, "header.exp", rule)),
+    }
 }
 
 fn admit_evidence<R: Rows + ?Sized>(

@@ -80,7 +80,7 @@ impl World {
         Making {
             origin: &self.origin,
             issued: UnixSeconds(START_MS / 1000),
-            expires: None,
+            expires: Some(UnixSeconds(START_MS / 1000 + 3_600)),
             id: StatementId::from_bytes([id; 16]),
         }
     }

@@ -181,6 +181,12 @@ pub const ROWS: &[FaultyCall] = &[
         *bytes.last_mut().unwrap() ^= 1;
         bytes
     }),
+    row!("SubmitSystem: an operator's record that never expires", InvalidArgument, MissingHeader,
+        &["header.exp"], scene => resigned(scene, |header| header.expires = None, |payload| payload)),
+    row!("SubmitSystem: an operator's record that waits for days", InvalidArgument, InvalidHeader,
+        &["header.exp"], scene => resigned(scene, |header| {
+            header.expires = Some(UnixSeconds(header.issued.0 + 100_000));
+        }, |payload| payload)),
     row!("SubmitSystem: an operator appoints a principal", PermissionDenied, NotPermitted,
         &["header.kid"],
         scene => system_record(&principal("hospital", "p-new",
