@@ -77,7 +77,7 @@ pub enum SecretError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: age::DecryptError,
+        source: Box<age::DecryptError>,
     },
     /// It cannot be encrypted.
     #[error("{} cannot be encrypted", path.display())]
@@ -86,7 +86,7 @@ pub enum SecretError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: age::EncryptError,
+        source: Box<age::EncryptError>,
     },
     /// It is no seed file.
     #[error("{} is not a seed file (`aimslog-ed25519-seed/v1 <base64>`)", path.display())]

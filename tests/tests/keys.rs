@@ -4,6 +4,7 @@
 //! Method: the built program against a cluster of real processes, with a token of `SoftHSM` in the
 //! folder of the desk. `.ci/setup` installs `SoftHSM`; where it is missing the test fails.
 #![expect(
+    clippy::expect_used,
     clippy::unwrap_used,
     reason = "helpers of a test end it where something they need is missing"
 )]
@@ -41,14 +42,14 @@ impl Safe {
             .args(["--so-pin", "87654321", "--pin", "4321"])
             .env("SOFTHSM2_CONF", desk.file("softhsm2.conf"))
             .output();
-        let made = made.unwrap_or_else(|_missing| panic!("SoftHSM is not installed: .ci/setup"));
+        let made = made.expect("SoftHSM is not installed: run .ci/setup");
         assert!(made.status.success(), "{made:?}");
         Self(desk)
     }
 
     fn uri(object: &str) -> String {
         let library = LIBRARIES.iter().find(|path| Path::new(path).exists());
-        let library = library.unwrap_or_else(|| panic!("SoftHSM is not installed: .ci/setup"));
+        let library = library.expect("SoftHSM is not installed: run .ci/setup");
         format!("pkcs11:token=aims;object={object}?module-path={library}")
     }
 

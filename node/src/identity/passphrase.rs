@@ -53,7 +53,7 @@ impl Passphrase {
         recipient.set_work_factor(WORK);
         age::encrypt_and_armor(&recipient, plain).map_err(|source| SecretError::Encrypt {
             path: path.to_owned(),
-            source,
+            source: Box::new(source),
         })
     }
 
@@ -65,7 +65,7 @@ impl Passphrase {
     ) -> Result<Zeroizing<Vec<u8>>, SecretError> {
         let failed = |source| SecretError::Decrypt {
             path: path.to_owned(),
-            source,
+            source: Box::new(source),
         };
         let decryptor = Decryptor::new_buffered(ArmoredReader::new(encrypted)).map_err(failed)?;
         let mut identity = scrypt::Identity::new(self.secret());
