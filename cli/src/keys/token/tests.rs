@@ -13,7 +13,8 @@ use std::process::Command;
 use aimslog_proto::statement::id::StatementId;
 use aimslog_proto::statement::key::{RecordIdentity, SigningKey};
 use aimslog_proto::system::{
-    Making, Organization, OrganizationId, PrincipalId, prove_principal_key, sign_record,
+    FirstAdministrator, Holder, Making, Organization, OrganizationId, PrincipalId,
+    prove_principal_key, sign_record,
 };
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::Origin;
@@ -134,14 +135,14 @@ fn a_statement_signed_in_a_token_verifies() {
         let origin = Origin::new("ledger.example.com/token").unwrap();
         let organization = OrganizationId::new("hospital").unwrap();
         let administrator = PrincipalId::new("admin-1").unwrap();
-        let record = Organization {
+        let first = FirstAdministrator {
             possession: prove_principal_key(&origin, &organization, &administrator, signer)
                 .unwrap(),
-            organization,
             administrator,
-            holder: aimslog_proto::system::Holder::new("holder-1").unwrap(),
+            holder: Holder::new("holder-1").unwrap(),
             key: signer.public_key(),
         };
+        let record = Organization::register(organization, first);
         let making = Making {
             origin: &origin,
             issued: UnixSeconds(1_760_000_000),
