@@ -27,7 +27,7 @@ enum Action {
     ///
     /// The operator signs; every later change of the organisation's people is signed by its own
     /// administrators. Ids are public and opaque: no names of people.
-    Add(Add),
+    Add(Box<Add>),
     /// Refuse what an organisation signs from here on
     ///
     /// As many operators sign as genesis asks for. Records and registry statements of the organisation
