@@ -125,7 +125,7 @@ async fn an_organisation_that_keeps_the_door_busy_delays_others_by_turns_and_not
     let loud = Hospital::register(&cluster, "loud").await;
     let quiet = Hospital::register(&cluster, "quiet").await;
     // Judging costs the node as much as taking them in, and they can be judged again and again.
-    let batch = submissions(loud.decisions(0..300));
+    let batch = submissions(loud.decisions(0..100));
     let end = Instant::now() + Duration::from_secs(8);
     let mut callers = JoinSet::new();
     for _ in 0..CALLERS {

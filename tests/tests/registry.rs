@@ -9,6 +9,8 @@
     reason = "helpers of a test end it where something they need is missing"
 )]
 
+use std::time::{Duration, Instant};
+
 use aimslog_tests::desk::{Desk, length, text};
 use aimslog_tests::people::Hospital;
 use serde_json::Value;
@@ -180,11 +182,24 @@ fn engagements_change(office: &Office) {
     office.refused(&[&nobody[..], &time[..]].concat(), "NOT_FOUND");
 }
 
+/// The registry under the first head that covers the last change, which shows itself at this place.
+fn shown_with(desk: &Desk, place: &str) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let shown = desk.data(&["registry", "show"]);
+        if shown.pointer(place).is_some() {
+            return shown;
+        }
+        assert!(Instant::now() < deadline, "{shown}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
 fn the_log_says_so(office: &Office, suspended: u64) {
     let desk = &office.desk;
+    let shown = shown_with(desk, "/organizations/1/engagements/1/ended_at");
     let replayed = desk.data(&["registry", "replay"]);
     assert_eq!(text(&replayed, "/verdict"), "REPEATED");
-    let shown = desk.data(&["registry", "show"]);
     let organizations = shown["organizations"].as_array().unwrap();
     let of = |id: &str| organizations.iter().find(|one| one["id"] == id).unwrap();
     assert_eq!(of("certifier")["suspended_at"], suspended);
