@@ -9,11 +9,12 @@
     reason = "helpers of a test end it where something they need is missing"
 )]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aimslog_tests::desk::{Desk, length, text};
 use aimslog_tests::people::Hospital;
 use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
 /// A desk, and what its administrator and its operator type.
 struct Office {
@@ -111,7 +112,7 @@ async fn rights_change_from_the_command_line_and_come_out_of_the_log_again() {
     roles_change(&office);
     let suspended = the_operators_suspend(&office);
     engagements_change(&office);
-    the_log_says_so(&office, suspended);
+    the_log_says_so(&office, suspended).await;
 }
 
 fn keys_change(office: &Office) {
@@ -183,7 +184,7 @@ fn engagements_change(office: &Office) {
 }
 
 /// The registry under the first head that covers the last change, which shows itself at this place.
-fn shown_with(desk: &Desk, place: &str) -> Value {
+async fn shown_with(desk: &Desk, place: &str) -> Value {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let shown = desk.data(&["registry", "show"]);
@@ -191,13 +192,13 @@ fn shown_with(desk: &Desk, place: &str) -> Value {
             return shown;
         }
         assert!(Instant::now() < deadline, "{shown}");
-        std::thread::sleep(Duration::from_millis(200));
+        sleep(Duration::from_millis(200)).await;
     }
 }
 
-fn the_log_says_so(office: &Office, suspended: u64) {
+async fn the_log_says_so(office: &Office, suspended: u64) {
     let desk = &office.desk;
-    let shown = shown_with(desk, "/organizations/1/engagements/1/ended_at");
+    let shown = shown_with(desk, "/organizations/1/engagements/1/ended_at").await;
     let replayed = desk.data(&["registry", "replay"]);
     assert_eq!(text(&replayed, "/verdict"), "REPEATED");
     let organizations = shown["organizations"].as_array().unwrap();
