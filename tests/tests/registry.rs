@@ -183,6 +183,10 @@ fn engagements_change(office: &Office) {
 }
 
 /// The registry under the first head that covers the last change, which shows itself at this place.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "asks a live cluster again from a thread without a runtime"
+)]
 fn shown_with(desk: &Desk, place: &str) -> Value {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
