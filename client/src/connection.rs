@@ -141,8 +141,10 @@ impl Connection {
                 }
             }
             backoff = (backoff * 2).min(BACKOFF_MAX);
+            // Whoever was not asked for want of time is ready and will not be asked any more.
+            let is_over = Instant::now() >= until;
             match asked.iter().map(|one| one.ready).min() {
-                Some(ready) if ready < until => sleep_until(ready).await,
+                Some(ready) if ready < until && !is_over => sleep_until(ready).await,
                 _ => break,
             }
         }
@@ -300,6 +302,15 @@ mod tests {
         let (endpoint, took) = busy_for(2, &["a:1", "b:2"]).await;
         assert_eq!(endpoint, "a:1");
         assert!(took >= BUSY, "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_that_takes_all_the_time_ends_the_call_in_time() {
+        let mut connection = connection(&["a:1", "b:2"]);
+        connection.deadline = Duration::from_millis(50);
+        let call = connection.call(async |_channel| std::future::pending::<Result<(), _>>().await);
+        let told = tokio::time::timeout(Duration::from_secs(5), call).await;
+        assert!(matches!(told, Ok(Err(_))), "{told:?}");
     }
 
     #[tokio::test]

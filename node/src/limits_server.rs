@@ -64,6 +64,8 @@ pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 pub const EVIDENCE_CHUNK_BYTES: usize = 1 << 20;
 /// Attachments being received at once, of at most 4 MiB each.
 pub const BLOB_UPLOADS_MAX: usize = 16;
+/// Attachments being sent at once: each lies in memory until it is taken, two minutes at most.
+pub const BLOB_DOWNLOADS_MAX: usize = 32;
 /// `Watch` streams open at once.
 pub const WATCHES_MAX: usize = 256;
 /// The same of one organisation.

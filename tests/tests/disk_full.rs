@@ -149,7 +149,12 @@ async fn a_leader_without_room_hands_over_and_writes_go_on() {
 
     scene.make_room(leader).await;
     let id = cluster.nodes[leader].id;
-    cluster.admin_of(now_leading).move_leader(id).await.unwrap();
+    // The leader hears of the room with the next greeting.
+    let deadline = Instant::now() + NOTICED_WITHIN;
+    while let Err(refused) = cluster.admin_of(now_leading).move_leader(id).await {
+        assert!(Instant::now() < deadline, "{refused}");
+        sleep(Duration::from_millis(100)).await;
+    }
     let leads = |status: &StatusResponse| status.role == "leader";
     let status = cluster.wait_until(leader, NOTICED_WITHIN, leads).await;
     assert_eq!(status.term, term + 1, "leadership went to and fro");

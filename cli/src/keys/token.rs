@@ -301,7 +301,10 @@ fn public_key(session: &Session, uri: &TokenUri, private: ObjectHandle) -> Resul
         return Err(not_ed25519());
     };
     // PKCS#11 2.40 wraps the point into a DER octet string, 3.0 gives it as it is.
-    let point = point.strip_prefix(&[0x04, 0x20]).unwrap_or(&point);
+    let point = match point.as_slice() {
+        [0x04, 0x20, wrapped @ ..] if wrapped.len() == 32 => wrapped,
+        plain => plain,
+    };
     let point = <&[u8; 32]>::try_from(point).map_err(|_other_curve| not_ed25519())?;
     PublicKey::from_bytes(point)
         .map_err(|error| UserError::usage(format!("the public key beside {uri}: {error}")))

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use aimslog_proto::aims::replay::Replay;
 use aimslog_proto::statement::UnverifiedStatement;
-use aimslog_proto::system::{Access, AccessRead, Payload as _};
+use aimslog_proto::system::{Access, AccessRead, OrganizationId, Payload as _};
 use aimslog_proto::tlog::LeafIndex;
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -47,6 +47,9 @@ struct List {
 #[derive(Serialize)]
 struct Listed {
     organization: String,
+    /// Only reads under this one are listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engagement: Option<String>,
     /// By all entries in front of this one.
     at: u64,
     reads: Vec<Read>,
@@ -101,6 +104,18 @@ impl List {
         };
         let at = runtime.block_on(whole_log(&ledger, output, &mut replay, gather))?;
         let registry = replay.registry();
+        if let Some(wanted) = &self.engagement {
+            let id = OrganizationId::new(&organization);
+            let known = id.iter().flat_map(|id| registry.engagements_of(id));
+            if !known
+                .into_iter()
+                .any(|row| row.engagement.as_str() == wanted)
+            {
+                return Err(UserError::usage(format!(
+                    "--engagement {wanted}: {organization} has granted none of this id"
+                )));
+            }
+        }
         let reads = found.into_iter().map(|(index, read)| {
             let engagement = registry.engagement(&read.organization, &read.engagement);
             Read {
@@ -114,6 +129,7 @@ impl List {
         });
         let listed = Listed {
             reads: reads.collect(),
+            engagement: self.engagement.clone(),
             organization,
             at,
         };
@@ -131,11 +147,16 @@ impl List {
 fn text(listed: &Listed) -> String {
     let Listed {
         organization,
+        engagement,
         at,
         reads,
     } = listed;
     if reads.is_empty() {
-        return format!("nobody from outside read records of {organization} in {at} entries");
+        let under = engagement.as_ref();
+        let under = under.map_or_else(String::new, |id| format!(" under the engagement {id}"));
+        return format!(
+            "nobody from outside read records of {organization}{under} in {at} entries"
+        );
     }
     let mut text = format!(
         "{:<8} {:<16} {:<16} {:<16} time",

@@ -79,11 +79,30 @@ struct Selection {
     all: bool,
 }
 
+/// Who asks whom about whose records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asker {
+    service: String,
+    organization: Option<String>,
+    key: String,
+}
+
+impl Asker {
+    fn of(context: &Context) -> Result<Self> {
+        Ok(Self {
+            service: context.service_id()?,
+            organization: context.organization().ok().map(str::to_owned),
+            key: context.key()?.public_key().thumbprint().to_string(),
+        })
+    }
+}
+
 /// What was asked for, by which a later run knows whether it is the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Question {
-    service: String,
+    asker: Asker,
     ids: Vec<String>,
     register: Option<String>,
     system: Option<String>,
@@ -116,7 +135,7 @@ impl Disclose {
             None => None,
         };
         let parts = Parts::of(&self.output);
-        let question = self.question(context.service_id()?, since.as_ref());
+        let question = self.question(Asker::of(context)?, since.as_ref());
         let plan = if let Some(plan) = parts.resume(&question)? {
             plan
         } else {
@@ -161,12 +180,12 @@ impl Disclose {
         Ok(Exit::Ok)
     }
 
-    fn question(&self, service: String, since: Option<&KeptHead>) -> Question {
+    fn question(&self, asker: Asker, since: Option<&KeptHead>) -> Question {
         let mut fields = self.fields.clone();
         fields.sort();
         fields.dedup();
         Question {
-            service,
+            asker,
             ids: self.selection.ids.iter().map(ToString::to_string).collect(),
             register: self.selection.register.clone(),
             system: self.selection.system.clone(),
@@ -404,7 +423,12 @@ mod tests {
     fn the_order_of_fields_asks_no_other_question() {
         let ask = |fields: &str| {
             let disclose = parse(&format!("--all --fields {fields}")).unwrap();
-            disclose.question("ledger.example/a".to_owned(), None)
+            let asker = Asker {
+                service: "ledger.example/a".to_owned(),
+                organization: None,
+                key: "k".to_owned(),
+            };
+            disclose.question(asker, None)
         };
         assert_eq!(ask("decision,system"), ask("system,decision,decision"));
         assert_ne!(ask("decision"), ask("system"));

@@ -116,11 +116,13 @@ pub(super) fn log_as_operators<P: Payload>(
     let Some((signer, others)) = keys.split_first() else {
         return Err(UserError::usage("--operator-key: an operator signs"));
     };
+    // Each approves this one statement: its id and expiry are fixed before.
+    let making = making(&origin);
     for other in others {
-        let approval = approve_record(&record, other.as_ref())?;
+        let approval = approve_record(&record, &making, other.as_ref())?;
         record = add_approval(record, approval);
     }
-    let statement = sign_record(&record, &making(&origin), signer.as_ref())?;
+    let statement = sign_record(&record, &making, signer.as_ref())?;
     let runtime = runtime()?;
     let _entered = runtime.enter();
     let cluster = Cluster::new(&context.admin_endpoints()?)?;

@@ -64,6 +64,8 @@ struct Principal {
     agent_for: Option<String>,
     /// For reading alone.
     reads_only: bool,
+    /// Whether read tokens of this key are taken at all.
+    is_reader: bool,
     registered_at: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     retired_at: Option<u64>,
@@ -131,9 +133,10 @@ fn who(registry: &Registry, key: &Thumbprint, size: u64) -> Who {
         roles: &roles,
         is_agent: principal.is_agent(),
     };
-    let is_active = row.retired_at.is_none();
-    let reads = bundle.map_or(Reads::None, |bundle| bundle.reads(signer));
-    let is_engaged = is_active && bundle.is_some_and(|bundle| bundle.is_engaged(signer));
+    // A retired key, or one beside which there is another for reading, reads nothing.
+    let reading = bundle.filter(|_| registry.reader_at(key, LeafIndex(size)).is_some());
+    let reads = reading.map_or(Reads::None, |bundle| bundle.reads(signer));
+    let is_engaged = reading.is_some_and(|bundle| bundle.is_engaged(signer));
     let organization = registry.organization(&owner.organization);
     Who::Principal(Box::new(Principal {
         organization: owner.organization.to_string(),
@@ -142,6 +145,7 @@ fn who(registry: &Registry, key: &Thumbprint, size: u64) -> Who {
         roles: principal.roles.iter().map(ToString::to_string).collect(),
         agent_for: principal.acts_for.as_ref().map(ToString::to_string),
         reads_only: row.is_for_reading(),
+        is_reader: reading.is_some(),
         registered_at: row.registered_at.0,
         retired_at: row.retired_at.map(|index| index.0),
         organization_suspended_at: organization
@@ -231,6 +235,9 @@ fn write_principal(text: &mut String, (at, principal): (u64, &Principal)) -> std
         writeln!(text, "purpose       read tokens alone")?;
     }
     let reads = match principal.reads {
+        _ if !principal.is_reader => {
+            "nothing with this key (it is retired, or another one is for reading)"
+        }
         "all" => "all fields of its organisation's records",
         "signed" => "fields of records that it has signed",
         _ => "no fields of its own organisation's records",

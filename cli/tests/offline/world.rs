@@ -97,15 +97,19 @@ fn origin() -> Origin {
     Origin::new(ORIGIN).unwrap()
 }
 
-fn signed(record: &impl Payload, id: u8, key: &SigningKey) -> Vec<u8> {
-    let origin = origin();
-    let making = Making {
-        origin: &origin,
+fn making(origin: &Origin, id: u8) -> Making<'_> {
+    Making {
+        origin,
         issued: UnixSeconds(START),
         expires: None,
         id: StatementId::from_bytes([id; 16]),
-    };
-    sign_record(record, &making, key).unwrap().bytes().to_vec()
+    }
+}
+
+fn signed(record: &impl Payload, id: u8, key: &SigningKey) -> Vec<u8> {
+    let origin = origin();
+    let statement = sign_record(record, &making(&origin, id), key).unwrap();
+    statement.bytes().to_vec()
 }
 
 fn genesis(keys: &Keyring) -> Vec<u8> {
@@ -133,7 +137,7 @@ fn genesis(keys: &Keyring) -> Vec<u8> {
         approvals: Vec::new(),
     };
     let [first, second] = &keys.operators;
-    let approval = approve_record(&record, second).unwrap();
+    let approval = approve_record(&record, &making(&origin(), 0), second).unwrap();
     signed(&add_approval(record, approval), 0, first)
 }
 

@@ -1,15 +1,14 @@
 //! Entries 0 and 1 of a new log: genesis and its receipt key.
 
 use super::plan::{Plan, node_name};
-use aimslog_proto::statement::header::{Algorithm, Header};
+use aimslog_proto::statement::header::Algorithm;
 use aimslog_proto::statement::id::{EntryId, StatementId};
-use aimslog_proto::statement::key::{
-    ApprovalDigest, Possession, Signature, Signer as _, SignerError, SigningKey,
-};
-use aimslog_proto::statement::statement::{SignError, sign};
+use aimslog_proto::statement::key::{Possession, Signature, Signer as _, SignerError, SigningKey};
+use aimslog_proto::statement::statement::SignError;
 use aimslog_proto::system::registry::Registry;
 use aimslog_proto::system::{
-    Approval, Genesis, Keys, NodeEntry, NodeId, Operator, Payload, PolicyTexts, ReceiptKey, subject,
+    Genesis, Keys, Making, NodeEntry, NodeId, Operator, Payload, PolicyTexts, ReceiptKey,
+    add_approval, approve_record, sign_record, subject,
 };
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::LeafIndex;
@@ -99,33 +98,21 @@ pub fn found(
 ) -> Result<Founding, GenesisError> {
     let operators: Vec<SigningKey> = keys.operators.iter().map(statement_key).collect();
     let first = operators.first().ok_or(GenesisError::Empty)?;
-    let genesis = unapproved(plan, keys, circumstances)?;
-    let digest = ApprovalDigest::of(&genesis.encode_unapproved());
-    let mut approvals = Vec::new();
-    for operator in operators.iter().skip(1) {
-        let signature = operator.approve(&digest)?;
-        approvals.push(Approval {
-            operator: operator.public_key().thumbprint(),
-            signature,
-        });
-    }
-    approvals.sort_by_key(|approval| approval.operator);
+    let mut genesis = unapproved(plan, keys, circumstances)?;
     let trust_policy = genesis.policy.trust.clone();
-    let genesis = genesis.with_approvals(approvals);
-    let receipt = receipt_keys(plan, keys)?;
+    let [genesis_making, keys_making] = circumstances.statement_ids.map(|id| Making {
+        origin: &plan.origin,
+        issued: UnixSeconds(circumstances.now),
+        expires: None,
+        id: StatementId::from_bytes(id),
+    });
+    for operator in operators.iter().skip(1) {
+        let approval = approve_record(&genesis, &genesis_making, operator)?;
+        genesis = add_approval(genesis, approval);
+    }
+    let entry_0 = sign_record(&genesis, &genesis_making, first)?;
     let service = statement_key(&keys.service);
-    let [genesis_id, keys_id] = circumstances.statement_ids;
-    let at = |id| (plan, circumstances.now, id);
-    let entry_0 = sign(
-        &header(&genesis, first, at(genesis_id)),
-        &genesis.encode(),
-        first,
-    )?;
-    let entry_1 = sign(
-        &header(&receipt, &service, at(keys_id)),
-        &receipt.encode(),
-        &service,
-    )?;
+    let entry_1 = sign_record(&receipt_keys(plan, keys)?, &keys_making, &service)?;
     let mut registry = Registry::new();
     for (index, entry) in [&entry_0, &entry_1].into_iter().enumerate() {
         registry
@@ -138,32 +125,6 @@ pub fn found(
         cluster_id: entry_0.entry_id(),
         trust_policy,
     })
-}
-
-fn header<P: Payload>(
-    payload: &P,
-    signer: &SigningKey,
-    (plan, now, id): (&Plan, u64, [u8; 16]),
-) -> Header {
-    Header {
-        algorithm: Algorithm::EdDsa,
-        content_type: P::KIND.content_type(),
-        key: signer.public_key().thumbprint(),
-        issuer: format!("https://{}", plan.origin),
-        subject: subject(&plan.origin, &payload.subject_part()),
-        audience: plan.origin.to_string(),
-        expires: None,
-        issued: UnixSeconds(now),
-        id: StatementId::from_bytes(id),
-        rules: None,
-        catalogues: Vec::new(),
-        revision: None,
-        transition: None,
-        links: Vec::new(),
-        origin: None,
-        on_behalf_of: None,
-        controls: Vec::new(),
-    }
 }
 
 fn key_name(name: String) -> Result<KeyName, GenesisError> {

@@ -1,9 +1,9 @@
 //! Reads from outside the organisation, on disk before they are answered, until the log has them.
 //!
 //! The file `reads` lies in the data directory. It is written at its end and synced before the reader
-//! gets an answer, and emptied when the log has everything in it. A node that ends in between tells
-//! again what it may have told already: a read may stand in the log twice, never not at all, as long as
-//! the disk is there.
+//! gets an answer, emptied when the log has everything in it, and written anew when most of it is in the
+//! log. A node that ends in between tells again what it may have told already: a read may stand in the
+//! log twice, never not at all, as long as the disk is there.
 //!
 //! Each frame: length of the body (4 bytes), CRC32C of the body (4 bytes), both big-endian, and the
 //! body, the payload of a `ledger.access` record with number 1. What is torn at the end was never
@@ -27,9 +27,11 @@ use tokio::time::Instant;
 pub const JOURNAL_FILE: &str = "reads";
 /// Reads that wait for the log at most; about 100 bytes of memory and of the file each.
 pub const PENDING_MAX: usize = 200_000;
-/// What has waited for the log so long stops further reads.
+/// Where the log took none of what waits for so long, no further read is answered.
 pub const OVERDUE: Duration = Duration::from_mins(1);
 
+/// With so many logged reads in the file it is written anew.
+const LOGGED_IN_FILE_MAX: usize = 20_000;
 const FRAME_HEADER_BYTES: usize = 8;
 /// A body is the payload of a statement, which is smaller.
 const BODY_BYTES_MAX: usize = 256 << 10;
@@ -45,6 +47,12 @@ pub enum JournalError {
         /// What the system said.
         #[source]
         source: io::Error,
+    },
+    /// An earlier write failed, and what it left could not be taken back.
+    #[error("the journal of reads {} has an end that cannot be read; start the node again", path.display())]
+    Torn {
+        /// The file.
+        path: PathBuf,
     },
     /// Too much waits for the log.
     #[error("{waiting} reads wait for the log, at most {PENDING_MAX} may")]
@@ -65,16 +73,15 @@ pub struct AccessJournal {
 #[derive(Debug)]
 struct State {
     file: File,
-    pending: VecDeque<Kept>,
-    /// All that were ever taken to the log since the start.
-    logged: u64,
-}
-
-/// A read that waits for the log.
-#[derive(Debug)]
-struct Kept {
-    read: AccessRead,
-    since: Instant,
+    /// Bytes of whole frames in the file.
+    length: u64,
+    /// Whether behind them is something else that could not be cut off.
+    is_torn: bool,
+    pending: VecDeque<AccessRead>,
+    /// Reads of the file that are in the log.
+    logged: usize,
+    /// Since when the log has taken nothing although something waited.
+    waiting_since: Instant,
 }
 
 impl AccessJournal {
@@ -86,19 +93,18 @@ impl AccessJournal {
     pub fn open(data_dir: &Path) -> Result<Self, JournalError> {
         let path = data_dir.join(JOURNAL_FILE);
         match open(&path) {
-            Ok((file, reads)) => {
-                let since = Instant::now();
-                let pending = reads.into_iter().map(|read| Kept { read, since });
-                Ok(Self {
-                    state: Mutex::new(State {
-                        file,
-                        pending: pending.collect(),
-                        logged: 0,
-                    }),
-                    path,
-                    arrived: Notify::new(),
-                })
-            }
+            Ok((file, length, reads)) => Ok(Self {
+                state: Mutex::new(State {
+                    file,
+                    length,
+                    is_torn: false,
+                    pending: reads.into(),
+                    logged: 0,
+                    waiting_since: Instant::now(),
+                }),
+                path,
+                arrived: Notify::new(),
+            }),
             Err(source) => Err(JournalError::Io { path, source }),
         }
     }
@@ -113,19 +119,24 @@ impl AccessJournal {
         if waiting.saturating_add(reads.len()) > PENDING_MAX {
             return Err(JournalError::Full { waiting });
         }
-        let mut bytes = Vec::new();
-        for part in reads.chunks(ACCESS_READS_MAX) {
-            bytes.extend(frame(part));
+        if state.is_torn {
+            let path = self.path.clone();
+            return Err(JournalError::Torn { path });
         }
+        let bytes = frames(reads);
         let written = state.file.write_all(&bytes);
-        let written = written.and_then(|()| state.file.sync_data());
-        written.map_err(|source| JournalError::Io {
-            path: self.path.clone(),
-            source,
-        })?;
-        let since = Instant::now();
-        let kept = reads.iter().cloned().map(|read| Kept { read, since });
-        state.pending.extend(kept);
+        if let Err(source) = written.and_then(|()| state.file.sync_data()) {
+            // Nothing may stand behind half a frame: the next start would not find it.
+            let cut_off = state.file.set_len(state.length);
+            state.is_torn = cut_off.and_then(|()| state.file.sync_data()).is_err();
+            let path = self.path.clone();
+            return Err(JournalError::Io { path, source });
+        }
+        state.length = state.length.saturating_add(bytes.len() as u64);
+        if state.pending.is_empty() {
+            state.waiting_since = Instant::now();
+        }
+        state.pending.extend(reads.iter().cloned());
         drop(state);
         self.arrived.notify_one();
         Ok(())
@@ -139,8 +150,12 @@ impl AccessJournal {
     /// The oldest reads that wait, so many as fit into one record.
     pub fn oldest(&self) -> Vec<AccessRead> {
         let state = self.lock();
-        let kept = state.pending.iter().take(ACCESS_READS_MAX);
-        kept.map(|kept| kept.read.clone()).collect()
+        state
+            .pending
+            .iter()
+            .take(ACCESS_READS_MAX)
+            .cloned()
+            .collect()
     }
 
     /// The oldest so many are in the log. Blocks on the disk when nothing is left.
@@ -151,27 +166,72 @@ impl AccessJournal {
         let mut state = self.lock();
         let count = count.min(state.pending.len());
         state.pending.drain(..count);
-        state.logged = state.logged.saturating_add(count as u64);
-        if !state.pending.is_empty() {
-            return Ok(());
-        }
-        let emptied = state.file.set_len(0);
-        let emptied = emptied.and_then(|()| state.file.sync_data());
-        emptied.map_err(|source| JournalError::Io {
+        state.logged += count;
+        state.waiting_since = Instant::now();
+        let shrunk = if state.pending.is_empty() {
+            state.empty()
+        } else if state.logged >= LOGGED_IN_FILE_MAX {
+            state.write_anew(&self.path)
+        } else {
+            Ok(())
+        };
+        shrunk.map_err(|source| JournalError::Io {
             path: self.path.clone(),
             source,
         })
     }
 
-    /// For how long the oldest read has waited for the log, if any waits.
+    /// For how long the log has taken nothing, if anything waits.
     pub fn waiting_for(&self, now: Instant) -> Option<Duration> {
-        let oldest = self.lock().pending.front()?.since;
-        Some(now.saturating_duration_since(oldest))
+        let state = self.lock();
+        let waits = !state.pending.is_empty();
+        waits.then(|| now.saturating_duration_since(state.waiting_since))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl State {
+    fn empty(&mut self) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.sync_data()?;
+        (self.length, self.logged, self.is_torn) = (0, 0, false);
+        Ok(())
+    }
+
+    /// Puts a file with what waits in the place of the old one; a crash leaves one of the two.
+    fn write_anew(&mut self, path: &Path) -> io::Result<()> {
+        let staged = path.with_extension("new");
+        let bytes = frames(self.pending.make_contiguous());
+        let mut file = options().truncate(true).open(&staged)?;
+        file.write_all(&bytes)?;
+        file.sync_data()?;
+        std::fs::rename(&staged, path)?;
+        sync_folder(path)?;
+        // What is opened to append does not follow the name.
+        self.file = options().append(true).open(path)?;
+        (self.length, self.logged, self.is_torn) = (bytes.len() as u64, 0, false);
+        Ok(())
+    }
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).mode(0o600);
+    options
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn frames(reads: &[AccessRead]) -> Vec<u8> {
+    reads.chunks(ACCESS_READS_MAX).flat_map(frame).collect()
 }
 
 fn frame(reads: &[AccessRead]) -> Vec<u8> {
@@ -187,13 +247,10 @@ fn frame(reads: &[AccessRead]) -> Vec<u8> {
     bytes
 }
 
-fn open(path: &Path) -> io::Result<(File, Vec<AccessRead>)> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)?;
+/// The file, its length and what is in it.
+fn open(path: &Path) -> io::Result<(File, u64, Vec<AccessRead>)> {
+    let mut file = options().append(true).open(path)?;
+    sync_folder(path)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     let (reads, whole) = read_frames(&bytes);
@@ -203,7 +260,7 @@ fn open(path: &Path) -> io::Result<(File, Vec<AccessRead>)> {
         file.set_len(whole as u64)?;
         file.sync_data()?;
     }
-    Ok((file, reads))
+    Ok((file, whole as u64, reads))
 }
 
 /// The reads of all whole frames, and the length of those.
@@ -295,15 +352,51 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_oldest_read_says_how_long_the_log_has_not_taken_any() {
+    async fn it_says_for_how_long_the_log_has_taken_nothing_of_what_waits() {
         let folder = tempfile::tempdir().unwrap();
         let journal = AccessJournal::open(folder.path()).unwrap();
+        tokio::time::advance(OVERDUE).await;
+        assert_eq!(journal.waiting_for(Instant::now()), None);
         journal.append(&reads(0..1)).unwrap();
         tokio::time::advance(OVERDUE).await;
-        journal.append(&reads(1..2)).unwrap();
+        journal.append(&reads(1..3)).unwrap();
         assert_eq!(journal.waiting_for(Instant::now()), Some(OVERDUE));
         journal.logged(1).unwrap();
         assert_eq!(journal.waiting_for(Instant::now()), Some(Duration::ZERO));
+    }
+
+    #[tokio::test]
+    async fn the_file_shrinks_although_something_always_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(JOURNAL_FILE);
+        let journal = AccessJournal::open(folder.path()).unwrap();
+        let batch = LOGGED_IN_FILE_MAX as u64 / 2;
+        journal.append(&reads(0..1)).unwrap();
+        for round in 0..6 {
+            journal
+                .append(&reads(round * batch + 1..(round + 1) * batch + 1))
+                .unwrap();
+            journal.logged(LOGGED_IN_FILE_MAX / 2).unwrap();
+        }
+        let length = std::fs::metadata(&path).unwrap().len();
+        let most = frames(&reads(0..2 * batch)).len() as u64;
+        assert!(length <= most, "{length} bytes, {most} at most");
+        journal
+            .append(&reads(6 * batch + 1..6 * batch + 3))
+            .unwrap();
+        drop(journal);
+        let journal = AccessJournal::open(folder.path()).unwrap();
+        let last: Vec<AccessRead> = journal
+            .lock()
+            .pending
+            .iter()
+            .rev()
+            .take(3)
+            .cloned()
+            .collect();
+        let mut expected = reads(6 * batch..6 * batch + 3);
+        expected.reverse();
+        assert_eq!(last, expected);
     }
 
     #[tokio::test]

@@ -81,7 +81,8 @@ pub struct Admitted {
     /// The kind of the content that was checked for the first time; `None` for system records, and
     /// for what is in the log already.
     kind: Option<&'static Kind>,
-    is_logged: bool,
+    /// Where it is in the log already.
+    logged_at: Option<u64>,
 }
 
 impl Admitted {
@@ -98,7 +99,13 @@ impl Admitted {
     /// Whose key signed it, where that was checked now. Whoever sends what is in the log already need
     /// not be its signer.
     pub fn signer(&self) -> Option<&Thumbprint> {
-        (!self.is_logged).then_some(&self.statement.header().key)
+        let is_new = self.logged_at.is_none();
+        is_new.then_some(&self.statement.header().key)
+    }
+
+    /// Where it is in the log already, if it is: there is nothing to propose then.
+    pub fn logged_at(&self) -> Option<LeafIndex> {
+        self.logged_at.map(LeafIndex)
     }
 
     /// What was verified of evidence, for the memory of the door.
@@ -190,8 +197,8 @@ fn add_unnamed(found: &mut Vec<Violation>, more: Vec<Violation>) {
     );
 }
 
-fn is_logged<R: Rows + ?Sized>(rows: &R, id: EntryId) -> Result<bool, StateError> {
-    Ok(rows.index(&codec::by_id(id.as_bytes()))?.is_some())
+fn logged_at<R: Rows + ?Sized>(rows: &R, id: EntryId) -> Result<Option<u64>, StateError> {
+    rows.index(&codec::by_id(id.as_bytes()))
 }
 
 fn admit_system<R: Rows + ?Sized>(
@@ -199,8 +206,8 @@ fn admit_system<R: Rows + ?Sized>(
     submission: &Submission<'_>,
     statement: UnverifiedStatement,
 ) -> Result<Result<Admitted, Vec<Violation>>, ApplyError> {
-    let is_logged = is_logged(view.rows, statement.entry_id())?;
-    if !is_logged {
+    let logged_at = logged_at(view.rows, statement.entry_id())?;
+    if logged_at.is_none() {
         let mut violations = check_system(view, submission, &statement);
         if !violations.is_empty() {
             if !violations.iter().any(is_about_the_signer) {
@@ -214,7 +221,7 @@ fn admit_system<R: Rows + ?Sized>(
         statement,
         item,
         kind: None,
-        is_logged,
+        logged_at,
     }))
 }
 
@@ -278,8 +285,8 @@ fn admit_evidence<R: Rows + ?Sized>(
     submission: &Submission<'_>,
     statement: UnverifiedStatement,
 ) -> Result<Result<Admitted, Vec<Violation>>, ApplyError> {
-    if is_logged(view.rows, statement.entry_id())? {
-        return Ok(admit_again(submission, statement));
+    if let Some(index) = logged_at(view.rows, statement.entry_id())? {
+        return Ok(admit_again(submission, statement, index));
     }
     let checked = check_evidence(view, submission, &statement)?;
     if !checked.violations.is_empty() {
@@ -294,7 +301,7 @@ fn admit_evidence<R: Rows + ?Sized>(
         statement,
         item,
         kind: checked.kind,
-        is_logged: false,
+        logged_at: None,
     }))
 }
 
@@ -303,6 +310,7 @@ fn admit_evidence<R: Rows + ?Sized>(
 fn admit_again(
     submission: &Submission<'_>,
     statement: UnverifiedStatement,
+    index: u64,
 ) -> Result<Admitted, Vec<Violation>> {
     if !submission.disclosures.is_empty() {
         check_against_commitment(&statement, submission.disclosures)?;
@@ -312,7 +320,7 @@ fn admit_again(
         statement,
         item,
         kind: None,
-        is_logged: true,
+        logged_at: Some(index),
     })
 }
 
@@ -329,6 +337,18 @@ struct Checked {
     kind: Option<&'static Kind>,
     attachments: Vec<[u8; 32]>,
     violations: Vec<Violation>,
+}
+
+/// Whether a refusal says more of a key than that it is not good here.
+fn tells_of_the_signer(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::WrongIssuer
+            | Reason::OrganizationSuspended
+            | Reason::NotPermitted
+            | Reason::KeyPurpose
+            | Reason::InvalidTransition
+    )
 }
 
 fn check_evidence<R: Rows + ?Sized>(
@@ -359,6 +379,10 @@ fn check_evidence<R: Rows + ?Sized>(
         }
         None => Vec::new(),
     };
+    if !is_signed {
+        // Whose the key is, and what it may do, is for those who hold it and who read the log.
+        violations.retain(|violation| !tells_of_the_signer(violation.reason));
+    }
     let mut attachments = Vec::new();
     // What an organisation has stored and logged is told to whoever signs with its key alone.
     if let Some(principal) = signed.principal.filter(|_| is_signed) {

@@ -62,6 +62,7 @@ fn dalek(seed: u8) -> ed25519_dalek::SigningKey {
     ed25519_dalek::SigningKey::from_bytes(&[seed; 32])
 }
 
+const GENESIS_ID: u8 = 1;
 const LOG_SEED: u8 = 40;
 /// Nodes 1 to 3 are there from genesis on; node 4 takes part in [`World::policy`] alone.
 const NODE_SEEDS: [u8; 4] = [41, 42, 43, 44];
@@ -131,9 +132,9 @@ impl World {
             texts,
             approvals: Vec::new(),
         };
-        let approval = approve_record(&change, &self.operators[1]).unwrap();
-        let change = add_approval(change, approval);
         let id = change.texts.digest()[0];
+        let approval = approve_record(&change, &self.making(id), &self.operators[1]).unwrap();
+        let change = add_approval(change, approval);
         self.record(&change, id, &self.operators[0])
     }
 
@@ -168,7 +169,8 @@ impl World {
             algorithms: vec![-8],
             approvals: Vec::new(),
         };
-        let approval = approve_record(&record, &self.operators[1]).unwrap();
+        let making = self.making(GENESIS_ID);
+        let approval = approve_record(&record, &making, &self.operators[1]).unwrap();
         add_approval(record, approval)
     }
 
@@ -183,7 +185,7 @@ impl World {
         };
         command::Genesis {
             time_ms: START_MS,
-            genesis: self.record(&self.genesis_record(), 1, &self.operators[0]),
+            genesis: self.record(&self.genesis_record(), GENESIS_ID, &self.operators[0]),
             keys: self.record(&keys, 2, &self.service),
         }
     }
@@ -245,7 +247,7 @@ impl World {
             change,
         };
         for operator in self.operators.iter().take(operators).skip(1) {
-            let approval = approve_record(&record, operator).unwrap();
+            let approval = approve_record(&record, &self.making(id), operator).unwrap();
             record = add_approval(record, approval);
         }
         self.record(&record, id, &self.operators[0])

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aimslog_proto::limits::ACCESS_READS_MAX;
 use aimslog_proto::pb::admin::v1 as admin;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::statement::id::StatementId;
@@ -55,9 +56,12 @@ pub async fn run(
             };
             match submit::system(&backend, request, Instant::now() + PATIENCE).await {
                 Ok(_) => {
+                    let is_full = under_way.reads == ACCESS_READS_MAX;
                     settled(&journal, under_way.reads).await;
                     batch = None;
-                    sleep(GATHER).await;
+                    if !is_full {
+                        sleep(GATHER).await;
+                    }
                 }
                 Err(failure) => {
                     // Sent again with the same bytes, it is logged once; what the log refuses is not

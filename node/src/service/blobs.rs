@@ -7,7 +7,7 @@ use crate::ledger::sequencer::Control;
 use crate::service::auth::Reader;
 use crate::service::backend::{Backend, ReadFailure};
 use crate::service::evidence::carried_out;
-use crate::service::files::{ChunkStream, not_visible};
+use crate::service::files::{ChunkStream, not_visible, sending};
 use crate::service::quotas::{Charge, Charged};
 use crate::service::status::Failure;
 use crate::service::{convert, forward, records, submit};
@@ -19,6 +19,7 @@ use aimslog_proto::reason::Reason;
 use aimslog_proto::statement::key::Thumbprint;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 use tonic::Streaming;
 
@@ -238,15 +239,17 @@ pub(super) fn content(
     .ok_or_else(not_visible)?)
 }
 
-/// The pieces of an attachment.
-pub(super) fn chunks(content: &[u8]) -> ChunkStream<pb::GetBlobResponse> {
-    let pieces: Vec<_> = content
-        .chunks(BLOB_CHUNK_BYTES_MAX)
-        .map(|chunk| {
-            Ok(pb::GetBlobResponse {
-                chunk: chunk.to_vec(),
-            })
-        })
-        .collect();
-    Box::pin(tokio_stream::iter(pieces))
+/// The pieces of an attachment, as the caller takes them.
+pub(super) fn chunks(
+    backend: &Backend,
+    content: Vec<u8>,
+    turn: OwnedSemaphorePermit,
+) -> ChunkStream<pb::GetBlobResponse> {
+    let starts = (0..content.len()).step_by(BLOB_CHUNK_BYTES_MAX);
+    let pieces = starts.map(move |start| {
+        let end = content.len().min(start + BLOB_CHUNK_BYTES_MAX);
+        let chunk = content.get(start..end).unwrap_or_default().to_vec();
+        pb::GetBlobResponse { chunk }
+    });
+    sending(backend, pieces, turn)
 }

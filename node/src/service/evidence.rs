@@ -24,6 +24,7 @@ use tonic::{Request, Response, Status, Streaming};
 pub struct EvidenceApi {
     backend: Backend,
     uploads: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
     watches: watch::Slots,
 }
 
@@ -33,6 +34,7 @@ impl EvidenceApi {
         Self {
             backend,
             uploads: Arc::new(Semaphore::new(crate::limits_server::BLOB_UPLOADS_MAX)),
+            downloads: Arc::new(Semaphore::new(crate::limits_server::BLOB_DOWNLOADS_MAX)),
             watches: watch::Slots::default(),
         }
     }
@@ -245,11 +247,16 @@ impl EvidenceService for EvidenceApi {
         if self.backend.sight(&reader)?.is_blind() {
             return Err(files::not_visible().into());
         }
+        let turn = Arc::clone(&self.downloads).try_acquire_owned();
+        let turn = turn.map_err(|_all_taken| {
+            let words = "too many files are being fetched from this node";
+            Failure::new(Reason::Overloaded, words)
+        })?;
         let content = self
             .backend
             .read(move |view| blobs::content(view, &reader.organization, &digest))
             .await?;
-        Ok(Response::new(blobs::chunks(&content)))
+        Ok(Response::new(blobs::chunks(&self.backend, content, turn)))
     }
 }
 

@@ -6,12 +6,13 @@ use crate::ledger::evidence_file::{
 use crate::ledger::payload::{self, PayloadRow};
 use crate::ledger::row::EntryRow;
 use crate::ledger::state::TypedRows;
-use crate::limits_server::EVIDENCE_CHUNK_BYTES;
+use crate::limits_server::{CALL_DEADLINE_MAX, EVIDENCE_CHUNK_BYTES};
 use crate::service::auth::Reader;
 use crate::service::backend::{Backend, ReadFailure};
 use crate::service::convert;
 use crate::service::heads::{HeadChoice, beyond, head};
 use crate::service::outside;
+use crate::service::quotas::Charge;
 use crate::service::sight::View;
 use crate::service::status::Failure;
 use crate::store::codec;
@@ -21,10 +22,15 @@ use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::system::registry::Registry;
 use aimslog_proto::tlog::LeafIndex;
+use futures::StreamExt as _;
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use tokio::sync::OwnedSemaphorePermit;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::timeout;
 use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 /// A stream of pieces.
@@ -112,7 +118,11 @@ pub(super) async fn evidence(
                 let seen = sight.view(&entry)?.ok_or_else(not_visible)?;
                 let fields = Fields::of(&seen, &request.fields).ok_or_else(not_visible)?;
                 if records.insert(index, fields).is_none() {
-                    reads.extend(outside::reads(&sight, (index, &entry), &seen)?);
+                    reads.extend(outside::reads(
+                        &sight,
+                        (index, &entry),
+                        (&seen, &request.fields),
+                    )?);
                 }
             }
             let wanted = Wanted {
@@ -123,6 +133,14 @@ pub(super) async fn evidence(
             Ok((build(view, &registry, &wanted)?, reads))
         })
         .await?;
+    if !reads.is_empty() {
+        // Each is an entry's worth of the log; the call itself was charged.
+        let charge = Charge {
+            calls: reads.len() as u64,
+            bytes: 0,
+        };
+        backend.quotas.charge(reader.charged(), charge)?;
+    }
     // Before anything of it is answered.
     outside::journal(backend, reads).await?;
     if offset > file.len() {
@@ -202,19 +220,56 @@ pub(super) fn disclosures(rows: &impl Rows, index: u64) -> Result<Vec<Vec<u8>>, 
 }
 
 /// The pieces of a file, copied one by one as they are sent. The file holds its `turn` until it is
-/// sent.
+/// sent, or the caller has had its time.
 pub(super) fn chunks(
+    backend: &Backend,
     file: Vec<u8>,
     turn: OwnedSemaphorePermit,
 ) -> ChunkStream<pb::GetEvidenceResponse> {
     let starts = (0..file.len()).step_by(EVIDENCE_CHUNK_BYTES);
     let pieces = starts.map(move |start| {
-        let _turn = &turn;
         let end = file.len().min(start + EVIDENCE_CHUNK_BYTES);
         let chunk = file.get(start..end).unwrap_or_default().to_vec();
-        Ok(pb::GetEvidenceResponse { chunk })
+        pb::GetEvidenceResponse { chunk }
     });
-    Box::pin(tokio_stream::iter(pieces))
+    sending(backend, pieces, turn)
+}
+
+/// Sends pieces as the caller takes them. Whoever takes them too slowly, or not at all, is cut off with an
+/// error, and what it held is free again.
+pub(super) fn sending<T: Send + 'static>(
+    backend: &Backend,
+    pieces: impl Iterator<Item = T> + Send + 'static,
+    turn: OwnedSemaphorePermit,
+) -> ChunkStream<T> {
+    let (sender, stream) = mpsc::channel(1);
+    let late = Arc::new(AtomicBool::new(false));
+    let is_late = Arc::clone(&late);
+    let feeding = async move {
+        let _turn = turn;
+        let taken = async move {
+            for piece in pieces {
+                // The caller may have gone away.
+                if sender.send(Ok(piece)).await.is_err() {
+                    return;
+                }
+            }
+        };
+        if timeout(CALL_DEADLINE_MAX, taken).await.is_err() {
+            is_late.store(true, Ordering::Release);
+        }
+    };
+    backend
+        .tasks
+        .spawn(backend.stop.clone().run_until_cancelled_owned(feeding));
+    // The end of the pieces must not look like the end of the file.
+    let end = futures::stream::once(async move {
+        late.load(Ordering::Acquire).then(|| {
+            let words = "the file was not taken in time; go on where it broke off";
+            Err(Status::from(Failure::new(Reason::Overloaded, words)))
+        })
+    });
+    Box::pin(ReceiverStream::new(stream).chain(end.filter_map(std::future::ready)))
 }
 
 #[cfg(test)]

@@ -97,6 +97,7 @@ pub async fn follow(
 ) {
     let followed = Arc::new(followed);
     let mut looked_at = None;
+    let mut tried = None;
     let mut warned_on = None;
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -110,7 +111,8 @@ pub async fn follow(
             return;
         };
         // The first look finds what the node has read at its start, or what came since.
-        let is_first = looked_at.replace(found.digest).is_none();
+        let is_first = looked_at.is_none();
+        let is_new = tried.replace(found.digest) != Some(found.digest);
         match found.tls {
             Some(Ok(tls)) => {
                 if !is_first {
@@ -120,11 +122,14 @@ pub async fn follow(
                     );
                 }
                 current.send_replace(Arc::new(tls));
+                looked_at = Some(found.digest);
             }
-            Some(Err(error)) => tracing::warn!(
+            // Tried again at every look: their mode may be mended, or their time come.
+            Some(Err(error)) if is_new => tracing::warn!(
                 error = %Chain(&error),
                 "the new certificates cannot be used; the node goes on with those it had"
             ),
+            Some(Err(error)) => tracing::debug!(error = %Chain(&error), "still not usable"),
             None => {}
         }
         warn_of_end(&current.borrow(), followed.clock.as_ref(), &mut warned_on);

@@ -277,7 +277,7 @@ impl LogService for LogApi {
             return Err(Failure::new(Reason::Overloaded, words).into());
         };
         let file = files::evidence(&self.backend, &reader, request.into_inner()).await?;
-        Ok(Response::new(files::chunks(file, turn)))
+        Ok(Response::new(files::chunks(&self.backend, file, turn)))
     }
 
     async fn get_log_info(

@@ -1,10 +1,11 @@
 //! Reads from outside the organisation: what of an evidence file is one, and that each is in the
 //! journal before it is answered.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aimslog_proto::reason::Reason;
-use aimslog_proto::system::{AccessRead, OrganizationId};
+use aimslog_proto::system::{AccessRead, EngagementId, OrganizationId};
 use aimslog_proto::tlog::LeafIndex;
 use tokio::time::Instant;
 
@@ -15,25 +16,34 @@ use crate::service::sight::{Sight, View};
 use crate::service::status::Failure;
 
 /// What the journal is to hold of this record: nothing where it is the reader's own organisation's, else
-/// one read for each engagement that shows something of it.
+/// one read for each engagement that shows something of the fields asked for; none asks for all.
 pub(super) fn reads(
     sight: &Sight,
     (index, entry): (u64, &EntryRow),
-    seen: &View,
+    (seen, asked): (&View, &[String]),
 ) -> Result<Vec<AccessRead>, Failure> {
     let View::Engaged(engaged) = seen else {
         return Ok(Vec::new());
     };
     let organization = OrganizationId::new(&entry.organization)
         .map_err(|error| Failure::internal("a stored entry has no organisation", &error))?;
-    let read = |engagement: &aimslog_proto::system::EngagementId| AccessRead {
+    let read = |engagement: &EngagementId| AccessRead {
         organization: organization.clone(),
         engagement: engagement.clone(),
         principal: sight.principal().clone(),
         entry: LeafIndex(index),
         time: sight.time(),
     };
-    Ok(engaged.engagements.iter().map(read).collect())
+    let shows = |fields: &Option<BTreeSet<String>>| {
+        let fields = fields.as_ref();
+        fields
+            .is_none_or(|fields| asked.is_empty() || asked.iter().any(|name| fields.contains(name)))
+    };
+    let showing = engaged
+        .engagements
+        .iter()
+        .filter(|(_, fields)| shows(fields));
+    Ok(showing.map(|(engagement, _)| read(engagement)).collect())
 }
 
 /// Keeps these reads; on success they are on disk and will be in the log.
@@ -70,7 +80,7 @@ fn refuse_when_overdue(journal: &AccessJournal, now: Instant) -> Result<(), Fail
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aimslog_proto::system::{EngagementId, PrincipalId};
+    use aimslog_proto::system::PrincipalId;
     use aimslog_proto::time::UnixSeconds;
 
     #[tokio::test(start_paused = true)]

@@ -43,8 +43,8 @@ pub enum View {
 /// What engagements show of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Engaged {
-    /// Those that show something of it; at least one.
-    pub engagements: Vec<EngagementId>,
+    /// Those that show something of it, each with its fields; at least one.
+    pub engagements: Vec<(EngagementId, Option<BTreeSet<String>>)>,
     /// The fields that they show together; `None` for all.
     pub fields: Option<BTreeSet<String>>,
 }
@@ -121,7 +121,11 @@ impl Sight {
     /// The engagements under which the reader may read of this organisation now.
     fn engaged_by(&self, organization: &str) -> impl Iterator<Item = &EngagementRow> {
         let organization = OrganizationId::new(organization).ok();
-        let organization = organization.filter(|_| self.is_engaged);
+        // A suspended body does nothing in this ledger, so it is shown nothing of others either.
+        let is_suspended = self
+            .registry
+            .is_suspended_at(&self.organization, self.moment.0);
+        let organization = organization.filter(|_| self.is_engaged && !is_suspended);
         organization.into_iter().flat_map(|organization| {
             let between = Between {
                 body: &self.organization,
@@ -170,12 +174,14 @@ fn union<'a>(granted: impl Iterator<Item = &'a EngagementRow>) -> Option<Engaged
         match &mut engaged {
             None => {
                 engaged = Some(Engaged {
-                    engagements: vec![row.engagement.clone()],
+                    engagements: vec![(row.engagement.clone(), fields.clone())],
                     fields,
                 });
             }
             Some(known) => {
-                known.engagements.push(row.engagement.clone());
+                known
+                    .engagements
+                    .push((row.engagement.clone(), fields.clone()));
                 known.fields = match (known.fields.take(), fields) {
                     (Some(known), Some(more)) => Some(known.into_iter().chain(more).collect()),
                     (None, _) | (_, None) => None,

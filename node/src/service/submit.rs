@@ -4,13 +4,17 @@ use crate::ledger::apply::ApplyError;
 use crate::ledger::command::Item;
 use crate::ledger::door::{self, Companions, DoorView, Submission};
 use crate::ledger::door_memory::DoorMemory;
-use crate::ledger::outcome::ItemOutcome;
+use crate::ledger::outcome::{ItemOutcome, Logged};
+use crate::ledger::row::EntryRow;
 use crate::ledger::sequencer::{self, SubmitError};
+use crate::ledger::state::TypedRows as _;
 use crate::service::backend::{Backend, DiskRoom, ReadFailure};
 use crate::service::quotas::{Charge, Charged};
 use crate::service::status::Failure;
 use crate::service::turns::Line;
 use crate::service::{convert, forward};
+use crate::store::codec;
+use crate::store::state_db::Rows;
 use aimslog_proto::limits::{BATCH_BYTES_MAX, BATCH_STATEMENTS_MAX, FOREIGN_STATEMENT_BYTES_MAX};
 use aimslog_proto::pb::admin::v1 as admin;
 use aimslog_proto::pb::raft::v1::ForwardedCall;
@@ -37,6 +41,8 @@ pub(super) struct Passed {
     pub(super) item: Item,
     /// Whose key signed it, where that was checked now.
     signer: Option<Thumbprint>,
+    /// What it became, where it is in the log already: nobody is asked again.
+    logged: Option<Logged>,
 }
 
 /// Why the sequencer has no outcome, for the caller.
@@ -163,14 +169,18 @@ pub(super) async fn system_here(
     };
     let mut admitted = admit(backend, vec![submission], Depth::Door).await?;
     charge(backend, &admitted, Depth::Door)?;
-    let item = match admitted.pop() {
-        Some(Ok(passed)) => passed.item,
+    let Passed { item, logged, .. } = match admitted.pop() {
+        Some(Ok(passed)) => passed,
         Some(Err(violations)) => return Err(Failure::violations(&violations)),
         None => return Err(Failure::new(Reason::Internal, "the door gave no answer")),
     };
     // Of what is logged, and not of what was sent: an unprotected header is dropped.
     let entry_id = EntryId::of(&item.statement).as_bytes().to_vec();
-    match in_time(backend.sequencer.submit(item), until).await? {
+    let outcome = match logged {
+        Some(logged) => ItemOutcome::AlreadyLogged(logged),
+        None => in_time(backend.sequencer.submit(item), until).await?,
+    };
+    match outcome {
         ItemOutcome::Logged(logged) | ItemOutcome::AlreadyLogged(logged) => {
             Ok(admin::SubmitSystemResponse {
                 index: logged.index,
@@ -201,6 +211,11 @@ pub(super) async fn here(
         let part = room.part(bytes);
         proposals.push(async move {
             match admission {
+                Ok(Passed {
+                    item,
+                    logged: Some(logged),
+                    ..
+                }) => Ok(result(&item.statement, ItemOutcome::AlreadyLogged(logged))),
                 Ok(Passed { item, .. }) => {
                     let statement = item.statement.clone();
                     let proposed = backend.sequencer.submit_within(part, item);
@@ -400,7 +415,7 @@ pub(super) async fn admit(
         .await
 }
 
-fn judge<R: crate::store::state_db::Rows>(
+fn judge<R: Rows>(
     view: &DoorView<'_, R>,
     submission: &pb::Submission,
     (depth, memory): (Depth, &DoorMemory),
@@ -444,9 +459,28 @@ fn judge<R: crate::store::state_db::Rows>(
             }
         }
     }
+    let logged = match admitted.logged_at() {
+        Some(index) => Some(logged(view.rows, index)?),
+        None => None,
+    };
     let signer = admitted.signer().copied();
     let item = admitted.into_item();
-    Ok(Ok(Passed { item, signer }))
+    Ok(Ok(Passed {
+        item,
+        signer,
+        logged,
+    }))
+}
+
+/// What an entry became when it was logged.
+fn logged(rows: &impl Rows, index: LeafIndex) -> Result<Logged, ReadFailure> {
+    let entry: EntryRow = rows.expect_value(&codec::entry(index.0))?;
+    Ok(Logged {
+        index: index.0,
+        leaf_hash: entry.leaf_hash,
+        time_ms: entry.time_ms,
+        number: entry.number,
+    })
 }
 
 fn broken(error: ApplyError) -> ReadFailure {

@@ -6,14 +6,17 @@
 
 use crate::config::TlsFiles;
 use crate::identity::{SecretError, check_secret_file};
-use crate::service::spiffe::{ClusterTag, PeerNameError, node_of};
+use crate::service::spiffe::{ClusterTag, PeerNameError, node_dns, node_of};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier as _;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// Why the TLS files of a node cannot be used.
@@ -216,6 +219,34 @@ fn check_name(path: &Path, identity: TlsIdentity) -> Result<(), TlsError> {
     Ok(())
 }
 
+/// Peers would refuse a certificate of another authority than the one that this node trusts too.
+fn check_chain(files: &TlsFiles, identity: TlsIdentity) -> Result<(), TlsError> {
+    let foreign = |source| TlsError::Rustls {
+        path: files.peer_cert.clone(),
+        source,
+    };
+    let chain = certificates(&files.peer_cert)?;
+    let Some((own, between)) = chain.split_first() else {
+        return Err(TlsError::Empty {
+            path: files.peer_cert.clone(),
+        });
+    };
+    let verifier =
+        WebPkiServerVerifier::builder_with_provider(authority(&files.peer_ca)?, provider())
+            .build()
+            .map_err(|source| TlsError::Authority {
+                path: files.peer_ca.clone(),
+                source,
+            })?;
+    let name = ServerName::try_from(node_dns(identity.cluster, identity.node_id))
+        .map_err(|_not_a_name| foreign(rustls::Error::General("no name".to_owned())))?;
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(identity.now));
+    verifier
+        .verify_server_cert(own, between, &name, &[], now)
+        .map(drop)
+        .map_err(foreign)
+}
+
 /// Versions that the client and admin listener speak; peers speak 1.3 only.
 static CLIENT_VERSIONS: &[&rustls::SupportedProtocolVersion] =
     &[&rustls::version::TLS13, &rustls::version::TLS12];
@@ -284,6 +315,7 @@ impl NodeTls {
         check_time(&files.peer_ca, identity.now)?;
         check_time(&files.admin_ca, identity.now)?;
         check_name(&files.peer_cert, identity)?;
+        check_chain(files, identity)?;
         let (cert, key) = (&files.server_cert, &files.server_key);
         let (peer_cert, peer_key) = (&files.peer_cert, &files.peer_key);
         let peer = server(PEER_VERSIONS, Some(&files.peer_ca), peer_cert, peer_key)?;

@@ -13,9 +13,11 @@ use sha2::{Digest as _, Sha256};
 use super::cbor::{self, CborError, Encoder, MapEncoder};
 use crate::reason::Reason;
 
+mod approval;
 mod seed;
 mod signer;
 
+pub use approval::{ApprovalDigest, Approved};
 pub use seed::SigningKey;
 pub use signer::{RecordIdentity, Signer, SignerError, signed_secret};
 
@@ -25,7 +27,6 @@ pub const ALG_EDDSA: i64 = -8;
 pub const ALG_ED25519: i64 = -19;
 
 const POSSESSION_LABEL: &[u8] = b"aimslog-pop/v1\n";
-const APPROVAL_LABEL: &[u8] = b"aimslog-approval/v1\n";
 
 /// Why bytes or text are not a key, or a signature is not one of it. It never shows a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -233,7 +234,7 @@ impl PublicKey {
         self.verify(&possession.message(self.thumbprint())?, proof)
     }
 
-    /// Succeeds if `approval` by this key is over the payload with this digest.
+    /// Succeeds if `approval` by this key is over the statement with this digest.
     pub fn verify_approval(
         &self,
         digest: &ApprovalDigest,
@@ -291,22 +292,6 @@ impl Possession<'_> {
             key.as_bytes(),
         ]
         .concat())
-    }
-}
-
-/// SHA-256 of a payload without its approvals: what each operator approves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ApprovalDigest([u8; 32]);
-
-impl ApprovalDigest {
-    /// The digest of the payload bytes without the field that holds the approvals.
-    pub fn of(payload_without_approvals: &[u8]) -> Self {
-        Self(Sha256::digest(payload_without_approvals).into())
-    }
-
-    /// `"aimslog-approval/v1\n" || digest`.
-    fn message(&self) -> Vec<u8> {
-        [APPROVAL_LABEL, &self.0].concat()
     }
 }
 

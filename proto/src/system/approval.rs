@@ -2,8 +2,10 @@
 //!
 //! What several operators must agree on (policy, rules, keys, nodes, genesis itself) carries a list
 //! of `[operator thumbprint, signature]` as the last entry of its payload map. Each signature is
-//! over the SHA-256 of the payload without that list, so that operators can sign one after the
-//! other on separate machines; the signer of the statement counts as one of them.
+//! over the payload without that list and over ledger, kind, id and expiry of the statement that is
+//! to bring it ([`Approved`](crate::statement::key::Approved)). So operators can sign one after the
+//! other on separate machines, and what they approve is that statement and no other with the same
+//! payload. The signer of the statement counts as one of them.
 
 use crate::limits::OPERATORS_MAX;
 use crate::statement::key::{Signature, Thumbprint};
@@ -12,12 +14,12 @@ use crate::system::fields::{MapReader, MapWriter, PayloadError};
 /// Map key of the approvals in every payload that has them: the last one-byte key.
 const APPROVALS: i64 = 23;
 
-/// One operator's signature over a payload.
+/// One operator's signature for one statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approval {
     /// Thumbprint of the operator's key.
     pub operator: Thumbprint,
-    /// Over the digest of the payload without its approvals.
+    /// Over the digest of what is approved.
     pub signature: Signature,
 }
 

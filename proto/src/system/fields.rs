@@ -111,7 +111,7 @@ pub trait Payload: Sized {
         map.finish()
     }
 
-    /// What approvals are made over: the payload without them.
+    /// The payload without approvals, which approvals are made over.
     fn encode_unapproved(&self) -> Vec<u8> {
         let mut map = MapWriter::default();
         self.write(&mut map);

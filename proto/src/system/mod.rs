@@ -239,7 +239,7 @@ impl SystemRecord {
         }
     }
 
-    /// What approvals are made over: the payload without them.
+    /// The payload without approvals, which approvals are made over.
     fn encode_unapproved(&self) -> Vec<u8> {
         match self {
             Self::Genesis(record) => record.encode_unapproved(),

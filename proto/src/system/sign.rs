@@ -1,7 +1,7 @@
 //! Making system records: header, approvals, signature. Ids and times are passed in.
 
 use crate::statement::header::{Algorithm, Header, Issuer};
-use crate::statement::key::{ApprovalDigest, Possession, Signature, Signer, SignerError};
+use crate::statement::key::{ApprovalDigest, Approved, Possession, Signature, Signer, SignerError};
 use crate::statement::statement::SignError;
 use crate::statement::{Statement, StatementId};
 use crate::system::{
@@ -60,10 +60,21 @@ pub fn sign_record<P: Payload>(
     crate::statement::statement::sign(&header, &record.encode(), signer)
 }
 
-/// An operator's approval of this record. Approvals in it already are not approved themselves, so
-/// operators may approve in any order.
-pub fn approve_record(record: &impl Payload, signer: &dyn Signer) -> Result<Approval, SignerError> {
-    let digest = ApprovalDigest::of(&record.encode_unapproved());
+/// An operator's approval of the statement of this record that is made like this; it is worth
+/// nothing in any other. Approvals in the record already are not approved themselves, so operators
+/// may approve in any order.
+pub fn approve_record<P: Payload>(
+    record: &P,
+    making: &Making<'_>,
+    signer: &dyn Signer,
+) -> Result<Approval, SignerError> {
+    let digest = ApprovalDigest::of(&Approved {
+        audience: making.origin.as_str(),
+        content_type: &P::KIND.content_type(),
+        id: making.id,
+        expires: making.expires,
+        payload: &record.encode_unapproved(),
+    });
     let operator = signer.public_key().thumbprint();
     Ok(Approval {
         operator,

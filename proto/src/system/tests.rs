@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::statement::evidence::testing::{
-    World, admit, genesis, key, keys_record, node_vkey, org, organization, origin, policies,
-    principal, seed,
+    World, admit, genesis, key, keys_record, making, node_vkey, org, organization, origin,
+    policies, principal, seed,
 };
 use crate::time::UnixSeconds;
 use crate::tlog::LeafIndex;
@@ -74,7 +74,7 @@ fn member_samples() -> Vec<(SystemKind, Vec<u8>)> {
         organization: org("acme"),
         change,
     };
-    let approvals = vec![approve_record(&keys_record(), &key(1)).unwrap()];
+    let approvals = vec![approve_record(&keys_record(), &making(&origin(), 0), &key(1)).unwrap()];
     let suspended = standing(OrganizationChange::Suspend { approvals });
     let resumed = standing(OrganizationChange::Resume {
         approvals: Vec::new(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::aims::kind::Kind;
+use aimslog_proto::statement::cbor::Encoder;
 use aimslog_proto::statement::evidence::{
     EvidenceFile, FieldLists, FileEntry, FileHead, FileRecord, Held, Options, Shown as Fields,
     Verdict, verify,
@@ -11,7 +12,7 @@ use aimslog_proto::statement::evidence::{
 use aimslog_proto::statement::key::{
     PublicKey, RecordIdentity, Signature, Signer, SignerError, SigningKey, signed_secret,
 };
-use aimslog_proto::statement::{Disclosure, EntryId, FieldProof};
+use aimslog_proto::statement::{Disclosure, EntryId, FieldProof, UnverifiedStatement};
 use aimslog_proto::system::{
     Access, AccessRead, Engagement, EngagementChange, EngagementId, Node, NodeChange, NodeEntry,
     NodeId, Organization, OrganizationChange, Payload as _, PolicyChange, Principal,
@@ -23,6 +24,7 @@ use aimslog_proto::tlog::{
     TreeSize, cosignature,
 };
 use aimslog_proto::token;
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::Shown::{self, Hex, Text};
@@ -122,6 +124,7 @@ fn keys() -> Examples {
     let in_token = InToken(world::key(world::REVIEWER));
     let in_token = in_token.derive_statement_id(&identity).unwrap();
     let approvals = world::genesis().approvals;
+    let approval_head = approval_head();
     vec![
         ("key-file", Text(key.to_seed_file().as_str().to_owned())),
         ("public-key", Hex(public.as_bytes().to_vec())),
@@ -129,12 +132,37 @@ fn keys() -> Examples {
         ("thumbprint", Hex(public.thumbprint().as_bytes().to_vec())),
         ("thumbprint-text", Text(public.thumbprint().to_string())),
         ("possession", Hex(admission.possession.as_bytes().to_vec())),
+        ("approval-head", Hex(approval_head)),
         ("approval", Hex(approvals[0].signature.as_bytes().to_vec())),
         ("derived-cti", Hex(derived.as_bytes().to_vec())),
         ("derived-cti-later", Hex(later.as_bytes().to_vec())),
         ("derived-cti-token", Hex(in_token.as_bytes().to_vec())),
         ("read-token", Text(token)),
     ]
+}
+
+/// The array that an operator of the example hashes to approve genesis, up to the payload. What is
+/// hashed and signed is made here from the text of the document alone.
+fn approval_head() -> Vec<u8> {
+    let genesis = world::genesis();
+    let entry = world::entries().swap_remove(0);
+    let header = UnverifiedStatement::parse(&entry).unwrap().header().clone();
+    let payload = genesis.encode_unapproved();
+    let mut array = Encoder::default();
+    array.array(6).text("aimslog-approval/v2");
+    array.text(&header.audience);
+    array.text(&header.content_type.to_string());
+    array.bytes(header.id.as_bytes());
+    assert_eq!(header.expires, None);
+    let array = array.null().bytes(&payload).finish();
+    let digest = Sha256::digest(&array);
+    let message = [b"aimslog-approval/v2\n".as_slice(), &digest].concat();
+    let operator = world::key(world::OPERATORS[1]).public_key();
+    let [approval] = genesis.approvals.as_slice() else {
+        panic!("one operator approves the genesis of the examples");
+    };
+    operator.verify(&message, &approval.signature).unwrap();
+    array.strip_suffix(payload.as_slice()).unwrap().to_vec()
 }
 
 /// A key that gives signatures and not its seed.

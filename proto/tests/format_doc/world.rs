@@ -98,7 +98,7 @@ pub(crate) fn genesis() -> Genesis {
         algorithms: vec![-8],
         approvals: Vec::new(),
     };
-    let approval = approve_record(&genesis, &key(OPERATORS[1])).unwrap();
+    let approval = approve_record(&genesis, &making(&origin(), 0), &key(OPERATORS[1])).unwrap();
     add_approval(genesis, approval)
 }
 
@@ -249,15 +249,18 @@ fn second_evidence() -> Statement {
     statement::sign(&header, &commitment(), &key(REVIEWER)).unwrap()
 }
 
-pub(crate) fn system(record: &impl Payload, signer: u8, id: u8) -> Vec<u8> {
-    let origin = origin();
-    let making = Making {
-        origin: &origin,
+fn making(origin: &Origin, id: u8) -> Making<'_> {
+    Making {
+        origin,
         issued: UnixSeconds(TIME),
         expires: None,
         id: StatementId::from_bytes([id; 16]),
-    };
-    let statement = sign_record(record, &making, &key(signer)).unwrap();
+    }
+}
+
+pub(crate) fn system(record: &impl Payload, signer: u8, id: u8) -> Vec<u8> {
+    let origin = origin();
+    let statement = sign_record(record, &making(&origin, id), &key(signer)).unwrap();
     statement.bytes().to_vec()
 }
 

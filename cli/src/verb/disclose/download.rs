@@ -173,10 +173,15 @@ fn name(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verb::disclose::Asker;
 
     fn question(fields: &[&str]) -> Question {
         Question {
-            service: "ledger.example/a".to_owned(),
+            asker: Asker {
+                service: "ledger.example/a".to_owned(),
+                organization: None,
+                key: "k".to_owned(),
+            },
             ids: Vec::new(),
             register: Some("finding".to_owned()),
             system: None,

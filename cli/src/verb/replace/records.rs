@@ -209,11 +209,6 @@ impl<'a> Records<'a> {
             .keys
             .split_first()
             .ok_or_else(|| UserError::usage("--operator-key is needed"))?;
-        let mut record = record;
-        for other in others {
-            let approval = approve_record(&record, other.as_ref())?;
-            record = add_approval(record, approval);
-        }
         let origin = Origin::new(self.context.service_id()?)
             .map_err(|error| UserError::usage(format!("the policy's log: {error}")))?;
         let making = Making {
@@ -222,6 +217,12 @@ impl<'a> Records<'a> {
             expires: Some(UnixSeconds(now.saturating_add(EXPIRES_AFTER_SECONDS))),
             id: StatementId::from_bytes(rand::random()),
         };
+        // Each approves this one statement: its id and expiry are fixed before.
+        let mut record = record;
+        for other in others {
+            let approval = approve_record(&record, &making, other.as_ref())?;
+            record = add_approval(record, approval);
+        }
         let statement = sign_record(&record, &making, signer.as_ref())?;
         replace_file(&path, statement.bytes()).with_context(|| path.display().to_string())?;
         Ok(statement.bytes().to_vec())

@@ -8,7 +8,7 @@ use aimslog_proto::{
     statement::{EntryId, UnverifiedStatement, header::Family},
 };
 
-use super::{DoorView, is_logged};
+use super::{DoorView, logged_at};
 use crate::ledger::{
     apply::ApplyError,
     entries::check_system_claims,
@@ -52,7 +52,7 @@ pub(super) fn of<R: Rows + ?Sized>(
     statement: &UnverifiedStatement,
     attachments: &[[u8; 32]],
 ) -> Result<Vec<Violation>, ApplyError> {
-    if is_logged(view.rows, statement.entry_id())? {
+    if logged_at(view.rows, statement.entry_id())?.is_some() {
         return Ok(Vec::new());
     }
     let header = statement.header();
@@ -79,7 +79,7 @@ pub(super) fn of<R: Rows + ?Sized>(
     });
     let mut coming = Vec::new();
     for id in links.chain(versions.iter().copied()) {
-        if view.companions.contains(&id) && !is_logged(view.rows, id)? {
+        if view.companions.contains(&id) && logged_at(view.rows, id)?.is_none() {
             coming.push(id);
         }
     }

@@ -130,6 +130,7 @@ pub(crate) fn making(origin: &Origin, id: u8) -> Making<'_> {
     }
 }
 
+/// Entry 0: approved as the statement with the id 0.
 pub(crate) fn genesis(operators: &[u8], required: u64) -> Genesis {
     let genesis = Genesis {
         origin: origin(),
@@ -159,7 +160,7 @@ pub(crate) fn genesis(operators: &[u8], required: u64) -> Genesis {
         approvals: Vec::new(),
     };
     operators.iter().skip(1).fold(genesis, |genesis, seed| {
-        let approval = approve_record(&genesis, &key(*seed)).unwrap();
+        let approval = approve_record(&genesis, &making(&origin(), 0), &key(*seed)).unwrap();
         add_approval(genesis, approval)
     })
 }
@@ -239,6 +240,18 @@ impl World {
         let unverified = statement.into_unverified();
         self.registry.apply(index, &unverified).unwrap();
         self.push(unverified.bytes().to_vec(), Vec::new())
+    }
+
+    /// The same by two operators: the second approves, the first signs.
+    pub(crate) fn agreed(
+        &mut self,
+        record: impl Payload,
+        (signer, approver): (u8, u8),
+    ) -> LeafIndex {
+        let origin = origin();
+        let id = u8::try_from(self.entries.len()).unwrap();
+        let approval = approve_record(&record, &making(&origin, id), &key(approver)).unwrap();
+        self.system(&add_approval(record, approval), signer)
     }
 
     /// Appends an entry, whatever it is.

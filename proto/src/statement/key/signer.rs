@@ -30,7 +30,7 @@ pub trait Signer: fmt::Debug + Send + Sync {
         self.sign(&possession.message(self.public_key().thumbprint())?)
     }
 
-    /// Approval of the payload with this digest.
+    /// Approval of the statement with this digest.
     fn approve(&self, digest: &ApprovalDigest) -> Result<Signature, SignerError> {
         self.sign(&digest.message())
     }

@@ -1,9 +1,11 @@
 //! Goal: one key has one form and one name, and no signature is taken for another. Method: RFC
 //! vectors, every low-order and non-canonical point, golden bytes from fixed seeds.
 
+use super::super::header::{ContentType, Family};
 use super::super::hex::{hex, unhex};
-use super::super::id::EntryId;
+use super::super::id::{EntryId, StatementId};
 use super::*;
+use crate::time::UnixSeconds;
 
 fn point(text: &str) -> [u8; 32] {
     unhex(text).try_into().unwrap()
@@ -214,22 +216,64 @@ fn possession_counts_for_one_ledger_subject_and_key() {
 }
 
 #[test]
-fn approval_is_over_the_labelled_digest_of_the_payload() {
+fn approval_is_over_the_labelled_digest_of_one_statement() {
     let key = SigningKey::from_seed(&[3; 32]);
-    let digest = ApprovalDigest::of(b"payload");
+    let genesis = ContentType::new(Family::Ledger, "genesis", 1).unwrap();
+    let keys = ContentType::new(Family::Ledger, "keys", 1).unwrap();
+    let approved = Approved {
+        audience: "ledger.example/a",
+        content_type: &genesis,
+        id: StatementId::from_bytes([9; 16]),
+        expires: None,
+        payload: b"payload",
+    };
+    let digest = ApprovalDigest::of(&approved);
     let approval = key.approve(&digest).unwrap();
-    assert_eq!(key.public_key().verify_approval(&digest, &approval), Ok(()));
+    let public = key.public_key();
+    assert_eq!(public.verify_approval(&digest, &approval), Ok(()));
+    let array = [
+        b"\x86\x73aimslog-approval/v2".as_slice(),
+        b"\x70ledger.example/a",
+        b"\x78\x2eapplication/vnd.aimslog.ledger.genesis.v1+cbor",
+        &[0x50; 1],
+        &[9; 16],
+        b"\xf6",
+        b"\x47payload",
+    ];
     let message = [
-        b"aimslog-approval/v1\n".as_slice(),
-        &Sha256::digest(b"payload"),
+        b"aimslog-approval/v2\n".as_slice(),
+        &Sha256::digest(array.concat()),
     ]
     .concat();
-    assert_eq!(key.public_key().verify(&message, &approval), Ok(()));
-    assert!(
-        key.public_key()
-            .verify_approval(&ApprovalDigest::of(b"other"), &approval)
-            .is_err()
-    );
+    assert_eq!(public.verify(&message, &approval), Ok(()));
+    for other in [
+        Approved {
+            audience: "ledger.example/b",
+            ..approved
+        },
+        Approved {
+            content_type: &keys,
+            ..approved
+        },
+        Approved {
+            id: StatementId::from_bytes([8; 16]),
+            ..approved
+        },
+        Approved {
+            expires: Some(UnixSeconds(0)),
+            ..approved
+        },
+        Approved {
+            payload: b"other",
+            ..approved
+        },
+    ] {
+        let digest = ApprovalDigest::of(&other);
+        assert!(
+            public.verify_approval(&digest, &approval).is_err(),
+            "{other:?}"
+        );
+    }
 }
 
 #[test]

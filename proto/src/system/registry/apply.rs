@@ -89,7 +89,8 @@ impl Registry {
         // What is registered is told to those alone who have signed the question, and may.
         if let (Ok(signer), Some(record)) = (signer, record) {
             let action = Action::of(record, index);
-            let signed_by = self.check_signed_by(action, (index, record), (genesis, signer));
+            let signed_by =
+                self.check_signed_by(action, (index, header, record), (genesis, signer));
             let may_ask = signed_by.iter().all(is_about_approvals);
             found.extend(signed_by);
             if may_ask {

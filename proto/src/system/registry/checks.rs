@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use crate::reason::{Reason, Violation};
 use crate::statement::UnverifiedStatement;
 use crate::statement::header::Header;
-use crate::statement::key::{ApprovalDigest, Possession, PublicKey, Signature, Thumbprint};
+use crate::statement::key::{
+    ApprovalDigest, Approved, Possession, PublicKey, Signature, Thumbprint,
+};
 use crate::system::{Genesis, NodeId, Payload, PolicyTexts, SystemRecord, subject};
 use crate::tlog::{LeafIndex, Origin, Policy, VerifierKey};
 
@@ -39,7 +41,7 @@ pub(super) fn check_genesis(
     for node in &genesis.nodes {
         check_node_name(node.id, &node.cosigner, &genesis.origin)?;
     }
-    let digest = ApprovalDigest::of(&genesis.encode_unapproved());
+    let digest = approval_digest(statement.header(), &genesis.encode_unapproved());
     let mut behind = BTreeSet::from([kid]);
     for approval in &genesis.approvals {
         let operator =
@@ -85,6 +87,17 @@ pub(super) fn verify(statement: &UnverifiedStatement, key: &PublicKey) -> Result
     }
 }
 
+/// What the approvals of a statement with this header are over.
+pub(super) fn approval_digest(header: &Header, payload: &[u8]) -> ApprovalDigest {
+    ApprovalDigest::of(&Approved {
+        audience: &header.audience,
+        content_type: &header.content_type,
+        id: header.id,
+        expires: header.expires,
+        payload,
+    })
+}
+
 pub(super) fn check_approval(
     operator: &PublicKey,
     digest: &ApprovalDigest,
@@ -93,7 +106,7 @@ pub(super) fn check_approval(
     operator
         .verify_approval(digest, signature)
         .map_err(|error| {
-            let rule = "each approval is a signature over the payload without approvals";
+            let rule = "each approval is a signature for this statement";
             refuse(error.reason(), APPROVALS_FIELD, rule)
         })
 }

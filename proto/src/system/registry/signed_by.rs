@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::checks::{APPROVALS_FIELD, check_approval, refuse, unknown_approver};
+use super::checks::{APPROVALS_FIELD, approval_digest, check_approval, refuse, unknown_approver};
 use super::{KeyOwner, KeyRow, PrincipalRow, Registry};
 use crate::reason::{Reason, Violation};
-use crate::statement::key::{ApprovalDigest, Thumbprint};
+use crate::statement::header::Header;
+use crate::statement::key::Thumbprint;
 use crate::system::{
     Action, Genesis, OrganizationId, Permissions, SignedBy, SystemKind, SystemRecord,
 };
@@ -33,13 +34,13 @@ impl Registry {
     pub(super) fn check_signed_by(
         &self,
         action: Action,
-        (index, record): (LeafIndex, &SystemRecord),
+        (index, header, record): (LeafIndex, &Header, &SystemRecord),
         (genesis, signer): (&Genesis, &KeyRow),
     ) -> Vec<Violation> {
         let not_permitted = |rule: &str| vec![refuse(Reason::NotPermitted, "header.kid", rule)];
         let approved = |required| {
             if matches!(signer.owner, KeyOwner::Operator { .. }) {
-                self.check_approvals((index, record), signer, required)
+                self.check_approvals((index, header, record), signer, required)
             } else {
                 not_permitted("an operator signs")
             }
@@ -61,13 +62,13 @@ impl Registry {
     /// As many operators as required stand behind the record: its signer, who is one, and approvals.
     fn check_approvals(
         &self,
-        (index, record): (LeafIndex, &SystemRecord),
+        (index, header, record): (LeafIndex, &Header, &SystemRecord),
         signer: &KeyRow,
         required: u64,
     ) -> Vec<Violation> {
         let mut found = Vec::new();
         let mut behind = BTreeSet::from([signer.key.thumbprint()]);
-        let digest = ApprovalDigest::of(&record.encode_unapproved());
+        let digest = approval_digest(header, &record.encode_unapproved());
         for approval in record.approvals() {
             let operator = self
                 .key_at(&approval.operator, index)

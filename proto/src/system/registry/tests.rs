@@ -1,5 +1,6 @@
 //! Goal: a record is accepted exactly where its signer may sign it, and a refusal changes nothing.
 
+mod approvals;
 mod engagements;
 mod members;
 mod property;
@@ -17,14 +18,22 @@ use crate::system::{
     PrincipalChange, RevocationReason, Rules, add_approval, approve_record, sign_record,
 };
 
+/// The statement id that approvals and statements of these tests share.
+const ID: u8 = 200;
+
 fn signed(record: &impl Payload, signer: u8) -> UnverifiedStatement {
-    sign_record(record, &making(&origin(), 200), &key(signer))
+    signed_as(ID, record, signer)
+}
+
+fn signed_as(id: u8, record: &impl Payload, signer: u8) -> UnverifiedStatement {
+    sign_record(record, &making(&origin(), id), &key(signer))
         .unwrap()
         .into_unverified()
 }
 
+/// Approved by this operator for [`signed`].
 fn approved<P: Payload>(record: P, operator: u8) -> P {
-    let approval = approve_record(&record, &key(operator)).unwrap();
+    let approval = approve_record(&record, &making(&origin(), ID), &key(operator)).unwrap();
     add_approval(record, approval)
 }
 
@@ -165,7 +174,8 @@ fn approval_of_another_payload_does_not_count() {
 #[test]
 fn what_operators_agree_on_is_taken_in() {
     let mut world = World::new(&[seed::OPERATOR_A, seed::OPERATOR_B], 2);
-    let at = world.system(&approved(rules(), seed::OPERATOR_B), seed::OPERATOR_A);
+    let operators = (seed::OPERATOR_A, seed::OPERATOR_B);
+    let at = world.agreed(rules(), operators);
     assert_eq!(world.registry.rules_at(at), Some([7; 32]));
     assert_eq!(world.registry.rules_at(LeafIndex(at.0 + 1)), Some([8; 32]));
     let stale = signed(&approved(rules(), seed::OPERATOR_B), seed::OPERATOR_A);
@@ -178,23 +188,18 @@ fn what_operators_agree_on_is_taken_in() {
         cosigner: node_vkey(4),
     };
     let change = NodeChange::Admit(Box::new(entry));
-    let node = approved(
-        Node {
-            change,
-            approvals: Vec::new(),
-        },
-        seed::OPERATOR_A,
-    );
-    world.system(&node, seed::OPERATOR_B);
-    assert_eq!(
-        refused(&world, &signed(&node, seed::OPERATOR_B)),
-        Reason::IdConflict
-    );
+    let node = Node {
+        change,
+        approvals: Vec::new(),
+    };
+    world.agreed(node.clone(), (seed::OPERATOR_B, seed::OPERATOR_A));
+    let again = signed(&approved(node, seed::OPERATOR_A), seed::OPERATOR_B);
+    assert_eq!(refused(&world, &again), Reason::IdConflict);
     let gone = Node {
         change: NodeChange::Remove(id),
         approvals: Vec::new(),
     };
-    let at = world.system(&approved(gone, seed::OPERATOR_A), seed::OPERATOR_B);
+    let at = world.agreed(gone, (seed::OPERATOR_B, seed::OPERATOR_A));
     assert_eq!(world.registry.node(id).unwrap().removed_at, Some(at));
 
     let mut texts = policies();
@@ -213,10 +218,7 @@ fn what_operators_agree_on_is_taken_in() {
         predecessor: policies().digest(),
         ..change
     };
-    let at = world.system(
-        &approved(change.clone(), seed::OPERATOR_B),
-        seed::OPERATOR_A,
-    );
+    let at = world.agreed(change.clone(), operators);
     assert_eq!(world.registry.policy(), Some((at, &change.texts)));
 }
 
@@ -226,7 +228,7 @@ fn genesis_needs_every_operator() {
     alone.approvals.clear();
     let check = |record: &Genesis, signer| {
         Registry::new()
-            .apply(LeafIndex(0), &signed(record, signer))
+            .apply(LeafIndex(0), &signed_as(0, record, signer))
             .map_err(|error| error.reason().unwrap())
     };
     assert_eq!(

@@ -5,7 +5,7 @@ use super::super::testing::{admit, org, principal};
 use super::*;
 use crate::system::{
     NewKey, Organization, OrganizationChange, Principal, PrincipalChange, Role, RoleChange,
-    RoleRecord, add_approval, approve_record, prove_principal_key,
+    RoleRecord, prove_principal_key,
 };
 
 #[test]
@@ -16,10 +16,7 @@ fn the_chain_leads_through_rotations_roles_and_suspensions() {
         organization: acme.clone(),
         change,
     };
-    let agreed = |record: Organization| {
-        let approval = approve_record(&record, &key(seed::OPERATOR_B)).unwrap();
-        add_approval(record, approval)
-    };
+    let operators = (seed::OPERATOR_A, seed::OPERATOR_B);
     let role = |id: &str, name: &str, change: fn(Role) -> RoleChange| RoleRecord {
         organization: acme.clone(),
         principal: principal(id),
@@ -31,10 +28,10 @@ fn the_chain_leads_through_rotations_roles_and_suspensions() {
     world.system(&admit("p-two", 50, None), seed::REVIEWER);
     let approvals = Vec::new();
     let suspend = standing(OrganizationChange::Suspend { approvals });
-    world.system(&agreed(suspend), seed::OPERATOR_A);
+    world.agreed(suspend, operators);
     let approvals = Vec::new();
     let resume = standing(OrganizationChange::Resume { approvals });
-    world.system(&agreed(resume), seed::OPERATOR_A);
+    world.agreed(resume, operators);
     let possession = prove_principal_key(&origin(), &acme, &principal("p-two"), &key(51)).unwrap();
     let rotate = Principal {
         organization: acme.clone(),

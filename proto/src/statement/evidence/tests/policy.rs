@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::*;
 use crate::statement::evidence::testing::{log_vkey, node_vkey, note_key, policies};
-use crate::system::{PolicyChange, PolicyTexts, add_approval, approve_record};
+use crate::system::{PolicyChange, PolicyTexts};
 use crate::tlog::VerifierKey;
 
 /// The policy of nodes 2, 3 and 4, all of them.
@@ -68,8 +68,7 @@ pub(super) fn switched_world() -> (World, EvidenceFile) {
         texts: next_texts(),
         approvals: Vec::new(),
     };
-    let approval = approve_record(&change, &key(seed::OPERATOR_B)).unwrap();
-    let at = world.system(&add_approval(change, approval), seed::OPERATOR_A);
+    let at = world.agreed(change, (seed::OPERATOR_A, seed::OPERATOR_B));
     let switch = world
         .checkpoint(
             10,

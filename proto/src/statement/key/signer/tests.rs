@@ -3,8 +3,9 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use super::super::super::header::{ContentType, Family};
 use super::super::super::hex::hex;
-use super::super::SigningKey;
+use super::super::{Approved, SigningKey};
 use super::*;
 
 /// A key that gives signatures and nothing else, as a token does.
@@ -103,7 +104,7 @@ fn the_secret_is_not_the_signature_that_anybody_could_verify() {
 /// How everything else that a key signs begins: proofs of possession, approvals, the array of a
 /// `Sig_structure`, the JSON header of a token in base64url.
 const POSSESSION: &[u8] = super::super::POSSESSION_LABEL;
-const APPROVAL: &[u8] = super::super::APPROVAL_LABEL;
+const APPROVAL: &[u8] = super::super::approval::APPROVAL_LABEL;
 const STATEMENT: &[u8] = &[0x84];
 const TOKEN: &[u8] = b"eyJ";
 
@@ -117,7 +118,13 @@ fn a_device_that_signs_differently_each_time_is_found() {
 #[test]
 fn a_failing_device_is_an_error_with_its_cause() {
     let gone: &dyn Signer = &Gone(key(1));
-    let digest = ApprovalDigest::of(b"payload");
+    let digest = ApprovalDigest::of(&Approved {
+        audience: "ledger.example.com/a",
+        content_type: &ContentType::new(Family::Ledger, "rules", 1).unwrap(),
+        id: StatementId::from_bytes([1; 16]),
+        expires: None,
+        payload: b"payload",
+    });
     let possession = Possession {
         service: "ledger.example.com/a",
         subject: "urn:aimslog:o",

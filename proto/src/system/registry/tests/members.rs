@@ -229,8 +229,8 @@ fn a_suspended_organisation_signs_nothing_and_reads() {
         refused(&world, &by(suspend("nobody"), seed::OPERATOR_B)),
         Reason::NotFound
     );
-    let stop = approved(suspend("acme"), seed::OPERATOR_B);
-    let at = world.system(&stop, seed::OPERATOR_A);
+    let operators = (seed::OPERATOR_A, seed::OPERATOR_B);
+    let at = world.agreed(suspend("acme"), operators);
     let next = LeafIndex(at.0 + 1);
     assert_eq!(evidence_at(&world, seed::REVIEWER, at), None);
     let suspended = Some(Reason::OrganizationSuspended);
@@ -249,8 +249,7 @@ fn a_suspended_organisation_signs_nothing_and_reads() {
         refused(&world, &by(suspend("acme"), seed::OPERATOR_B)),
         Reason::NotFound
     );
-    let again = approved(resume("acme"), seed::OPERATOR_B);
-    let resumed = world.system(&again, seed::OPERATOR_A);
+    let resumed = world.agreed(resume("acme"), operators);
     assert_eq!(evidence_at(&world, seed::REVIEWER, resumed), suspended);
     let next = LeafIndex(resumed.0 + 1);
     assert_eq!(evidence_at(&world, seed::REVIEWER, next), None);
@@ -301,17 +300,18 @@ fn the_key_for_reading_reads_instead_of_the_one_for_statements() {
 #[test]
 fn a_node_keeps_its_id_through_a_new_cosigner_key() {
     let mut world = busy();
-    let rotated = approved(node_rotation(3, 77), seed::OPERATOR_B);
     let before = world
         .registry
         .node(NodeId::new(3).unwrap())
         .unwrap()
         .clone();
-    let at = world.system(&rotated, seed::OPERATOR_A);
+    let operators = (seed::OPERATOR_A, seed::OPERATOR_B);
+    let at = world.agreed(node_rotation(3, 77), operators);
     let row = world.registry.node(NodeId::new(3).unwrap()).unwrap();
     assert_eq!(row.replaced, [(at, before.node.cosigner)]);
     assert_eq!(row.admitted_at, before.admitted_at);
-    let again = signed(&rotated, seed::OPERATOR_A);
+    let again = approved(node_rotation(3, 77), seed::OPERATOR_B);
+    let again = signed(&again, seed::OPERATOR_A);
     assert_eq!(refused(&world, &again), Reason::KeyInUse);
     let back = approved(node_rotation(3, seed::NODE + 3), seed::OPERATOR_B);
     let back = signed(&back, seed::OPERATOR_A);

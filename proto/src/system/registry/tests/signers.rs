@@ -161,8 +161,8 @@ pub(super) fn busy() -> World {
     let mut world = World::new(&[seed::OPERATOR_A, seed::OPERATOR_B], 2);
     world.system(&organization("other", seed::OTHER_ADMIN), seed::OPERATOR_A);
     world.system(&organization("asleep", 31), seed::OPERATOR_A);
-    let asleep = approved(suspend("asleep"), seed::OPERATOR_B);
-    world.system(&asleep, seed::OPERATOR_A);
+    let operators = (seed::OPERATOR_A, seed::OPERATOR_B);
+    world.agreed(suspend("asleep"), operators);
     world.system(&read_key("p-reviewer", READS), seed::ADMIN);
     let grant = EngagementChange::Grant(Box::new(grant_to("other")));
     world.system(&engagement("e-old", grant), seed::ADMIN);
@@ -291,7 +291,7 @@ fn the_first_keys_record_is_the_services() {
     for (signer, seed, approver) in SIGNERS {
         let mut registry = Registry::new();
         let operators = [seed::OPERATOR_A, seed::OPERATOR_B];
-        let founded = signed(&genesis(&operators, 2), seed::OPERATOR_A);
+        let founded = signed_as(0, &genesis(&operators, 2), seed::OPERATOR_A);
         registry.apply(LeafIndex(0), &founded).unwrap();
         let statement = finish(keys_record(), (seed, approver));
         let taken = registry.apply(LeafIndex(1), &statement).is_ok();
