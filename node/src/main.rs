@@ -156,13 +156,7 @@ fn init_cluster(arguments: InitArguments) -> ExitCode {
         folder: arguments.dir,
         bind: arguments.bind,
     };
-    match init::init(&plan, &SystemClock, run::rule_bundle_digest()) {
-        Ok(words) => {
-            say(&words);
-            ExitCode::SUCCESS
-        }
-        Err(error) => fail(&error, EXIT_USAGE),
-    }
+    made(init::init(&plan, &SystemClock, run::rule_bundle_digest()))
 }
 
 fn add_node(arguments: AddArguments) -> ExitCode {
@@ -173,13 +167,7 @@ fn add_node(arguments: AddArguments) -> ExitCode {
         replaces: arguments.replaces,
         bind: arguments.bind,
     };
-    match init::add_node(&addition, &SystemClock) {
-        Ok(words) => {
-            say(&words);
-            ExitCode::SUCCESS
-        }
-        Err(error) => fail(&error, EXIT_USAGE),
-    }
+    made(init::add_node(&addition, &SystemClock))
 }
 
 fn renew(arguments: RenewArguments) -> ExitCode {
@@ -189,7 +177,12 @@ fn renew(arguments: RenewArguments) -> ExitCode {
         id: arguments.id,
         out: arguments.out,
     };
-    match init::renew(&renewal, &SystemClock) {
+    made(init::renew(&renewal, &SystemClock))
+}
+
+/// Says what was made, or why nothing was.
+fn made<E: std::error::Error>(result: Result<String, E>) -> ExitCode {
+    match result {
         Ok(words) => {
             say(&words);
             ExitCode::SUCCESS

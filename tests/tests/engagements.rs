@@ -249,6 +249,14 @@ async fn an_engagement_that_has_not_begun_or_is_over_shows_nothing() {
     let decisions = ["list", "--kind", "oversight_decision"];
     let listed = desk.data(&as_body("auditor.seed", &decisions));
     assert_eq!(length(&listed, "/records"), 1, "{listed}");
-    sleep(Duration::from_secs(5)).await;
+    let deadline = Instant::now() + PATIENCE;
+    while desk
+        .run(&as_body("auditor.seed", &["list"]))
+        .status
+        .success()
+    {
+        assert!(Instant::now() < deadline, "the engagement does not end");
+        sleep(Duration::from_millis(200)).await;
+    }
     sees_nothing(&desk, &as_body("auditor.seed", &["list"]));
 }

@@ -196,23 +196,31 @@ impl AccessJournal {
 impl State {
     fn empty(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
+        (self.length, self.logged) = (0, 0);
         self.file.sync_data()?;
-        (self.length, self.logged, self.is_torn) = (0, 0, false);
+        self.is_torn = false;
         Ok(())
     }
 
-    /// Puts a file with what waits in the place of the old one; a crash leaves one of the two.
+    /// Puts a file with what waits in the place of the old one; a crash leaves one of the two. Where it
+    /// is not known which, nothing more is appended.
     fn write_anew(&mut self, path: &Path) -> io::Result<()> {
         let staged = path.with_extension("new");
         let bytes = frames(self.pending.make_contiguous());
-        let mut file = options().truncate(true).open(&staged)?;
+        // Of an earlier attempt.
+        if let Err(error) = std::fs::remove_file(&staged)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let mut file = options().append(true).open(&staged)?;
         file.write_all(&bytes)?;
         file.sync_data()?;
+        self.is_torn = true;
         std::fs::rename(&staged, path)?;
+        (self.file, self.length, self.logged) = (file, bytes.len() as u64, 0);
         sync_folder(path)?;
-        // What is opened to append does not follow the name.
-        self.file = options().append(true).open(path)?;
-        (self.length, self.logged, self.is_torn) = (bytes.len() as u64, 0, false);
+        self.is_torn = false;
         Ok(())
     }
 }

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use aimslog_proto::limits::ACCESS_READS_MAX;
 use aimslog_proto::pb::admin::v1 as admin;
-use aimslog_proto::reason::Reason;
 use aimslog_proto::statement::id::StatementId;
 use aimslog_proto::time::UnixSeconds;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use tonic::Code;
 
 use crate::identity::KeyRing;
 use crate::ledger::access_journal::AccessJournal;
 use crate::ledger::access_record::access_statement;
 use crate::service::backend::Backend;
-use crate::service::status::{Chain, Failure};
+use crate::service::status::{Chain, Failure, code};
 use crate::service::submit;
 
 /// Reads are gathered so long before they are logged together.
@@ -68,8 +68,10 @@ pub async fn run(
                     // in it and is made anew, for example under the next number.
                     if is_refused(&failure) {
                         batch = None;
+                        tracing::info!(error = %failure, "a batch of reads was refused by the log");
+                    } else {
+                        tracing::debug!(error = %failure, "reads from outside are not logged yet");
                     }
-                    tracing::debug!(error = %failure, "reads from outside are not logged yet");
                     sleep(PAUSE).await;
                 }
             }
@@ -110,15 +112,10 @@ async fn settled(journal: &Arc<AccessJournal>, reads: usize) {
     }
 }
 
-/// Whether the log has judged the record, and not taken it.
+/// Whether the log has judged the record, and not taken it; anything else may pass by itself.
 fn is_refused(failure: &Failure) -> bool {
-    matches!(
-        failure.reason(),
-        Reason::VersionConflict
-            | Reason::InvalidField
-            | Reason::BeyondTree
-            | Reason::NotFound
-            | Reason::IssuedInFuture
-            | Reason::Expired
+    !matches!(
+        code(failure.reason()),
+        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Internal
     )
 }

@@ -251,5 +251,5 @@ pub(super) fn chunks(
         let chunk = content.get(start..end).unwrap_or_default().to_vec();
         pb::GetBlobResponse { chunk }
     });
-    sending(backend, pieces, turn)
+    sending((&backend.tasks, &backend.stop), pieces, turn)
 }

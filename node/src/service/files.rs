@@ -31,6 +31,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::Status;
 
 /// A stream of pieces.
@@ -232,19 +234,19 @@ pub(super) fn chunks(
         let chunk = file.get(start..end).unwrap_or_default().to_vec();
         pb::GetEvidenceResponse { chunk }
     });
-    sending(backend, pieces, turn)
+    sending((&backend.tasks, &backend.stop), pieces, turn)
 }
 
 /// Sends pieces as the caller takes them. Whoever takes them too slowly, or not at all, is cut off with an
 /// error, and what it held is free again.
 pub(super) fn sending<T: Send + 'static>(
-    backend: &Backend,
+    (tasks, stop): (&TaskTracker, &CancellationToken),
     pieces: impl Iterator<Item = T> + Send + 'static,
     turn: OwnedSemaphorePermit,
 ) -> ChunkStream<T> {
     let (sender, stream) = mpsc::channel(1);
-    let late = Arc::new(AtomicBool::new(false));
-    let is_late = Arc::clone(&late);
+    let complete = Arc::new(AtomicBool::new(false));
+    let is_complete = Arc::clone(&complete);
     let feeding = async move {
         let _turn = turn;
         let taken = async move {
@@ -254,18 +256,19 @@ pub(super) fn sending<T: Send + 'static>(
                     return;
                 }
             }
+            // While the stream is still open: its end must find it.
+            is_complete.store(true, Ordering::Release);
         };
-        if timeout(CALL_DEADLINE_MAX, taken).await.is_err() {
-            is_late.store(true, Ordering::Release);
-        }
+        // Whoever is late has been told so by the end of the stream.
+        drop(timeout(CALL_DEADLINE_MAX, taken).await);
     };
-    backend
-        .tasks
-        .spawn(backend.stop.clone().run_until_cancelled_owned(feeding));
+    tasks.spawn(stop.clone().run_until_cancelled_owned(feeding));
     // The end of the pieces must not look like the end of the file.
     let end = futures::stream::once(async move {
-        late.load(Ordering::Acquire).then(|| {
-            let words = "the file was not taken in time; go on where it broke off";
+        let is_cut_off = !complete.load(Ordering::Acquire);
+        is_cut_off.then(|| {
+            let words =
+                "the file was not taken in time, or the node stops; go on where it broke off";
             Err(Status::from(Failure::new(Reason::Overloaded, words)))
         })
     });

@@ -10,6 +10,7 @@ use aimslog_proto::statement::Commitment;
 use aimslog_proto::statement::evidence::{EvidenceFile, Options, Report, verify};
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::{LeafHash, Policy};
+use tokio::sync::Semaphore;
 
 /// Cosigners of the policies one after the other: each changes one node.
 const PLACES: [[usize; 3]; 4] = [[0, 1, 2], [1, 2, 3], [0, 2, 3], [0, 1, 3]];
@@ -136,4 +137,40 @@ fn heads_that_led_over_outlive_all_others_of_their_hour() {
     assert!(before.is_none(), "an ordinary head of that hour is kept");
     let report = check(&file(&engine, index), &world.policy(PLACES[0]).trust);
     assert!(report.verdict.is_verified(), "{report}");
+}
+
+/// A stream of three pieces that holds the only turn.
+async fn three(stop: &CancellationToken) -> (Arc<Semaphore>, ChunkStream<u8>) {
+    let turns = Arc::new(Semaphore::new(1));
+    let turn = Arc::clone(&turns).acquire_owned().await.unwrap();
+    let stream = sending((&TaskTracker::new(), stop), 1..=3, turn);
+    (turns, stream)
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_takes_a_file_gets_all_of_it_and_gives_the_turn_back() {
+    let (turns, stream) = three(&CancellationToken::new()).await;
+    let pieces: Vec<u8> = stream.map(Result::unwrap).collect().await;
+    assert_eq!(pieces, [1, 2, 3]);
+    assert!(turns.acquire().await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_cut_off_never_looks_whole() {
+    let stop = CancellationToken::new();
+    for stops in [false, true] {
+        let (turns, mut stream) = three(&stop).await;
+        assert_eq!(stream.next().await.unwrap().unwrap(), 1);
+        if stops {
+            stop.cancel();
+        }
+        // Nobody takes the rest; the turn comes back all the same.
+        assert!(turns.acquire().await.is_ok());
+        let rest: Vec<Result<u8, Status>> = stream.collect().await;
+        let last = rest.last().unwrap();
+        assert_eq!(
+            last.as_ref().unwrap_err().code(),
+            tonic::Code::ResourceExhausted
+        );
+    }
 }
