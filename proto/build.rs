@@ -5,19 +5,19 @@
 //! the custom field options that `aims::kind` reads.
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=aimslog");
+    println!("cargo::rerun-if-changed=rules");
     println!("cargo::rerun-if-changed=build.rs");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let transport = env::var_os("CARGO_FEATURE_TRANSPORT").is_some();
 
-    let mut files = Vec::new();
-    collect(Path::new("aimslog"), &mut files)?;
-    // Directory order differs between file systems; the descriptor set must not.
-    files.sort();
+    list_rules(&out)?;
+    let files = collect(Path::new("aimslog"), "proto")?;
 
     let mut compiler = protox::Compiler::new(["."])?;
     compiler
@@ -40,17 +40,32 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
+/// Writes the table of the rule bundle's files: path below `rules/` and text, in the order of the paths.
+fn list_rules(out: &Path) -> Result<(), Box<dyn Error>> {
+    let root = Path::new("rules");
+    let mut table = String::from("static FILES: &[File] = &[\n");
+    for file in collect(root, "toml")? {
+        let name = file.strip_prefix(root)?;
+        let path = fs::canonicalize(&file)?;
+        writeln!(table, "({name:?}, include_str!({path:?})),")?;
+    }
+    table.push_str("];\n");
+    fs::write(out.join("rule_files.rs"), table)?;
+    Ok(())
+}
+
+/// All files of a folder with this extension, sorted: the order of directories differs between file
+/// systems.
+fn collect(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
-            collect(&path, files)?;
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "proto")
-        {
+            files.extend(collect(&path, extension)?);
+        } else if path.extension().is_some_and(|found| found == extension) {
             files.push(path);
         }
     }
-    Ok(())
+    files.sort();
+    Ok(files)
 }

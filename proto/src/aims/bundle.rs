@@ -2,7 +2,7 @@
 //! digest.
 //!
 //! Digest = SHA-256 over `aimslog-rules/v1\n` and then, for each file of `rules/` in the order of
-//! their names and last for `schema`: length of the name, name, length of the content, content;
+//! their paths and last for `schema`: length of the name, name, length of the content, content;
 //! lengths as 8 bytes big-endian. The content of `schema` is, for each kind in the order of their
 //! names, the line `kind NAME VERSION` and the lines of [`MessageSchema::canonical_text`]: so the
 //! digest covers types, enum values, formats and required fields, but no comment of a proto file.
@@ -16,18 +16,16 @@ use super::role::{Reads, RoleRule};
 use super::schema::{SchemaError, SchemaReader};
 use crate::pb::FILE_DESCRIPTOR_SET;
 use crate::reason::{Reason, Violation};
-use crate::system::{PERMISSION_TABLE, PermissionError, Permissions};
+use crate::system::{PermissionError, Permissions};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
-/// The files of `rules/`, in the order of their names.
-const FILES: [(&str, &str); 4] = [
-    ("bundle.toml", include_str!("../../rules/bundle.toml")),
-    ("controls.toml", include_str!("../../rules/controls.toml")),
-    ("kinds.toml", include_str!("../../rules/kinds.toml")),
-    ("ledger.toml", PERMISSION_TABLE),
-];
+/// A file of the bundle: its path below `rules/`, and its text.
+type File = (&'static str, &'static str);
+
+// `FILES`: the `.toml` files of `rules/`, in the order of their paths.
+include!(concat!(env!("OUT_DIR"), "/rule_files.rs"));
 
 static V1: LazyLock<RuleBundle> = LazyLock::new(|| {
     #[expect(clippy::expect_used, reason = "compiled-in data, read by every test")]
@@ -275,18 +273,22 @@ impl RuleBundle {
         self.schemes.check("header.controls", claim)
     }
 
-    fn read(files: [(&'static str, &'static str); 4]) -> Result<Self, BundleError> {
-        let bundle: BundleFile = parse(&files, "bundle.toml")?;
-        let controls: ControlsFile = parse(&files, "controls.toml")?;
-        let tables: KindsFile = parse(&files, "kinds.toml")?;
-        let permissions = Permissions::read(file(&files, "ledger.toml")?)?;
+    fn read(files: &[File]) -> Result<Self, BundleError> {
+        let bundle: BundleFile = parse(files, "bundle.toml")?;
+        let controls: ControlsFile = parse(files, "controls.toml")?;
+        let permissions = Permissions::read(file(files, "ledger.toml")?)?;
+        let mut tables = Vec::new();
+        for (name, _) in files.iter().filter(|(name, _)| name.starts_with("kinds/")) {
+            let area: KindsFile = parse(files, name)?;
+            tables.extend(area.kind);
+        }
 
         let mut names = bundle.reserved_kinds;
-        names.extend(tables.kind.iter().map(|tables| tables.name.clone()));
+        names.extend(tables.iter().map(|tables| tables.name.clone()));
         let schemes = Arc::new(read_schemes(bundle.scheme, controls, &names)?);
         let reader = SchemaReader::new(FILE_DESCRIPTOR_SET)?;
         let mut kinds = BTreeMap::new();
-        for tables in tables.kind {
+        for tables in tables {
             let kind = read_kind(&reader, &schemes, tables)?;
             super::cross::check_tables(&kind, &names, &bundle.role)?;
             let key = (kind.name.clone(), kind.version);
@@ -299,7 +301,7 @@ impl RuleBundle {
             .iter()
             .map(|text| parse_digest(text))
             .collect::<Result<_, _>>()?;
-        let digest = digest_of(&files, &kinds);
+        let digest = digest_of(files, &kinds);
         let version = bundle.version;
         Ok(Self {
             version,
@@ -314,7 +316,7 @@ impl RuleBundle {
 }
 
 fn parse<T: serde::de::DeserializeOwned>(
-    files: &[(&'static str, &'static str)],
+    files: &[File],
     name: &'static str,
 ) -> Result<T, BundleError> {
     let text = file(files, name)?;
@@ -322,10 +324,7 @@ fn parse<T: serde::de::DeserializeOwned>(
     toml::from_str(text).map_err(|source| BundleError::Toml { file, source })
 }
 
-fn file(
-    files: &[(&'static str, &'static str)],
-    name: &'static str,
-) -> Result<&'static str, BundleError> {
+fn file(files: &[File], name: &'static str) -> Result<&'static str, BundleError> {
     let found = files.iter().find(|(file, _)| *file == name);
     found
         .map(|(_, text)| *text)
@@ -416,10 +415,7 @@ fn read_kind(
     })
 }
 
-fn digest_of(
-    files: &[(&'static str, &'static str)],
-    kinds: &BTreeMap<(String, u32), Kind>,
-) -> BundleDigest {
+fn digest_of(files: &[File], kinds: &BTreeMap<(String, u32), Kind>) -> BundleDigest {
     let mut schema = String::new();
     for ((name, version), kind) in kinds {
         for part in ["kind ", name, " ", &version.to_string(), "\n"] {

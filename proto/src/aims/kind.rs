@@ -43,6 +43,10 @@ pub(super) struct Tables {
     pub(super) links: Vec<LinkRule>,
     #[serde(default)]
     pub(super) when: Vec<WhenRule>,
+    #[serde(default)]
+    pub(super) signer: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) guards: Vec<Guard>,
 }
 
 /// A relation to other entries.
@@ -65,6 +69,62 @@ pub struct WhenRule {
     pub values: Vec<String>,
     /// Fields that must then be there.
     pub require: Vec<String>,
+}
+
+/// What must be true before an entity enters a state; see `rules/README.md`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guard {
+    /// Stable name.
+    pub id: String,
+    /// The states that it guards.
+    pub to: Vec<String>,
+    /// What a refusal says.
+    pub rule: String,
+    /// What must be true.
+    pub need: Need,
+}
+
+/// What a guard asks for.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Need {
+    /// A person signs for itself.
+    Person,
+    /// The holder has signed no version of the entity in these states.
+    OtherThan(Vec<String>),
+    /// A link leads to an entity in a state: one of these is enough.
+    Links(Vec<LinkNeed>),
+    /// An entity that links to this one is in a state.
+    Linking(LinkingNeed),
+}
+
+/// A link with `relation` to an entity in one of `states`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkNeed {
+    /// Name of the relation in the header.
+    pub relation: String,
+    /// States of its target; empty for all.
+    pub states: Vec<String>,
+}
+
+/// An entity of `kind` that links here with `relation`, in one of `states`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkingNeed {
+    /// Kind of the other entity.
+    pub kind: String,
+    /// Name of the relation in its header.
+    pub relation: String,
+    /// States that it must be in.
+    pub states: Vec<String>,
+    /// All that link here must be, and not one alone.
+    #[serde(default)]
+    pub every: bool,
+    /// It was brought there by another holder than those who signed it in these states.
+    #[serde(default)]
+    pub other_than: Vec<String>,
 }
 
 /// Who signs, as far as roles go.

@@ -1,7 +1,7 @@
 //! The domain: kinds of evidence, their records, life cycles and controls, as one rule bundle.
 //!
 //! Kinds are data. A kind is a protobuf message (`aimslog/evidence/v1`), whose fields carry their
-//! rules as options, and an entry in `rules/kinds.toml`; there is no code per kind.
+//! rules as options, and an entry in `rules/kinds/`; there is no code per kind.
 
 pub mod bundle;
 pub mod catalog;

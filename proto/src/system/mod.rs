@@ -51,7 +51,6 @@ pub use keys::{Keys, ReceiptKey};
 pub use node::{Node, NodeChange, NodeEntry};
 pub use organization::{FirstAdministrator, Organization, OrganizationChange};
 use permission::KEYS_INDEX;
-pub(crate) use permission::TABLE as PERMISSION_TABLE;
 pub use permission::{Action, PermissionError, Permissions, SignedBy};
 pub use policy::{PolicyChange, PolicyTexts};
 pub use principal::{Admission, KeyPurpose, NewKey, Principal, PrincipalChange, RevocationReason};
