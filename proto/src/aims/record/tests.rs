@@ -8,6 +8,8 @@ use std::path::Path;
 
 #[path = "tests/governance.rs"]
 mod governance;
+#[path = "tests/planning.rs"]
+mod planning;
 #[path = "tests/rows.rs"]
 mod rows;
 
