@@ -6,6 +6,9 @@ use crate::statement::disclosure::DisclosureSet;
 use std::fs;
 use std::path::Path;
 
+#[path = "tests/operation_audit.rs"]
+mod operation_audit;
+
 /// The golden files of a kind: strict record, disclosures and commitment root, made by a second
 /// implementation (`tests/golden/make.py`).
 struct Golden {
