@@ -12,6 +12,8 @@ mod governance;
 mod planning;
 #[path = "tests/rows.rs"]
 mod rows;
+#[path = "tests/operation_audit.rs"]
+mod operation_audit;
 
 /// The golden files of a kind: strict record, disclosures and commitment root, made by a second
 /// implementation (`tests/golden/make.py`).
