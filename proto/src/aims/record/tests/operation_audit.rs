@@ -450,6 +450,7 @@ fn every_rule_has_a_row_and_every_row_a_rule() {
             .iter()
             .filter(|row| row.0 == *name)
             .map(|(_, field, values, require)| WhenRule {
+                each: None,
                 field: (*field).to_owned(),
                 values: values.iter().map(|value| (*value).to_owned()).collect(),
                 require: require.iter().map(|field| (*field).to_owned()).collect(),
