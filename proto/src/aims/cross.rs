@@ -22,7 +22,8 @@ pub(super) fn check(kind: &Kind, values: &[Option<Json>], found: &mut Vec<Violat
         }
         for name in &rule.require {
             if at(kind, values, name).is_none() {
-                let text = format!("required where {} is {value}", rule.field);
+                let id = when_id(kind, &rule.field, value);
+                let text = format!("{id}: required where {} is {value}", rule.field);
                 found.push(Violation::new(
                     Reason::MissingField,
                     format!("record.{name}"),
@@ -54,6 +55,56 @@ pub(super) fn check(kind: &Kind, values: &[Option<Json>], found: &mut Vec<Violat
         }
     }
     check_periods(kind, values, found);
+}
+
+/// The stable name of the rule that a value of a field needs others: `FINDING-CLOSED` for a state,
+/// `FINDING-GRADE-OBSERVATION` for another field.
+pub(super) fn when_id(kind: &Kind, field: &str, value: &str) -> String {
+    let is_status = kind.status_field() == Some(field);
+    let parts: &[&str] = if is_status {
+        &[kind.name(), value]
+    } else {
+        &[kind.name(), field, value]
+    };
+    rule_id(parts)
+}
+
+/// The stable name of the rule that a state is entered by whom a field names:
+/// `CORRECTIVE-ACTION-VERIFIED-SIGNER`.
+pub(super) fn signer_id(kind: &Kind, state: &str) -> String {
+    rule_id(&[kind.name(), state, "signer"])
+}
+
+fn rule_id(parts: &[&str]) -> String {
+    let text = parts.join("-").replace(['_', '.'], "-");
+    text.to_uppercase()
+}
+
+/// Whether whoever brings an entity into `state` is the principal that the record names, where the
+/// tables ask for that.
+pub(super) fn check_signer(
+    kind: &Kind,
+    values: &[Option<Json>],
+    (state, principal): (&str, &str),
+) -> Option<Violation> {
+    let field = kind.tables.signer.get(state)?;
+    let named: Vec<&str> = match at(kind, values, field) {
+        Some(Json::Text(text)) => vec![text],
+        Some(Json::Array(elements)) => elements.iter().filter_map(text_of).collect(),
+        Some(_) | None => Vec::new(),
+    };
+    if named.contains(&principal) {
+        return None;
+    }
+    let id = signer_id(kind, state);
+    let path = format!("record.{field}");
+    if named.is_empty() {
+        let rule = format!("{id}: names the principal who signs {state}");
+        return Some(Violation::new(Reason::MissingField, path, rule));
+    }
+    let rule = format!("{id}: {state} is signed by the principal that {field} names");
+    let violation = Violation::new(Reason::NotPermitted, path, rule);
+    Some(violation.found(named.join(", ")).nearest(principal))
 }
 
 /// Every `Period` ends no earlier than it starts: the one rule inside an envelope message.
@@ -166,6 +217,7 @@ pub(super) fn check_tables(
             return Err(undefined("when", value));
         }
     }
+    check_signers(kind)?;
     let paths = tables.when.iter().flat_map(|rule| rule.require.iter());
     let pairs = tables
         .order
@@ -179,6 +231,24 @@ pub(super) fn check_tables(
         Some(path) => Err(undefined("fields", path)),
         None => Ok(()),
     }
+}
+
+/// Who signs a state is named by a text of the record; the state is the one that the record says.
+fn check_signers(kind: &Kind) -> Result<(), BundleError> {
+    let undefined = |name: &str| BundleError::Undefined {
+        place: format!("kind {}, signer", kind.name()),
+        name: name.to_owned(),
+    };
+    for (state, path) in &kind.tables.signer {
+        if kind.status_field().is_none() || !kind.states().contains(state) {
+            return Err(undefined(state));
+        }
+        let field = field_at(kind, path).ok_or_else(|| undefined(path))?;
+        if !matches!(field.value, ValueType::Text(_)) {
+            return Err(undefined(path));
+        }
+    }
+    Ok(())
 }
 
 fn field_at<'a>(kind: &'a Kind, path: &str) -> Option<&'a FieldSchema> {
