@@ -24,6 +24,13 @@ pub const HEADER_LIST_MAX: usize = 32;
 pub const LINKS_MAX: usize = HEADER_LIST_MAX;
 /// Controls in a header: more would not say what a record is about.
 pub const CONTROLS_MAX: usize = HEADER_LIST_MAX;
+/// Pairs of a state and a holder who signed an entity in it: far more people than work on one thing,
+/// and its row stays below 32 KiB.
+pub const ENTITY_SIGNINGS_MAX: usize = 256;
+/// Ways in which the entities stand that link to one entity with one relation: a state and the states
+/// in which the same holder had signed. A life cycle of seven states, played by few people, knows
+/// some twenty; each costs a line of the row that guards read.
+pub const LINKING_STANDINGS_MAX: usize = 256;
 /// Issuer and subject: prefix, origin and ids fit twice.
 pub const URI_BYTES_MAX: usize = 512;
 /// Origin (service id): the length of a key name of a note.

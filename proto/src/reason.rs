@@ -95,6 +95,8 @@ pub enum Reason {
     VersionConflict,
     /// A state change that the life cycle of the kind does not allow.
     InvalidTransition,
+    /// What must be true before the entity enters this state is not: the rule names the guard.
+    GuardFailed,
     /// The statement was made under rules that are not accepted any more.
     RulesOutdated,
     /// The statement is larger than the limit.
@@ -307,7 +309,7 @@ fn tail(before: &str, text: Option<&str>) -> String {
 }
 
 /// Every reason with its text, in the order of declaration: `as_str` indexes it.
-const TABLE: [(Reason, &str); 77] = [
+const TABLE: [(Reason, &str); 78] = [
     (Reason::CborMalformed, "CBOR_MALFORMED"),
     (Reason::CborNotCanonical, "CBOR_NOT_CANONICAL"),
     (Reason::JsonMalformed, "JSON_MALFORMED"),
@@ -351,6 +353,7 @@ const TABLE: [(Reason, &str); 77] = [
     (Reason::MissingLinkTarget, "MISSING_LINK_TARGET"),
     (Reason::VersionConflict, "VERSION_CONFLICT"),
     (Reason::InvalidTransition, "INVALID_TRANSITION"),
+    (Reason::GuardFailed, "GUARD_FAILED"),
     (Reason::RulesOutdated, "RULES_OUTDATED"),
     (Reason::StatementTooLarge, "STATEMENT_TOO_LARGE"),
     (Reason::DisclosureTooLarge, "DISCLOSURE_TOO_LARGE"),

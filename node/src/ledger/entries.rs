@@ -131,11 +131,11 @@ fn submit_evidence<R: Rows + ?Sized>(
         Judgement::Refused(violations) => return Ok(ItemOutcome::Refused(violations)),
     };
     let index = core.frontier.size().0;
-    let place = evidence::take_place(&mut state.rows, &accepted, (statement.entry_id(), index))?;
+    let place = evidence::take_place(&mut state.rows, &accepted, index)?;
     let facts = Facts {
         statement,
         bytes: &item.statement,
-        organization: &accepted.organization,
+        organization: accepted.organization(),
         place: Some(place),
     };
     let logged = log_entry(&mut state.rows, core, &facts)?;

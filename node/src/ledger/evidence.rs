@@ -7,7 +7,10 @@
 use std::collections::BTreeSet;
 
 use aimslog_proto::{
-    aims::judge::{Entity, Logged, Position, Target, check_references, check_signed, kind_text},
+    aims::{
+        entity::{Entity, Linking},
+        judge::{Logged, Position, Reached, Target, Version, check_references, check_signed},
+    },
     reason::{Reason, Violation},
     statement::{EntryId, UnverifiedStatement},
     system::registry::Registry,
@@ -18,12 +21,12 @@ use aimslog_proto::{
 use super::{
     apply::{ApplyError, hex, rules_at},
     blobs::{self, BlobName},
-    entries::{Claims, Place},
-    row::{EntityRow, EntryRow, RegisterRow},
+    entries::{Claims, Place, accepted_algorithms},
+    row::{EntityRow, EntryRow, LinkingRow, RegisterRow},
     state::{Overlay, TypedRows},
 };
 use crate::store::{
-    codec,
+    codec::{self, RegisterPlace},
     state_db::{Rows, StateError},
 };
 
@@ -52,15 +55,22 @@ pub enum Judgement {
 /// What an accepted statement changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
+    /// Its entity, and those that it links to.
+    reached: Reached,
+    /// The row of the entity that it continues; `None` opens one.
+    row: Option<EntityRow>,
+}
+
+impl Accepted {
     /// Whose it is.
-    pub organization: String,
+    pub fn organization(&self) -> &str {
+        &self.reached.after.organization
+    }
+
     /// Its kind.
-    pub kind: String,
-    /// The entity that it continues; `None` opens one.
-    entity: Option<(EntryId, EntityRow)>,
-    /// The state that the entity reaches.
-    state: String,
-    retracts: bool,
+    pub fn kind(&self) -> &str {
+        &self.reached.after.kind
+    }
 }
 
 /// Judges a statement against rows and registry. Pure: reads headers and state alone.
@@ -89,26 +99,22 @@ pub fn judge(
         }
         .check(rows)?,
     );
-    let place = (at, &principal.organization);
-    let reached = check_references(&LoggedRows(rows), place, (header, kind), &mut violations)?;
+    let version = Version {
+        id: case.statement.entry_id(),
+        header,
+        kind,
+        principal,
+    };
+    let reached = check_references(&LoggedRows(rows), at, &version, &mut violations)?;
     check_attachments(rows, (organization, case.attachments), &mut violations)?;
     if !violations.is_empty() {
         return Ok(Judgement::Refused(violations));
     }
-    let entity = match &header.revision {
+    let row = match &reached.before {
         None => None,
-        Some(revision) => {
-            let key = codec::entity(revision.entity.as_bytes());
-            Some((revision.entity, rows.expect_value(&key)?))
-        }
+        Some(_) => Some(rows.expect_value(&codec::entity(reached.id.as_bytes()))?),
     };
-    Ok(Judgement::Accepted(Box::new(Accepted {
-        organization: organization.to_owned(),
-        kind: kind_text(&header.content_type),
-        entity,
-        state: reached.state,
-        retracts: reached.retracts,
-    })))
+    Ok(Judgement::Accepted(Box::new(Accepted { reached, row })))
 }
 
 /// Where a statement stands, or would, with the rules of this position.
@@ -118,6 +124,23 @@ pub(super) fn position(registry: &Registry, index: LeafIndex) -> Result<Position
         bundle: rules_at(registry, index)?,
         index,
     })
+}
+
+/// The state that a logged version names, from its own header; `None` where it names none, or is not
+/// in these rows.
+pub(super) fn state_of(
+    rows: &(impl Rows + ?Sized),
+    registry: &Registry,
+    version: EntryId,
+) -> Result<Option<String>, ApplyError> {
+    let Some(index) = rows.index(&codec::by_id(version.as_bytes()))? else {
+        return Ok(None);
+    };
+    let entry: EntryRow = rows.expect_value(&codec::entry(index))?;
+    let accepted = accepted_algorithms(registry);
+    let statement = UnverifiedStatement::parse_accepting(&entry.statement, &accepted)
+        .map_err(|source| ApplyError::StoredStatement { index, source })?;
+    Ok(statement.header().transition.clone())
 }
 
 /// The entries of the rows.
@@ -137,15 +160,38 @@ impl<R: Rows + ?Sized> Logged for LoggedRows<'_, R> {
         }))
     }
 
+    fn entity_of(&self, entry: EntryId) -> Result<Option<EntryId>, StateError> {
+        let Some(index) = self.0.index(&codec::by_id(entry.as_bytes()))? else {
+            return Ok(None);
+        };
+        let row: EntryRow = self.0.expect_value(&codec::entry(index))?;
+        match (row.number, row.version) {
+            (0, _) => Ok(None),
+            (_, 1) => Ok(Some(entry)),
+            (number, _) => {
+                let first = codec::by_number(RegisterPlace {
+                    organization: &row.organization,
+                    kind: &row.kind,
+                    number,
+                    version: 1,
+                });
+                let index = self.0.index(&first)?.ok_or(StateError::Missing {
+                    what: "first version",
+                })?;
+                let first: EntryRow = self.0.expect_value(&codec::entry(index))?;
+                Ok(Some(EntryId::of(&first.statement)))
+            }
+        }
+    }
+
     fn entity(&self, id: EntryId) -> Result<Option<Entity>, StateError> {
         let row: Option<EntityRow> = self.0.value(&codec::entity(id.as_bytes()))?;
-        Ok(row.map(|row| Entity {
-            organization: row.organization,
-            kind: row.kind,
-            newest: EntryId::from_bytes(row.newest),
-            state: row.state,
-            retracted: row.retracted,
-        }))
+        Ok(row.map(|row| row.entity))
+    }
+
+    fn linking(&self, to: EntryId, by: (&str, &str)) -> Result<Linking, StateError> {
+        let row: Option<LinkingRow> = self.0.value(&codec::linking(to.as_bytes(), by))?;
+        Ok(row.map(|row| row.0).unwrap_or_default())
     }
 }
 
@@ -170,38 +216,32 @@ fn check_attachments(
     Ok(())
 }
 
-/// Writes entity and register of an accepted statement that becomes the entry `id` at `index`.
+/// Writes entity, register and links of an accepted statement that becomes the entry at `index`.
 pub(super) fn take_place<R: Rows + ?Sized>(
     rows: &mut Overlay<'_, R>,
     accepted: &Accepted,
-    (id, index): (EntryId, u64),
+    index: u64,
 ) -> Result<Place, StateError> {
-    let key = codec::register(&accepted.organization, &accepted.kind);
+    let Reached {
+        id, after, linking, ..
+    } = &accepted.reached;
+    let key = codec::register(&after.organization, &after.kind);
     let mut register = rows.value(&key)?.unwrap_or(RegisterRow {
         entities: 0,
         frontier: Frontier::EMPTY,
     });
-    let (entity_id, mut entity) = if let Some((entity_id, entity)) = &accepted.entity {
-        (*entity_id, entity.clone())
+    let place = if let Some(row) = &accepted.row {
+        Place {
+            number: row.number,
+            version: row.versions + 1,
+        }
     } else {
         register.entities += 1;
-        let entity = EntityRow {
-            organization: accepted.organization.clone(),
-            kind: accepted.kind.clone(),
+        Place {
             number: register.entities,
-            versions: 0,
-            newest: *id.as_bytes(),
-            newest_index: index,
-            state: String::new(),
-            retracted: false,
-        };
-        (id, entity)
+            version: 1,
+        }
     };
-    entity.versions += 1;
-    entity.newest = *id.as_bytes();
-    entity.newest_index = index;
-    entity.state.clone_from(&accepted.state);
-    entity.retracted |= accepted.retracts;
     register
         .frontier
         .push(LeafHash::of(&index.to_be_bytes()))
@@ -209,11 +249,23 @@ pub(super) fn take_place<R: Rows + ?Sized>(
             what: "a register has 2^64 - 1 versions",
         })?;
     rows.put_value(key, &register);
-    rows.put_value(codec::entity(entity_id.as_bytes()), &entity);
-    Ok(Place {
-        number: entity.number,
-        version: entity.versions,
-    })
+    let row = EntityRow {
+        entity: after.clone(),
+        number: place.number,
+        versions: place.version,
+        newest_index: index,
+    };
+    rows.put_value(codec::entity(id.as_bytes()), &row);
+    for (link, linking) in linking {
+        let by = (after.kind.as_str(), link.relation.as_str());
+        let key = codec::linking(link.target.as_bytes(), by);
+        if linking.is_empty() {
+            rows.remove(key);
+        } else {
+            rows.put_value(key, &LinkingRow(linking.clone()));
+        }
+    }
+    Ok(place)
 }
 
 /// Counts the entry among those that name these attachments.
@@ -227,7 +279,7 @@ pub(super) fn count_references<R: Rows + ?Sized>(
         blobs::reference(
             rows,
             BlobName {
-                organization: &accepted.organization,
+                organization: accepted.organization(),
                 digest,
             },
         )?;

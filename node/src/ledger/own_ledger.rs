@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use aimslog_proto::aims::content::check_content;
+use aimslog_proto::aims::content::{Signatory, check_content};
 use aimslog_proto::aims::judge::check_signed;
 use aimslog_proto::aims::kind::Kind;
 use aimslog_proto::statement::UnverifiedStatement;
@@ -17,7 +17,7 @@ use ed25519_dalek::VerifyingKey;
 use super::apply::ApplyError;
 use super::door_memory::{DoorMemory, Seen};
 use super::entries::accepted_algorithms;
-use super::evidence::position;
+use super::evidence::{position, state_of};
 use super::exchange::{NodeDirectory, OwnTree, OwnTreeError};
 use super::head_keys::PolicyRules;
 use super::heads::policies_between;
@@ -29,6 +29,7 @@ use super::publisher_state::HeadRules;
 use super::row::EntryRow;
 use super::verifier_task::{EntryFault, EntryVerifier};
 use super::{reader, tree};
+use crate::store::state_db::Rows;
 
 /// This node's ledger, as its own tasks see it.
 #[derive(Clone)]
@@ -111,7 +112,7 @@ impl EntryVerifier for OwnLedger {
                     entry: &entry,
                     payload,
                 };
-                if let Err(fault) = stored.verify(&registry, &self.door) {
+                if let Err(fault) = stored.verify(rows, &registry, &self.door) {
                     return Ok(Err(fault));
                 }
             }
@@ -138,7 +139,12 @@ struct Stored<'a> {
 impl Stored<'_> {
     /// Whether it may stand in the log. Signature and content of what this node's own door has let
     /// in were verified there; all else is verified here.
-    fn verify(&self, registry: &Registry, door: &DoorMemory) -> Result<(), EntryFault> {
+    fn verify(
+        &self,
+        rows: &(impl Rows + ?Sized),
+        registry: &Registry,
+        door: &DoorMemory,
+    ) -> Result<(), EntryFault> {
         let index = self.index;
         let wrong = |found: &dyn std::fmt::Display| wrong(index, found);
         if LeafHash::of(&self.entry.statement).as_bytes() != &self.entry.leaf_hash {
@@ -155,8 +161,8 @@ impl Stored<'_> {
             let verified = statement.verify(&key.key);
             return verified.map(drop).map_err(|error| wrong(&error));
         }
-        let at = position(registry, LeafIndex(index))
-            .map_err(|error| EntryFault::Unreadable(Box::new(error)))?;
+        let unreadable = |error| EntryFault::Unreadable(Box::new(error));
+        let at = position(registry, LeafIndex(index)).map_err(unreadable)?;
         let rules = check_signed(at, header);
         if let Some(violation) = rules.violations.first() {
             return Err(wrong(violation));
@@ -170,7 +176,18 @@ impl Stored<'_> {
         if door.recall(&seen) {
             return Ok(());
         }
-        self.verify_content(&statement, kind)?;
+        let is_asked = kind.is_signer_named(header.transition.as_deref());
+        let previous = match &header.revision {
+            Some(revision) if is_asked => {
+                state_of(rows, registry, revision.previous).map_err(unreadable)?
+            }
+            Some(_) | None => None,
+        };
+        let signatory = Signatory {
+            principal: rules.principal.map(|principal| &principal.principal),
+            previous: previous.as_deref(),
+        };
+        self.verify_content(&statement, (kind, signatory))?;
         let verified = statement.verify(&key.key);
         verified.map(drop).map_err(|error| wrong(&error))
     }
@@ -178,7 +195,7 @@ impl Stored<'_> {
     fn verify_content(
         &self,
         statement: &UnverifiedStatement,
-        kind: &'static Kind,
+        (kind, signatory): (&'static Kind, Signatory<'_>),
     ) -> Result<(), EntryFault> {
         let disclosures = match &self.payload {
             Some(PayloadRow::Present(bytes)) => {
@@ -189,7 +206,7 @@ impl Stored<'_> {
             // the signature over its commitment can.
             Some(PayloadRow::Erased) | None => return Ok(()),
         };
-        match check_content(kind, statement, &disclosures) {
+        match check_content(kind, statement, &disclosures, signatory) {
             Ok(_) => Ok(()),
             Err(violations) => {
                 let first = violations.first().map(ToString::to_string);

@@ -3,6 +3,10 @@
 //! Keys are in [`crate::store::codec`]. Every value begins with a version byte, so that a later
 //! release can read what this one wrote.
 
+mod entity;
+
+pub use entity::{EntityRow, LinkingRow};
+
 use aimslog_proto::tlog::Frontier;
 use bytes::Bytes;
 
@@ -116,27 +120,6 @@ pub struct RegisterRow {
     pub entities: u64,
     /// Over the entry indices of all versions, in log order.
     pub frontier: Frontier,
-}
-
-/// One entity: the record that its versions describe.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EntityRow {
-    /// Whose.
-    pub organization: String,
-    /// Of which kind.
-    pub kind: String,
-    /// Number in its register, from 1.
-    pub number: u64,
-    /// Number of versions.
-    pub versions: u32,
-    /// Entry id of the newest version.
-    pub newest: [u8; 32],
-    /// Its index.
-    pub newest_index: u64,
-    /// The life-cycle state reached; empty where the kind has none.
-    pub state: String,
-    /// The newest version retracts it.
-    pub retracted: bool,
 }
 
 /// The status of an attachment.
@@ -285,35 +268,6 @@ impl Value for RegisterRow {
         Ok(Self {
             entities: reader.u64("entities")?,
             frontier: read_frontier(reader)?,
-        })
-    }
-}
-
-impl Value for EntityRow {
-    const WHAT: &'static str = "entity";
-
-    fn write(&self, writer: Writer) -> Writer {
-        writer
-            .bytes(self.organization.as_bytes())
-            .bytes(self.kind.as_bytes())
-            .u64(self.number)
-            .u32(self.versions)
-            .raw(&self.newest)
-            .u64(self.newest_index)
-            .bytes(self.state.as_bytes())
-            .u8(u8::from(self.retracted))
-    }
-
-    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            organization: reader.text("organization", FIELD_BYTES_MAX)?.to_owned(),
-            kind: reader.text("kind", FIELD_BYTES_MAX)?.to_owned(),
-            number: reader.u64("register number")?,
-            versions: reader.u32("versions")?,
-            newest: reader.array("newest version")?,
-            newest_index: reader.u64("newest index")?,
-            state: reader.text("state", FIELD_BYTES_MAX)?.to_owned(),
-            retracted: reader.flag("retracted")?,
         })
     }
 }

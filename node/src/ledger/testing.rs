@@ -277,7 +277,7 @@ impl World {
                 acts_for,
                 ..
             } => PrincipalChange::Admit(Box::new(Admission {
-                holder: Holder::new("holder-2").unwrap(),
+                holder: Holder::new(&format!("holder-{seed}")).unwrap(),
                 key: key(seed).public_key(),
                 possession: prove_principal_key(
                     &self.origin,

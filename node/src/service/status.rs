@@ -213,6 +213,7 @@ pub fn code(reason: Reason) -> Code {
         | R::MissingLinkTarget
         | R::VersionConflict
         | R::InvalidTransition
+        | R::GuardFailed
         | R::RulesOutdated
         | R::OrganizationSuspended
         | R::LastAdministrator

@@ -130,6 +130,7 @@ const ENTITY: u8 = 0x07;
 const BLOB: u8 = 0x08;
 const BLOB_EXPIRY: u8 = 0x09;
 const CUT: u8 = 0x0a;
+const LINKING: u8 = 0x0b;
 // Table of `entries`.
 const ENTRY: u8 = 0x01;
 // Tables of `payloads`.
@@ -241,6 +242,15 @@ pub fn blob_expiry_from(time_ms: u64) -> Key {
 /// What this node noted at a cut.
 pub fn cut(size: u64) -> Key {
     KeyWriter::new(Family::Meta, CUT).u64(size).done()
+}
+
+/// The entities of `kind` that link to the entity `target` with `relation`.
+pub fn linking(target: &[u8; 32], (kind, relation): (&str, &str)) -> Key {
+    KeyWriter::new(Family::Meta, LINKING)
+        .raw(target)
+        .short(kind)
+        .short(relation)
+        .done()
 }
 
 /// A log entry.

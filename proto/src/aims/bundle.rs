@@ -10,6 +10,7 @@
 //! [`MessageSchema::canonical_text`]: super::schema::MessageSchema::canonical_text
 
 use super::catalog::{Control, ControlClaim, Scheme, Schemes};
+use super::guards;
 use super::kind::{Kind, Signer, Tables};
 use super::nearest::nearest;
 use super::role::{Reads, RoleRule};
@@ -85,19 +86,47 @@ pub enum BundleError {
     /// A name that is defined twice.
     #[error("{0} is defined twice")]
     Duplicate(String),
+    /// A guard that could be walked around, or never be met.
+    #[error("guard {id}: {fault}")]
+    Guard {
+        /// Its name.
+        id: String,
+        /// What is wrong with it.
+        fault: GuardFault,
+    },
     /// The digest of a predecessor is not 64 hexadecimal digits.
     #[error("{0:?} is not a digest")]
     MalformedDigest(String),
 }
 
+/// Why a guard does not guard, or always refuses.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GuardFault {
+    /// It has no text, guards no state, or asks for nothing.
+    #[error("a guard has a name, a rule, states that it guards and something that it needs")]
+    Empty,
+    /// What it asks for cannot be there when an entity is opened.
+    #[error("an entity may be opened in {0}, where nobody has signed it or links to it yet")]
+    Opening(String),
+    /// An entity can come into the state without the states whose signers it compares with.
+    #[error("{0} can be reached without the states whose signers are compared")]
+    Bypass(String),
+    /// Whoever is compared signs in the same state.
+    #[error("{0} is asked for and compared with at the same time")]
+    SameState(String),
+}
+
 /// One version of all rules.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RuleBundle {
     version: u32,
     digest: BundleDigest,
     predecessors: Vec<BundleDigest>,
     roles: Vec<RoleRule>,
     kinds: BTreeMap<(String, u32), Kind>,
+    /// Kind and relation of the links that guards of their targets ask for.
+    counted: BTreeSet<(String, String)>,
     schemes: Arc<Schemes>,
     permissions: Permissions,
 }
@@ -258,6 +287,13 @@ impl RuleBundle {
         self.kind(name, newest.unwrap_or(1))
     }
 
+    /// Whether links of this kind with this relation count at their targets, because a guard asks for
+    /// them there.
+    pub fn is_counted(&self, (kind, relation): (&str, &str)) -> bool {
+        let mut counted = self.counted.iter();
+        counted.any(|(name, counted)| name == kind && counted == relation)
+    }
+
     /// Who signs which registry statement.
     pub fn permissions(&self) -> &Permissions {
         &self.permissions
@@ -296,6 +332,7 @@ impl RuleBundle {
                 return Err(BundleError::Duplicate(earlier.name));
             }
         }
+        guards::check(&kinds, &names)?;
         let predecessors = bundle
             .predecessors
             .iter()
@@ -308,9 +345,29 @@ impl RuleBundle {
             digest,
             predecessors,
             roles: bundle.role,
+            counted: guards::counted(&kinds),
             kinds,
             schemes,
             permissions,
+        })
+    }
+}
+
+#[cfg(test)]
+impl RuleBundle {
+    /// This bundle with other kinds, or why they contradict each other. Its digest stays as it is.
+    pub(super) fn with_kinds(
+        &self,
+        kinds: BTreeMap<(String, u32), Kind>,
+    ) -> Result<Self, BundleError> {
+        let links = kinds.values().flat_map(Kind::links);
+        let mut names: BTreeSet<String> = links.flat_map(|link| link.kinds.clone()).collect();
+        names.extend(kinds.values().map(|kind| kind.name.clone()));
+        guards::check(&kinds, &names)?;
+        Ok(Self {
+            counted: guards::counted(&kinds),
+            kinds,
+            ..self.clone()
         })
     }
 }

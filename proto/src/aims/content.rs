@@ -5,14 +5,34 @@ use crate::aims::record::{HeaderView, Record, check_against_header, check_given}
 use crate::limits::{ATTACHMENTS_MAX, RECORD_BYTES_MAX, RECORD_FIELDS_MAX};
 use crate::reason::{Reason, Violation};
 use crate::statement::{Disclosure, DisclosureSet, Json, UnverifiedStatement};
+use crate::system::PrincipalId;
 use crate::tlog::LeafHash;
 
+/// Who signs, and what the version before said.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Signatory<'a> {
+    /// The principal whose key the header names, where that is known.
+    pub principal: Option<&'a PrincipalId>,
+    /// The state of the version that this one follows; `None` for a first version, and where that one is
+    /// not known: then the state counts as entered.
+    pub previous: Option<&'a str>,
+}
+
+impl<'a> Signatory<'a> {
+    /// The principal, if its version enters the state that it names.
+    fn entering(self, transition: Option<&str>) -> Option<&'a str> {
+        let principal = self.principal.map(PrincipalId::as_str);
+        principal.filter(|_| transition != self.previous)
+    }
+}
+
 /// The record behind the disclosures, `None` for a sealed one: fields of the kind, values, and
-/// agreement with commitment and header. Otherwise everything that is wrong.
+/// agreement with commitment, header and signer. Otherwise everything that is wrong.
 pub fn check_content(
     kind: &Kind,
     statement: &UnverifiedStatement,
     disclosures: &[Vec<u8>],
+    signatory: Signatory<'_>,
 ) -> Result<Option<Record>, Vec<Violation>> {
     if disclosures.is_empty() {
         if kind.is_sealed_allowed() {
@@ -30,7 +50,11 @@ pub fn check_content(
         violations.extend(found);
     }
     let header = statement.header();
-    let view = HeaderView::new(&header.subject, header.transition.as_deref());
+    let transition = header.transition.as_deref();
+    let view = HeaderView::new(&header.subject, transition).map(|view| HeaderView {
+        entered_by: signatory.entering(transition),
+        ..view
+    });
     if view.is_none() {
         let rule = "urn:aimslog:<organisation>:<system or aims>:<id>";
         violations

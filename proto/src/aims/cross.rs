@@ -43,7 +43,8 @@ pub(super) fn check(kind: &Kind, values: &[Option<Json>], found: &mut Vec<Violat
 fn check_when(kind: &Kind, values: &[Option<Json>], found: &mut Vec<Violation>) {
     for rule in &kind.tables.when {
         let Some(list) = &rule.each else {
-            require(rule, "record", |path| at(kind, values, path), found);
+            let value = |path: &str| at(kind, values, path);
+            found.extend(required(kind, rule, "record", value));
             continue;
         };
         let Some(Json::Array(elements)) = at(kind, values, list) else {
@@ -51,32 +52,83 @@ fn check_when(kind: &Kind, values: &[Option<Json>], found: &mut Vec<Violation>) 
         };
         for (index, element) in elements.iter().enumerate() {
             let place = format!("record.{list}[{index}]");
-            require(rule, &place, |path| inside(element, path), found);
+            let value = |path: &str| inside(element, path);
+            found.extend(required(kind, rule, &place, value));
         }
     }
 }
 
-/// One rule at one place; `value` gives what stands at a path below it.
-fn require<'a>(
+/// What one rule misses at one place; `value` gives what stands at a path below it.
+fn required<'a>(
+    kind: &Kind,
     rule: &WhenRule,
     place: &str,
     value: impl Fn(&str) -> Option<&'a Json>,
-    found: &mut Vec<Violation>,
-) {
+) -> Vec<Violation> {
     let Some(name) = value(&rule.field).and_then(text_of) else {
-        return;
+        return Vec::new();
     };
     if !rule.values.iter().any(|needing| needing == name) {
-        return;
+        return Vec::new();
     }
-    for path in rule.require.iter().filter(|path| value(path).is_none()) {
-        let text = format!("required where {} is {name}", rule.field);
-        found.push(Violation::new(
-            Reason::MissingField,
-            format!("{place}.{path}"),
-            text,
-        ));
+    let id = when_id(kind, rule, name);
+    let missing = rule.require.iter().filter(|path| value(path).is_none());
+    missing
+        .map(|path| {
+            let text = format!("{id}: required where {} is {name}", rule.field);
+            Violation::new(Reason::MissingField, format!("{place}.{path}"), text)
+        })
+        .collect()
+}
+
+/// The stable name of the rule that a value of a field needs others: `FINDING-CLOSED` for a state,
+/// `FINDING-GRADE-OBSERVATION` for another field, and with the list where it is within elements.
+pub(super) fn when_id(kind: &Kind, rule: &WhenRule, value: &str) -> String {
+    let mut parts = vec![kind.name()];
+    parts.extend(rule.each.as_deref());
+    if rule.each.is_some() || kind.status_field() != Some(rule.field.as_str()) {
+        parts.push(&rule.field);
     }
+    parts.push(value);
+    rule_id(&parts)
+}
+
+/// The stable name of the rule that a state is entered by whom a field names:
+/// `CORRECTIVE-ACTION-VERIFIED-SIGNER`.
+pub(super) fn signer_id(kind: &Kind, state: &str) -> String {
+    rule_id(&[kind.name(), state, "signer"])
+}
+
+fn rule_id(parts: &[&str]) -> String {
+    let text = parts.join("-").replace(['_', '.'], "-");
+    text.to_uppercase()
+}
+
+/// Whether whoever brings an entity into `state` is the principal that the record names, where the
+/// tables ask for that.
+pub(super) fn check_signer(
+    kind: &Kind,
+    values: &[Option<Json>],
+    (state, principal): (&str, &str),
+) -> Option<Violation> {
+    let field = kind.tables.signer.get(state)?;
+    let named: Vec<&str> = match at(kind, values, field) {
+        Some(Json::Text(text)) => vec![text],
+        Some(Json::Array(elements)) => elements.iter().filter_map(text_of).collect(),
+        Some(_) | None => Vec::new(),
+    };
+    if named.contains(&principal) {
+        return None;
+    }
+    let id = signer_id(kind, state);
+    let path = format!("record.{field}");
+    if named.is_empty() {
+        let rule = format!("{id}: names the principal who signs {state}");
+        return Some(Violation::new(Reason::MissingField, path, rule));
+    }
+    let rule = format!("{id}: {state} is signed by the principal that {field} names");
+    let violation = Violation::new(Reason::NotPermitted, path, rule);
+    Some(violation.found(named.join(", ")).nearest(principal))
 }
 
 /// Every `Period` ends no earlier than it starts: the one rule inside an envelope message.
@@ -197,6 +249,7 @@ pub(super) fn check_tables(
             return Err(undefined(what, name));
         }
     }
+    check_signers(kind)?;
     let mut pairs = tables
         .order
         .iter()
@@ -235,6 +288,24 @@ fn elements_of<'a>(message: &'a MessageSchema, list: &str) -> Option<&'a Message
         }) => Some(element),
         _ => None,
     }
+}
+
+/// Who signs a state is named by a text of the record; the state is the one that the record says.
+fn check_signers(kind: &Kind) -> Result<(), BundleError> {
+    let undefined = |name: &str| BundleError::Undefined {
+        place: format!("kind {}, signer", kind.name()),
+        name: name.to_owned(),
+    };
+    for (state, path) in &kind.tables.signer {
+        if kind.status_field().is_none() || !kind.states().contains(state) {
+            return Err(undefined(state));
+        }
+        let field = field_at(kind.schema(), path).ok_or_else(|| undefined(path))?;
+        if !matches!(field.value, ValueType::Text(_)) {
+            return Err(undefined(path));
+        }
+    }
+    Ok(())
 }
 
 fn field_at<'a>(message: &'a MessageSchema, path: &str) -> Option<&'a FieldSchema> {

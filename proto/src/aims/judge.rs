@@ -4,9 +4,14 @@
 //! the same functions ([`Replay`](super::replay::Replay)). Content is judged elsewhere
 //! ([`record`](super::record)).
 
+use std::collections::BTreeSet;
+
 use crate::aims::bundle::{BundleDigest, RuleBundle};
 use crate::aims::catalog::ControlClaim;
+use crate::aims::entity::{CountedLink, Entity, Linking, NewVersion};
 use crate::aims::kind::{Kind, Signer};
+use crate::aims::lifecycle::Entering;
+use crate::limits::LINKING_STANDINGS_MAX;
 use crate::reason::{Reason, Violation, Violations};
 use crate::statement::header::{Change, ContentType, Family, Revision};
 use crate::statement::{EntryId, Header};
@@ -33,8 +38,14 @@ pub trait Logged {
     /// The organisation and kind of an entry.
     fn target(&self, id: EntryId) -> Result<Option<Target>, Self::Error>;
 
+    /// The entity that an entry is a version of; `None` for a registry statement.
+    fn entity_of(&self, entry: EntryId) -> Result<Option<EntryId>, Self::Error>;
+
     /// An entity by the id of its first version.
     fn entity(&self, id: EntryId) -> Result<Option<Entity>, Self::Error>;
+
+    /// The entities of a kind that link to an entity with a relation.
+    fn linking(&self, to: EntryId, by: (&str, &str)) -> Result<Linking, Self::Error>;
 }
 
 /// An entry that a link leads to.
@@ -44,21 +55,6 @@ pub struct Target {
     pub organization: String,
     /// Its kind, see [`kind_text`].
     pub kind: String,
-}
-
-/// An entity as it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entity {
-    /// Whose it is.
-    pub organization: String,
-    /// Its kind, see [`kind_text`].
-    pub kind: String,
-    /// Its newest version.
-    pub newest: EntryId,
-    /// The life-cycle state reached; empty where the kind has none.
-    pub state: String,
-    /// The newest version retracts it.
-    pub retracted: bool,
 }
 
 /// What header, registry and rules alone say about a statement.
@@ -72,15 +68,30 @@ pub struct Signed<'r> {
     pub violations: Vec<Violation>,
 }
 
-/// What a statement changes.
+/// Evidence in front of the entries that it refers to.
+#[derive(Debug, Clone, Copy)]
+pub struct Version<'a> {
+    /// Its entry id.
+    pub id: EntryId,
+    /// Its header.
+    pub header: &'a Header,
+    /// Its kind, if the active rules have it.
+    pub kind: Option<&'a Kind>,
+    /// Whose key it names.
+    pub principal: &'a PrincipalRow,
+}
+
+/// What a statement changes, if nothing speaks against it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reached {
-    /// The entity that it continues, as it stood before; `None` opens one.
-    pub entity: Option<Entity>,
-    /// The state that the entity reaches; empty where the kind has none.
-    pub state: String,
-    /// Whether it takes the entity back.
-    pub retracts: bool,
+    /// The id of its entity.
+    pub id: EntryId,
+    /// The entity as it stood; `None` where the statement opens it.
+    pub before: Option<Entity>,
+    /// The entity as it stands then.
+    pub after: Entity,
+    /// Who links to others then, with the links that have changed: all of this kind.
+    pub linking: Vec<(CountedLink, Linking)>,
 }
 
 /// The kind as it stands in rows and messages: system kinds with their family, evidence without.
@@ -110,34 +121,140 @@ pub fn check_signed<'r>(at: Position<'r>, header: &Header) -> Signed<'r> {
     }
 }
 
-/// Judges what the statement says of earlier entries: for whom it was made, links, entity, version
-/// and state. `found` gets everything that is wrong.
+/// Judges what the statement says of earlier entries: for whom it was made, links, entity, version,
+/// state and the guards of that state. `found` gets everything that is wrong.
 pub fn check_references<L: Logged>(
     logged: &L,
-    (at, organization): (Position<'_>, &OrganizationId),
-    (header, kind): (&Header, Option<&Kind>),
+    at: Position<'_>,
+    version: &Version<'_>,
     found: &mut Vec<Violation>,
 ) -> Result<Reached, L::Error> {
+    let Version { header, kind, .. } = *version;
+    let organization = &version.principal.organization;
     check_behalf(at.registry, (organization, header), found);
-    let organization = organization.as_str();
-    if let Some(kind) = kind {
-        check_links(logged, (organization, header, kind), found)?;
-    }
-    let entity = match &header.revision {
+    let links = match kind {
+        Some(kind) => check_links(logged, (organization.as_str(), header, kind), found)?,
+        None => Vec::new(),
+    };
+    let before = match &header.revision {
         None => None,
-        Some(revision) => find_entity(logged, (organization, header, revision), found)?,
+        Some(revision) => find_entity(logged, (organization.as_str(), header, revision), found)?,
     };
     let state = match kind {
-        Some(kind) => reach_state(kind, header, entity.as_ref(), found),
-        None => String::new(),
+        Some(kind) => reach_state(kind, header, before.as_ref(), found),
+        None => Reach::default(),
     };
-    Ok(Reached {
-        entity,
-        state,
+    let id = header
+        .revision
+        .map_or(version.id, |revision| revision.entity);
+    let links = resolve(logged, (at.bundle, id), (version, &state, links))?;
+    if let (Some(kind), Some(entered)) = (kind, state.entered(header, before.as_ref())) {
+        let entering = Entering {
+            state: entered,
+            header,
+            principal: version.principal,
+            entity: before.as_ref().map(|entity| (id, entity)),
+            links: &links,
+        };
+        kind.life_cycle().check_guards(logged, &entering, found)?;
+    }
+    let kind = kind_text(&header.content_type);
+    let counted = links
+        .iter()
+        .filter(|(relation, _)| at.bundle.is_counted((&kind, relation)));
+    let links = counted.map(|(relation, target)| CountedLink {
+        relation: (*relation).to_owned(),
+        target: *target,
+    });
+    let next = NewVersion {
+        id: version.id,
+        organization: organization.as_str(),
+        links: links.collect(),
+        kind,
+        holder: version.principal.holder.as_str(),
+        state: state.state,
         retracts: header
             .revision
             .is_some_and(|revision| revision.change == Change::Retract),
+    };
+    let after = Entity::after(before.as_ref(), next);
+    found.extend(after.check_size());
+    let linking = count(logged, (before.as_ref(), &after), found)?;
+    Ok(Reached {
+        id,
+        before,
+        after,
+        linking,
     })
+}
+
+/// The state that a version reaches.
+#[derive(Debug, Default)]
+struct Reach {
+    /// Empty where the kind has none.
+    state: String,
+    /// It was another one before, and may follow it.
+    is_move: bool,
+}
+
+impl Reach {
+    /// The state that the entity enters, where it is known which entity that is.
+    fn entered(&self, header: &Header, before: Option<&Entity>) -> Option<&str> {
+        let is_known = match &header.revision {
+            None => true,
+            Some(_) => before.is_some_and(|entity| entity.kind == kind_text(&header.content_type)),
+        };
+        (self.is_move && is_known).then_some(self.state.as_str())
+    }
+}
+
+/// The entities behind those links that guards look at, here or where they lead. An entity is no
+/// witness for itself.
+fn resolve<'a, L: Logged>(
+    logged: &L,
+    (bundle, own): (&RuleBundle, EntryId),
+    (version, reach, links): (&Version<'_>, &Reach, Vec<(&'a str, EntryId)>),
+) -> Result<Vec<(&'a str, EntryId)>, L::Error> {
+    let name = kind_text(&version.header.content_type);
+    let mut found = BTreeSet::new();
+    for (relation, entry) in links {
+        let is_asked = version.kind.is_some_and(|kind| {
+            reach.is_move && kind.life_cycle().asks_for_link(&reach.state, relation)
+        });
+        if !is_asked && !bundle.is_counted((&name, relation)) {
+            continue;
+        }
+        if let Some(entity) = logged.entity_of(entry)?.filter(|entity| *entity != own) {
+            found.insert((relation, entity));
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// Who links to others behind the statement, where that changes.
+fn count<L: Logged>(
+    logged: &L,
+    (before, after): (Option<&Entity>, &Entity),
+    found: &mut Vec<Violation>,
+) -> Result<Vec<(CountedLink, Linking)>, L::Error> {
+    let mut changed = Vec::new();
+    for shift in Entity::shifts(before, after) {
+        let link = &shift.link;
+        let by = (after.kind.as_str(), link.relation.as_str());
+        let mut linking = logged.linking(link.target, by)?;
+        linking.shift(&shift);
+        if linking.iter().len() > LINKING_STANDINGS_MAX {
+            let rule = format!(
+                "those that link to one entity with one relation stand in at most \
+                 {LINKING_STANDINGS_MAX} ways: in a state, signed in others by who brought it there"
+            );
+            found.push(
+                Violation::new(Reason::InvalidHeader, "header.links", rule).found(link.target),
+            );
+        }
+        changed.push((shift.link, linking));
+    }
+    Ok(changed)
 }
 
 /// Whether the principal may sign this kind in the state that the header names.
@@ -201,17 +318,21 @@ fn check_behalf(
     }
 }
 
-/// Links within this log lead to entries of the same organisation and of an allowed kind. An entry
-/// of somebody else is reported as missing: nobody learns what others have logged.
-fn check_links<L: Logged>(
+/// Links within this log lead to entries of the same organisation and of an allowed kind: those that
+/// do. An entry of somebody else is reported as missing: nobody learns what others have logged.
+fn check_links<'a, L: Logged>(
     logged: &L,
-    (organization, header, kind): (&str, &Header, &Kind),
+    (organization, header, kind): (&str, &'a Header, &Kind),
     violations: &mut Vec<Violation>,
-) -> Result<(), L::Error> {
+) -> Result<Vec<(&'a str, EntryId)>, L::Error> {
+    let mut good = Vec::new();
     for link in header.links.iter().filter(|link| link.origin.is_none()) {
         let target = logged.target(link.target)?;
         if let Some(target) = target.filter(|target| target.organization == organization) {
-            violations.extend(kind.check_link(&link.relation, &target.kind).err());
+            match kind.check_link(&link.relation, &target.kind) {
+                Ok(()) => good.push((link.relation.as_str(), link.target)),
+                Err(violation) => violations.push(violation),
+            }
         } else {
             violations.extend(kind.check_relation(&link.relation).err());
             let rule = "the target of a link is an earlier entry of the organisation";
@@ -220,7 +341,7 @@ fn check_links<L: Logged>(
             );
         }
     }
-    Ok(())
+    Ok(good)
 }
 
 /// The entity that the statement continues, if it may.
@@ -265,20 +386,17 @@ fn find_entity<L: Logged>(
     Ok(Some(entity))
 }
 
-/// The state that the entity reaches; empty where the kind has none.
+/// The state that the entity reaches.
 fn reach_state(
     kind: &Kind,
     header: &Header,
     entity: Option<&Entity>,
     violations: &mut Vec<Violation>,
-) -> String {
+) -> Reach {
     let from = entity
         .map(|entity| entity.state.as_str())
         .filter(|state| !state.is_empty());
-    if let Some(to) = &header.transition {
-        violations.extend(kind.check_transition(from, to).err());
-        to.clone()
-    } else {
+    let Some(to) = &header.transition else {
         if kind.status_field().is_some() {
             let rule = "the header names the state that the record is in";
             violations.push(Violation::new(
@@ -287,6 +405,16 @@ fn reach_state(
                 rule,
             ));
         }
-        from.unwrap_or_default().to_owned()
+        return Reach {
+            state: from.unwrap_or_default().to_owned(),
+            is_move: false,
+        };
+    };
+    let moved = kind.check_transition(from, to);
+    let is_move = moved.is_ok() && from != Some(to.as_str());
+    violations.extend(moved.err());
+    Reach {
+        state: to.clone(),
+        is_move,
     }
 }

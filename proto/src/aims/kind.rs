@@ -1,6 +1,7 @@
 //! A kind of evidence: the frozen field list, the message behind it and the tables of its life.
 
 use super::catalog::Schemes;
+use super::lifecycle::LifeCycle;
 use super::nearest::nearest;
 use super::schema::{FieldSchema, MessageSchema};
 use crate::reason::{Reason, Violation};
@@ -120,7 +121,7 @@ pub struct LinkingNeed {
     pub kind: String,
     /// Name of the relation in its header.
     pub relation: String,
-    /// States that it must be in.
+    /// States that it must be in; empty for all.
     pub states: Vec<String>,
     /// All that link here must be, and not one alone.
     #[serde(default)]
@@ -229,6 +230,11 @@ impl Kind {
         found
     }
 
+    /// Whether the record names who signs a version that enters `state`.
+    pub fn is_signer_named(&self, state: Option<&str>) -> bool {
+        state.is_some_and(|state| self.tables.signer.contains_key(state))
+    }
+
     /// Classes of subject (`system`, `aims`) that it may be about.
     pub fn subjects(&self) -> &[String] {
         &self.tables.subjects
@@ -256,32 +262,12 @@ impl Kind {
     /// Whether a version in state `to` may follow `from`, where `None` stands for no version yet.
     /// Staying in a state is always allowed. Header and state only: for apply.
     pub fn check_transition(&self, from: Option<&str>, to: &str) -> Result<(), Violation> {
-        const FIELD: &str = "header.transition";
-        if !self.tables.states.iter().any(|state| state == to) {
-            let violation = Violation::new(
-                Reason::InvalidTransition,
-                FIELD,
-                format!("the state is one of {}", self.tables.states.join(", ")),
-            )
-            .found(to);
-            let states = self.tables.states.iter().map(String::as_str);
-            return Err(match nearest(to, states) {
-                Some(state) => violation.nearest(state),
-                None => violation,
-            });
-        }
-        let none = Vec::new();
-        let allowed = match from {
-            None => &self.tables.initial,
-            Some(from) if from == to => return Ok(()),
-            Some(from) => self.tables.moves.get(from).unwrap_or(&none),
-        };
-        if allowed.iter().any(|state| state == to) {
-            return Ok(());
-        }
-        let after = from.unwrap_or("the start");
-        let rule = format!("after {after} may come: {}", allowed.join(", "));
-        Err(Violation::new(Reason::InvalidTransition, FIELD, rule).found(to))
+        self.life_cycle().check_move(from, to)
+    }
+
+    /// Its life cycle.
+    pub fn life_cycle(&self) -> LifeCycle<'_> {
+        LifeCycle::of(self)
     }
 
     /// The rule of a relation that the links of this kind may have.

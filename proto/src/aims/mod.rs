@@ -7,10 +7,12 @@ pub mod bundle;
 pub mod catalog;
 pub mod content;
 pub mod convert;
+pub mod entity;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod judge;
 pub mod kind;
+pub mod lifecycle;
 pub mod record;
 pub mod replay;
 pub mod role;
@@ -19,5 +21,8 @@ pub mod submission;
 
 mod cross;
 mod format;
+mod guards;
 mod nearest;
+#[cfg(test)]
+mod small;
 mod value;

@@ -24,6 +24,9 @@ pub struct HeaderView<'a> {
     pub subject_id: &'a str,
     /// The state that this version reaches.
     pub transition: Option<&'a str>,
+    /// The principal who signs a version that enters its state; `None` where it stays in it, or where
+    /// nobody knows who will sign.
+    pub entered_by: Option<&'a str>,
 }
 
 impl<'a> HeaderView<'a> {
@@ -36,6 +39,7 @@ impl<'a> HeaderView<'a> {
             subject_class,
             subject_id,
             transition,
+            entered_by: None,
         })
     }
 }
@@ -248,7 +252,8 @@ fn check_fields(kind: &Kind, values: &[Option<Json>]) -> Vec<Violation> {
 
 /// Whether header and record agree where both speak: `system` is the subject's id where the subject
 /// is a system and absent otherwise; the status is the transition's state, which such a kind's
-/// header always names.
+/// header always names; who brings the entity into the state is the principal that the record names,
+/// where the kind asks for that.
 pub fn check_against_header(
     kind: &Kind,
     record: &Record,
@@ -297,6 +302,9 @@ fn values_against_header(
                 .found(header.transition.unwrap_or("none"));
             found.push(violation.nearest(status));
         }
+    }
+    if let (Some(state), Some(principal)) = (header.transition, header.entered_by) {
+        found.extend(cross::check_signer(kind, values, (state, principal)));
     }
     found
 }

@@ -11,9 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
 use crate::aims::bundle::{BundleDigest, RuleBundle};
-use crate::aims::content::check_content;
+use crate::aims::content::{Signatory, check_content};
+use crate::aims::entity::{Entity, Linking};
 use crate::aims::judge::{
-    Entity, Logged, Position, Reached, Target, check_references, check_signed, kind_text,
+    Logged, Position, Reached, Target, Version, check_references, check_signed,
 };
 use crate::aims::kind::Kind;
 use crate::reason::{Reason, Violation, Violations};
@@ -36,19 +37,31 @@ pub struct Replay {
 /// The entries so far, as later ones refer to them.
 #[derive(Debug, Default)]
 struct Known {
-    targets: BTreeMap<EntryId, Target>,
+    /// Each with the entity that it is a version of.
+    targets: BTreeMap<EntryId, (Target, EntryId)>,
     entities: BTreeMap<EntryId, Entity>,
+    /// By target, kind and relation.
+    linking: BTreeMap<(EntryId, String, String), Linking>,
 }
 
 impl Logged for Known {
     type Error = Infallible;
 
     fn target(&self, id: EntryId) -> Result<Option<Target>, Infallible> {
-        Ok(self.targets.get(&id).cloned())
+        Ok(self.targets.get(&id).map(|(target, _)| target.clone()))
+    }
+
+    fn entity_of(&self, entry: EntryId) -> Result<Option<EntryId>, Infallible> {
+        Ok(self.targets.get(&entry).map(|(_, entity)| *entity))
     }
 
     fn entity(&self, id: EntryId) -> Result<Option<Entity>, Infallible> {
         Ok(self.entities.get(&id).cloned())
+    }
+
+    fn linking(&self, to: EntryId, (kind, relation): (&str, &str)) -> Result<Linking, Infallible> {
+        let key = (to, kind.to_owned(), relation.to_owned());
+        Ok(self.linking.get(&key).cloned().unwrap_or_default())
     }
 }
 
@@ -182,11 +195,20 @@ impl Replay {
         let Some(principal) = signed.principal else {
             return Err(found);
         };
-        let organization = principal.organization.clone();
         let id = self.unique(statement, &mut found);
-        let place = (at, &organization);
-        let Ok(reached) = check_references(&self.known, place, (header, signed.kind), &mut found);
-        let shown = check_shown(signed.kind, statement, content, &mut found);
+        let version = Version {
+            id: statement.entry_id(),
+            header,
+            kind: signed.kind,
+            principal,
+        };
+        let Ok(reached) = check_references(&self.known, at, &version, &mut found);
+        let signatory = Signatory {
+            principal: Some(&principal.principal),
+            previous: reached.before.as_ref().map(|entity| entity.state.as_str()),
+        };
+        let shown = (content, signatory);
+        let shown = check_shown(signed.kind, statement, shown, &mut found);
         if !found.is_empty() {
             return Err(found);
         }
@@ -197,7 +219,7 @@ impl Replay {
         } else {
             self.counts.content_not_checked += 1;
         }
-        self.take(statement, (organization.as_str(), reached));
+        self.known.take(reached);
         Ok(())
     }
 
@@ -240,29 +262,23 @@ impl Replay {
         }
         id
     }
+}
 
-    fn take(&mut self, statement: &UnverifiedStatement, (organization, reached): (&str, Reached)) {
-        let header = statement.header();
-        let id = statement.entry_id();
-        let kind = kind_text(&header.content_type);
+impl Known {
+    fn take(&mut self, reached: Reached) {
+        let Reached {
+            id, after, linking, ..
+        } = reached;
         let target = Target {
-            organization: organization.to_owned(),
-            kind: kind.clone(),
+            organization: after.organization.clone(),
+            kind: after.kind.clone(),
         };
-        self.known.targets.insert(id, target);
-        let first = header
-            .revision
-            .as_ref()
-            .map_or(id, |revision| revision.entity);
-        let retracted = reached.retracts || reached.entity.is_some_and(|entity| entity.retracted);
-        let entity = Entity {
-            organization: organization.to_owned(),
-            kind,
-            newest: id,
-            state: reached.state,
-            retracted,
-        };
-        self.known.entities.insert(first, entity);
+        self.targets.insert(after.newest, (target, id));
+        for (link, linking) in linking {
+            let key = (link.target, after.kind.clone(), link.relation);
+            self.linking.insert(key, linking);
+        }
+        self.entities.insert(id, after);
     }
 }
 
@@ -270,7 +286,7 @@ impl Replay {
 fn check_shown(
     kind: Option<&Kind>,
     statement: &UnverifiedStatement,
-    content: Content<'_>,
+    (content, signatory): (Content<'_>, Signatory<'_>),
     found: &mut Vec<Violation>,
 ) -> bool {
     let (Some(kind), Content::Shown(disclosures)) = (kind, content) else {
@@ -280,7 +296,7 @@ fn check_shown(
         return false;
     }
     found.extend(
-        check_content(kind, statement, disclosures)
+        check_content(kind, statement, disclosures, signatory)
             .err()
             .into_iter()
             .flatten(),

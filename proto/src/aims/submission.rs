@@ -184,6 +184,7 @@ fn read(bundle: &RuleBundle, json: Json) -> Result<Submission, Vec<Violation>> {
         subject_class: subject.class(),
         subject_id: subject.id(),
         transition: transition.as_deref(),
+        entered_by: None,
     };
     found.extend(check_against_header(kind, &record, header));
     if found.is_empty() {

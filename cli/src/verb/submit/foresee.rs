@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use aimslog_client::{FinishedStatement, Ledger};
+use aimslog_proto::aims::bundle::RuleBundle;
+use aimslog_proto::aims::kind::Need;
 use aimslog_proto::aims::submission::Target;
 use aimslog_proto::reason::{Reason, Violation};
 use anyhow::Result;
@@ -29,6 +31,10 @@ pub(super) async fn foresee(
             .iter()
             .map(|one| one.statement.entry_id().to_string()),
     );
+    let coming = Coming {
+        done,
+        linking: signed.iter().flat_map(linking).collect(),
+    };
     let new = signed.iter().filter(|one| one.known.is_none());
     let statements: Vec<FinishedStatement> = new.map(|one| one.statement.clone()).collect();
     let mut answers = ledger.validate(&statements).await?.into_iter();
@@ -39,7 +45,7 @@ pub(super) async fn foresee(
             continue;
         }
         let mut violations = answers.next().unwrap_or_default();
-        violations.retain(|violation| !is_done_by_then(violation, one, &done));
+        violations.retain(|violation| !coming.may_settle(violation, one));
         let status = if violations.is_empty() {
             VALID
         } else {
@@ -55,16 +61,68 @@ pub(super) async fn foresee(
     Ok(told)
 }
 
-/// Whether `submit` would have seen to it before the ledger judges the record.
-fn is_done_by_then(violation: &Violation, one: &Signed, done: &BTreeSet<String>) -> bool {
-    let amends_own = match &one.record.submission.amends {
-        Some((Target::Key(_), _)) => true,
-        Some((Target::Entry(id), _)) => done.contains(&id.to_string()),
-        None => false,
-    };
-    match violation.reason {
-        Reason::MissingLinkTarget => violation.found.as_ref().is_some_and(|it| done.contains(it)),
-        Reason::VersionConflict | Reason::InvalidTransition => amends_own,
-        _ => false,
+/// What `submit` does before the ledger judges a record of the run.
+struct Coming {
+    /// Digests of attachments that are stored then, and ids of entries that are logged.
+    done: BTreeSet<String>,
+    /// Kind and relation of every link that is logged.
+    linking: BTreeSet<(String, String)>,
+}
+
+fn linking(one: &Signed) -> impl Iterator<Item = (String, String)> {
+    let submission = &one.record.submission;
+    let links = submission.links.iter();
+    links.map(|link| (submission.record.kind().to_owned(), link.relation.clone()))
+}
+
+impl Coming {
+    /// Whether `submit` would have seen to it before the ledger judges the record.
+    fn may_settle(&self, violation: &Violation, one: &Signed) -> bool {
+        let submission = &one.record.submission;
+        let amends_own = submission
+            .amends
+            .as_ref()
+            .is_some_and(|(target, _)| self.is_own(target));
+        match violation.reason {
+            Reason::MissingLinkTarget => {
+                let found = violation.found.as_ref();
+                found.is_some_and(|it| self.done.contains(it))
+            }
+            Reason::VersionConflict | Reason::InvalidTransition => amends_own,
+            Reason::GuardFailed => amends_own || self.may_satisfy(violation, one),
+            _ => false,
+        }
+    }
+
+    fn is_own(&self, target: &Target) -> bool {
+        match target {
+            Target::Key(_) => true,
+            Target::Entry(id) => self.done.contains(&id.to_string()),
+        }
+    }
+
+    /// Whether the guard looks at what other records of the run change.
+    fn may_satisfy(&self, violation: &Violation, one: &Signed) -> bool {
+        let submission = &one.record.submission;
+        let record = &submission.record;
+        let Ok(kind) = RuleBundle::v1().kind(record.kind(), record.version()) else {
+            return false;
+        };
+        let state = submission.transition.as_deref().unwrap_or_default();
+        let mut guards = kind.life_cycle().guards_of(state);
+        let Some(guard) = guards.find(|guard| guard.is_behind(violation)) else {
+            return false;
+        };
+        match &guard.need {
+            Need::Person | Need::OtherThan(_) => false,
+            Need::Links(_) => {
+                let mut links = submission.links.iter();
+                links.any(|link| self.is_own(&link.target))
+            }
+            Need::Linking(need) => {
+                let by = (need.kind.clone(), need.relation.clone());
+                self.linking.contains(&by)
+            }
+        }
     }
 }

@@ -26,13 +26,16 @@ use crate::ledger::{
     payload::PayloadRow,
     progress::newest_head,
     reader,
+    row::LinkingRow,
     testing::{Change, Engine, START_MS, World, id_of, item, other_root, signed},
     tree,
 };
 
 mod commands;
+mod guards;
 mod registry;
 mod roles;
+mod twin;
 
 fn world() -> (World, Engine) {
     let world = World::new();

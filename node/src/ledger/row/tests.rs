@@ -1,8 +1,12 @@
 //! The rows of the first release, byte for byte: a change here is a change of the disk format.
 
-use std::fmt::Debug;
+use std::{collections::BTreeSet, fmt::Debug};
 
-use aimslog_proto::tlog::LeafHash;
+use aimslog_proto::{
+    aims::entity::{CountedLink, Entity, Linking, Signing, Standing},
+    statement::EntryId,
+    tlog::LeafHash,
+};
 
 use super::*;
 use crate::ledger::testing::hex;
@@ -81,22 +85,73 @@ fn entries_and_entities() {
     );
     golden(&entry, &text);
 
+    let signing = |state: &str, holder: &str| Signing {
+        state: state.to_owned(),
+        holder: holder.to_owned(),
+    };
     let entity = EntityRow {
-        organization: "o".to_owned(),
-        kind: "k".to_owned(),
+        entity: Entity {
+            organization: "o".to_owned(),
+            kind: "k".to_owned(),
+            newest: EntryId::from_bytes([0xbb; 32]),
+            state: "open".to_owned(),
+            entered_by: "h".to_owned(),
+            retracted: true,
+            signings: BTreeSet::from([signing("a", "h"), signing("a", "i")]),
+            links: BTreeSet::from([CountedLink {
+                relation: "r".to_owned(),
+                target: EntryId::from_bytes([0xcc; 32]),
+            }]),
+        },
         number: 1,
         versions: 2,
-        newest: [0xbb; 32],
         newest_index: 3,
-        state: "open".to_owned(),
-        retracted: true,
     };
     let text = format!(
         "01 00000001 6f 00000001 6b 0000000000000001 00000002 {} 0000000000000003 \
-         00000004 6f70656e 01",
-        "bb".repeat(32)
+         00000004 6f70656e 01 00000001 68 \
+         00000002 00000001 61 00000001 68 00000001 61 00000001 69 \
+         00000001 00000001 72 {}",
+        "bb".repeat(32),
+        "cc".repeat(32)
     );
     golden(&entity, &text);
+    // The same pair twice, or out of order, is no encoding.
+    let twice = text.replace("00000001 61 00000001 69", "00000001 61 00000001 68");
+    assert!(EntityRow::decode(&unhex(&twice)).is_err());
+}
+
+#[test]
+fn those_that_link() {
+    let standing = |state: &str, signed: &[&str]| Standing {
+        state: state.to_owned(),
+        signed: signed.iter().map(|&state| state.to_owned()).collect(),
+    };
+    let counts = [(standing("a", &[]), 2), (standing("a", &["b", "c"]), 1)];
+    let row = LinkingRow(Linking::new(counts.into()));
+    let text = "01 00000002 00000001 61 00000000 0000000000000002 \
+                00000001 61 00000002 00000001 62 00000001 63 0000000000000001";
+    golden(&row, text);
+    for (from, to) in [
+        ("0000000000000002", "0000000000000000"),
+        ("00000001 63", "00000001 62"),
+    ] {
+        assert!(
+            LinkingRow::decode(&unhex(&text.replace(from, to))).is_err(),
+            "{to}"
+        );
+    }
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digits: Vec<char> = text
+        .chars()
+        .filter(|digit| !digit.is_whitespace())
+        .collect();
+    let pairs = digits.chunks(2).map(|pair| pair.iter().collect::<String>());
+    pairs
+        .map(|pair| u8::from_str_radix(&pair, 16).unwrap())
+        .collect()
 }
 
 #[test]

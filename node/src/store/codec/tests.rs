@@ -57,6 +57,11 @@ fn keys_have_their_golden_bytes() {
             "090000000000000003".to_owned(),
         ),
         (cut(4), Family::Meta, "0a0000000000000004".to_owned()),
+        (
+            linking(&digest, ("k", "r")),
+            Family::Meta,
+            format!("0b{d}016b0172"),
+        ),
         (entry(258), Family::Entries, "010000000000000102".to_owned()),
         (
             payload(258),

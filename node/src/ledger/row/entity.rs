@@ -1,0 +1,154 @@
+//! The rows of an entity, and of those that link to it.
+//!
+//! Sets are written in their order, each element once, so that a value has one encoding.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aimslog_proto::{
+    aims::entity::{CountedLink, Entity, Linking, Signing, Standing},
+    limits::{ENTITY_SIGNINGS_MAX, LINKING_STANDINGS_MAX, LINKS_MAX},
+    statement::EntryId,
+};
+
+use super::{FIELD_BYTES_MAX, Value};
+use crate::store::codec::bytes::{DecodeError, Reader, Writer};
+
+/// States of a life cycle: a frozen table of the rule bundle, which a person has written.
+const STATES_MAX: usize = 256;
+
+/// One entity: the record that its versions describe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntityRow {
+    /// What guards and versions look at.
+    pub entity: Entity,
+    /// Number in its register, from 1.
+    pub number: u64,
+    /// Number of versions.
+    pub versions: u32,
+    /// Index of the newest version.
+    pub newest_index: u64,
+}
+
+/// The entities of one kind that link to one entity with one relation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkingRow(pub Linking);
+
+/// Adds an element that comes after all in the set; others contradict the one encoding.
+fn add<T: Ord>(set: &mut BTreeSet<T>, element: T, what: &'static str) -> Result<(), DecodeError> {
+    if set.last().is_some_and(|last| *last >= element) {
+        return Err(DecodeError::Inconsistent { what });
+    }
+    set.insert(element);
+    Ok(())
+}
+
+/// A count in front of a list whose limit the judge keeps.
+fn count(writer: Writer, len: usize) -> Writer {
+    writer.u32(u32::try_from(len).unwrap_or(u32::MAX))
+}
+
+fn text(reader: &mut Reader<'_>, what: &'static str) -> Result<String, DecodeError> {
+    reader.text(what, FIELD_BYTES_MAX).map(str::to_owned)
+}
+
+impl Value for EntityRow {
+    const WHAT: &'static str = "entity";
+
+    fn write(&self, writer: Writer) -> Writer {
+        let entity = &self.entity;
+        let writer = writer
+            .bytes(entity.organization.as_bytes())
+            .bytes(entity.kind.as_bytes())
+            .u64(self.number)
+            .u32(self.versions)
+            .raw(entity.newest.as_bytes())
+            .u64(self.newest_index)
+            .bytes(entity.state.as_bytes())
+            .u8(u8::from(entity.retracted))
+            .bytes(entity.entered_by.as_bytes());
+        let writer = count(writer, entity.signings.len());
+        let writer = entity.signings.iter().fold(writer, |writer, signing| {
+            writer
+                .bytes(signing.state.as_bytes())
+                .bytes(signing.holder.as_bytes())
+        });
+        let writer = count(writer, entity.links.len());
+        entity.links.iter().fold(writer, |writer, link| {
+            writer
+                .bytes(link.relation.as_bytes())
+                .raw(link.target.as_bytes())
+        })
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (organization, kind) = (text(reader, "organization")?, text(reader, "kind")?);
+        let number = reader.u64("register number")?;
+        let versions = reader.u32("versions")?;
+        let newest = EntryId::from_bytes(reader.array("newest version")?);
+        let newest_index = reader.u64("newest index")?;
+        let state = text(reader, "state")?;
+        let retracted = reader.flag("retracted")?;
+        let entered_by = text(reader, "entered by")?;
+        let mut signings = BTreeSet::new();
+        for _ in 0..reader.count("signings", ENTITY_SIGNINGS_MAX)? {
+            let (state, holder) = (text(reader, "signed state")?, text(reader, "holder")?);
+            add(&mut signings, Signing { state, holder }, "signings")?;
+        }
+        let mut links = BTreeSet::new();
+        for _ in 0..reader.count("links", LINKS_MAX)? {
+            let relation = text(reader, "relation")?;
+            let target = EntryId::from_bytes(reader.array("link target")?);
+            add(&mut links, CountedLink { relation, target }, "links")?;
+        }
+        let entity = Entity {
+            organization,
+            kind,
+            newest,
+            state,
+            entered_by,
+            retracted,
+            signings,
+            links,
+        };
+        Ok(Self {
+            entity,
+            number,
+            versions,
+            newest_index,
+        })
+    }
+}
+
+impl Value for LinkingRow {
+    const WHAT: &'static str = "linking entities";
+
+    fn write(&self, writer: Writer) -> Writer {
+        let writer = count(writer, self.0.iter().len());
+        self.0.iter().fold(writer, |writer, (standing, number)| {
+            let writer = writer.bytes(standing.state.as_bytes());
+            let writer = count(writer, standing.signed.len());
+            let signed = standing.signed.iter();
+            let writer = signed.fold(writer, |writer, state| writer.bytes(state.as_bytes()));
+            writer.u64(number)
+        })
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut counts = BTreeMap::new();
+        for _ in 0..reader.count("standings", LINKING_STANDINGS_MAX)? {
+            let state = text(reader, "state")?;
+            let mut signed = BTreeSet::new();
+            for _ in 0..reader.count("signed states", STATES_MAX)? {
+                add(&mut signed, text(reader, "signed state")?, "signed states")?;
+            }
+            let standing = Standing { state, signed };
+            let number = reader.u64("entities")?;
+            let last = counts.last_key_value();
+            if number == 0 || last.is_some_and(|(last, _)| *last >= standing) {
+                return Err(DecodeError::Inconsistent { what: "standings" });
+            }
+            counts.insert(standing, number);
+        }
+        Ok(Self(Linking::new(counts)))
+    }
+}

@@ -1,0 +1,384 @@
+use super::*;
+use crate::aims::bundle::RuleBundle;
+use crate::aims::small;
+use crate::limits::LINKING_STANDINGS_MAX;
+use crate::statement::header::Change;
+use std::collections::{BTreeMap, BTreeSet};
+
+mod suite;
+mod world;
+
+use world::{Attempt, OTHER, SIGNER, World, entity, signing};
+
+fn leaked(bundle: RuleBundle) -> &'static RuleBundle {
+    Box::leak(Box::new(bundle))
+}
+
+fn small_bundle() -> &'static RuleBundle {
+    leaked(
+        RuleBundle::v1()
+            .with_kinds(small::kinds())
+            .expect("good tables"),
+    )
+}
+
+/// The bundle without one of its guards.
+fn without(bundle: &RuleBundle, id: &str) -> &'static RuleBundle {
+    let mut kinds: BTreeMap<(String, u32), Kind> = BTreeMap::new();
+    for kind in bundle.kinds() {
+        let mut kind = kind.clone();
+        kind.tables.guards.retain(|guard| guard.id != id);
+        kinds.insert((kind.name.clone(), kind.version), kind);
+    }
+    leaked(
+        bundle
+            .with_kinds(kinds)
+            .expect("fewer guards are as consistent"),
+    )
+}
+
+fn guard_ids(bundle: &'static RuleBundle) -> BTreeSet<(&'static str, &'static str)> {
+    let kinds = bundle.kinds();
+    let guards = kinds.flat_map(|kind| {
+        let guards = kind.tables.guards.iter();
+        guards.map(|guard| (kind.name(), guard.id.as_str()))
+    });
+    guards.collect()
+}
+
+fn cases_of(bundle: &'static RuleBundle) -> Vec<suite::Case> {
+    suite::of(bundle).unwrap_or_else(|faults| panic!("\n{}\n", faults.join("\n")))
+}
+
+fn play(bundle: &'static RuleBundle) -> usize {
+    let cases = cases_of(bundle);
+    let wrong: Vec<String> = cases
+        .iter()
+        .filter_map(|case| case.holds(bundle).err())
+        .collect();
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+    cases.len()
+}
+
+/// Each guard in turn is taken away: some case of its kind must come out differently.
+fn disable_each(bundle: &'static RuleBundle) {
+    let cases = cases_of(bundle);
+    let mut unnoticed = Vec::new();
+    for (kind, id) in guard_ids(bundle) {
+        let weaker = without(bundle, id);
+        let mut own = cases.iter().filter(|case| case.kind == kind);
+        if own.all(|case| case.holds(weaker).is_ok()) {
+            unnoticed.push(id);
+        }
+    }
+    assert!(unnoticed.is_empty(), "disabled unnoticed: {unnoticed:?}");
+}
+
+#[test]
+fn every_move_and_every_guard_of_the_bundle_decides_as_its_table_says() {
+    let count = play(RuleBundle::v1());
+    let guards = guard_ids(RuleBundle::v1()).len();
+    assert!(
+        guards > 0 && count > 100 + 2 * guards,
+        "{count} cases of {guards} guards"
+    );
+}
+
+#[test]
+fn no_guard_of_the_bundle_can_be_disabled_unnoticed() {
+    disable_each(RuleBundle::v1());
+}
+
+#[test]
+fn the_small_kinds_use_every_need_and_hold() {
+    assert!(play(small_bundle()) > 50);
+    assert_eq!(guard_ids(small_bundle()).len(), 5);
+    disable_each(small_bundle());
+}
+
+#[test]
+fn the_suite_says_which_guard_can_never_refuse_alone() {
+    let mut kinds = small::kinds();
+    let guards = &mut small::tables(&mut kinds, "job").guards;
+    let mut again = guards
+        .iter()
+        .find(|guard| guard.id == "JOB-OTHER")
+        .expect("a guard")
+        .clone();
+    again.id = "JOB-OTHER-AGAIN".to_owned();
+    guards.push(again);
+    let bundle = leaked(RuleBundle::v1().with_kinds(kinds).expect("consistent"));
+    let faults = suite::of(bundle).expect_err("one of them is for nothing");
+    assert!(
+        faults.iter().all(|fault| fault.contains("JOB-OTHER")),
+        "{faults:?}"
+    );
+    assert!(
+        faults
+            .iter()
+            .any(|fault| fault.ends_with("never refuses alone")),
+        "{faults:?}"
+    );
+}
+
+fn job(world: &mut World, state: &str) -> EntryId {
+    world.add(entity("job", state))
+}
+
+fn check(state: &str) -> Entity {
+    let mut check = entity("check", state);
+    check.signings = BTreeSet::from([signing("run", SIGNER), signing(state, OTHER)]);
+    check
+}
+
+fn rules(found: &[Violation]) -> Vec<&str> {
+    found
+        .iter()
+        .map(|violation| violation.rule.split(':').next().unwrap_or_default())
+        .collect()
+}
+
+#[test]
+fn every_guard_that_fails_is_named_with_what_is_missing() {
+    let bundle = small_bundle();
+    let mut world = World::default();
+    let mut draft = entity("job", "checked");
+    draft.signings.insert(signing("draft", SIGNER));
+    let own = world.add(draft);
+    let mut attempt = Attempt::of(("job", 1), Some(own), "approved");
+    attempt.origin = Origin::System;
+    let found = attempt.refusals(bundle, &world);
+    assert_eq!(rules(&found), ["JOB-PERSON", "JOB-OTHER", "JOB-ANY"]);
+    let told: Vec<_> = found
+        .iter()
+        .map(|one| {
+            (
+                one.field.as_str(),
+                one.found.as_deref(),
+                one.nearest.as_deref(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("header.origin", "a program", "a person, for itself"),
+        (
+            "header.transition",
+            "holder-signer, who has signed it in draft",
+            "the key of another holder",
+        ),
+        (
+            "header.transition",
+            "no check that links here as job",
+            "a check that links here as job in passed or failed",
+        ),
+    ];
+    assert_eq!(
+        told,
+        expected.map(|(field, found, nearest)| (field, Some(found), Some(nearest)))
+    );
+    assert_eq!(found[1].rule, "JOB-OTHER: approved by somebody else");
+    assert!(found.iter().all(|one| one.reason == Reason::GuardFailed));
+    let guards: Vec<_> = bundle
+        .newest_kind("job")
+        .expect("a kind")
+        .life_cycle()
+        .guards_of("approved")
+        .collect();
+    assert!(guards[0].is_behind(&found[0]) && !guards[0].is_behind(&found[1]));
+}
+
+#[test]
+fn what_is_found_instead_is_told() {
+    let bundle = small_bundle();
+    let mut world = World::default();
+    let own = job(&mut world, "draft");
+    let (basis, gone) = (world.add(entity("check", "run")), {
+        let mut gone = entity("job", "closed");
+        gone.retracted = true;
+        world.add(gone)
+    });
+    let mut attempt = Attempt::of(("job", 1), Some(own), "checked");
+    attempt.links = vec![("basis".to_owned(), basis), ("basis".to_owned(), gone)];
+    let found = attempt.refusals(bundle, &world);
+    assert_eq!(rules(&found), ["JOB-BASIS"]);
+    let text = found[0].found.as_deref().expect("found");
+    assert!(
+        text.contains("basis to check in run") && text.contains("basis to a retracted job"),
+        "{text}"
+    );
+    assert_eq!(found[0].field, "header.links");
+    let nearest = found[0].nearest.as_deref().expect("nearest");
+    assert_eq!(
+        nearest,
+        "a link basis to one in passed or closed, or a link plan"
+    );
+
+    let own = job(&mut world, "approved");
+    world.add_linking(check("failed"), ("job", own));
+    let mut same = check("passed");
+    same.signings.insert(signing("run", OTHER));
+    world.add_linking(same, ("job", own));
+    world.add_linking(check("passed"), ("job", own));
+    let found = Attempt::of(("job", 1), Some(own), "closed").refusals(bundle, &world);
+    assert_eq!(rules(&found), ["JOB-EVERY"]);
+    assert_eq!(
+        found[0].found.as_deref(),
+        Some("1 check in failed, 1 check in passed by who had signed it in run")
+    );
+    assert_eq!(
+        found[0].nearest.as_deref(),
+        Some("every check that links here as job in passed, by another than signed it in run")
+    );
+}
+
+#[test]
+fn a_person_signs_for_itself_with_a_key_of_its_own() {
+    let bundle = small_bundle();
+    for origin in [Origin::Person, Origin::System, Origin::AiAgent] {
+        let mut attempt = Attempt::of(("job", 1), None, "draft");
+        attempt.origin = origin;
+        let found = attempt.refusals(bundle, &World::default());
+        let is_person = origin == Origin::Person;
+        assert_eq!(
+            rules(&found),
+            if is_person {
+                vec![]
+            } else {
+                vec!["JOB-PERSON"]
+            }
+        );
+    }
+}
+
+#[test]
+fn an_entity_is_no_witness_for_itself() {
+    let mut kinds = small::kinds();
+    let moves = &mut small::tables(&mut kinds, "job").moves;
+    moves.insert("closed".to_owned(), vec!["checked".to_owned()]);
+    let bundle = leaked(RuleBundle::v1().with_kinds(kinds).expect("consistent"));
+    let mut world = World::default();
+    let own = job(&mut world, "closed");
+    let mut attempt = Attempt::of(("job", 1), Some(own), "checked");
+    attempt.links = vec![("basis".to_owned(), own)];
+    assert_eq!(rules(&attempt.refusals(bundle, &world)), ["JOB-BASIS"]);
+    let other = job(&mut world, "closed");
+    attempt.links.push(("basis".to_owned(), other));
+    assert_eq!(attempt.refusals(bundle, &world), []);
+}
+
+/// The newest version's links count, at the entity and not at the version that is named, and those of
+/// a retracted one do not.
+#[test]
+fn links_count_as_long_as_the_newest_version_has_them() {
+    let bundle = small_bundle();
+    let mut world = World::default();
+    let own = job(&mut world, "approved");
+    let close = Attempt::of(("job", 1), Some(own), "closed");
+    let is_closable = |world: &World| close.refusals(bundle, world).is_empty();
+    let step =
+        |world: &mut World, entity, (state, holder): (&str, &str), links: &[EntryId], change| {
+            let mut attempt = Attempt::of(("check", 1), entity, state);
+            attempt.links = links.iter().map(|to| ("job".to_owned(), *to)).collect();
+            attempt.holder = holder.to_owned();
+            attempt.change = change;
+            let (found, reached) = attempt.judge(bundle, world);
+            assert_eq!(found, [], "{state}");
+            let id = reached.id;
+            world.take(reached);
+            Some(id)
+        };
+    let mut check = step(&mut world, None, ("run", SIGNER), &[own], Change::Amend);
+    assert!(!is_closable(&world));
+    check = step(&mut world, check, ("passed", SIGNER), &[own], Change::Amend);
+    assert!(!is_closable(&world), "in the same hands");
+    check = step(&mut world, check, ("run", OTHER), &[own], Change::Amend);
+    check = step(
+        &mut world,
+        check,
+        ("passed", "holder-third"),
+        &[own, own],
+        Change::Amend,
+    );
+    assert!(is_closable(&world), "twice named is once linked");
+    step(
+        &mut world,
+        check,
+        ("passed", SIGNER),
+        &[own],
+        Change::Correct,
+    );
+    assert!(
+        is_closable(&world),
+        "amended by whoever, it was brought there by another"
+    );
+    step(&mut world, check, ("passed", SIGNER), &[], Change::Correct);
+    assert!(
+        !is_closable(&world),
+        "the newest version does not link here"
+    );
+    step(
+        &mut world,
+        check,
+        ("passed", SIGNER),
+        &[own],
+        Change::Correct,
+    );
+    assert!(is_closable(&world));
+    let second = step(&mut world, None, ("run", SIGNER), &[own], Change::Amend);
+    assert!(!is_closable(&world), "every one");
+    step(&mut world, second, ("run", SIGNER), &[own], Change::Retract);
+    assert!(
+        is_closable(&world),
+        "what is retracted is as if it were not there"
+    );
+    step(
+        &mut world,
+        check,
+        ("passed", SIGNER),
+        &[own],
+        Change::Retract,
+    );
+    assert!(!is_closable(&world));
+}
+
+#[test]
+fn guards_of_an_unknown_entity_are_not_judged() {
+    let bundle = small_bundle();
+    let world = World::default();
+    let nothing = EntryId::of(b"nothing");
+    let found = Attempt::of(("job", 1), Some(nothing), "draft").refusals(bundle, &world);
+    let reasons: Vec<Reason> = found.iter().map(|one| one.reason).collect();
+    assert_eq!(reasons, [Reason::MissingLinkTarget]);
+}
+
+#[test]
+fn ways_to_stand_are_limited() {
+    let mut kinds = small::kinds();
+    let tables = small::tables(&mut kinds, "check");
+    let more = (0..LINKING_STANDINGS_MAX).map(|number| format!("s{number}"));
+    let more: Vec<String> = more.collect();
+    tables.states.extend(more.clone());
+    tables.initial.extend(more.clone());
+    let bundle = leaked(RuleBundle::v1().with_kinds(kinds).expect("consistent"));
+    let mut world = World::default();
+    let own = job(&mut world, "approved");
+    let mut open = |state: &str| {
+        let mut attempt = Attempt::of(("check", 1), None, state);
+        attempt.links = vec![("job".to_owned(), own)];
+        let (found, reached) = attempt.judge(bundle, &world);
+        if found.is_empty() {
+            world.take(reached);
+        }
+        found
+    };
+    for state in &more {
+        assert_eq!(open(state), [], "{state}");
+    }
+    assert_eq!(open("s7"), [], "it stands like another one");
+    let found = open("run");
+    let told: Vec<_> = found
+        .iter()
+        .map(|one| (one.reason, one.field.as_str()))
+        .collect();
+    assert_eq!(told, [(Reason::InvalidHeader, "header.links")]);
+}
