@@ -6,6 +6,11 @@ use crate::statement::disclosure::DisclosureSet;
 use std::fs;
 use std::path::Path;
 
+#[path = "tests/life_supply_people.rs"]
+mod life_supply_people;
+#[path = "tests/life_supply_people_states.rs"]
+mod life_supply_people_states;
+
 /// The golden files of a kind: strict record, disclosures and commitment root, made by a second
 /// implementation (`tests/golden/make.py`).
 struct Golden {
