@@ -1,6 +1,6 @@
 //! The rows of the kinds about a system's life, its oversight, data, supply and people.
 
-use super::{OWNERS, Row};
+use super::rows::{OWNERS, Row};
 
 /// Who decides: puts into force, approves, chooses, promises.
 const DECIDERS: &[&str] = &["process_owner", "top_management"];

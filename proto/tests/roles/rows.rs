@@ -3,7 +3,7 @@
 /// Kind, state, the roles that may sign it, and whether an AI agent in such a role may.
 pub(crate) type Row = (&'static str, &'static str, &'static [&'static str], bool);
 
-const OWNERS: &[&str] = &["process_owner", "submitter"];
+pub(crate) const OWNERS: &[&str] = &["process_owner", "submitter"];
 const AUDITORS: &[&str] = &["internal_auditor"];
 const ALL_AUDITORS: &[&str] = &["certification_body_auditor", "internal_auditor"];
 const IMPROVERS: &[&str] = &["internal_auditor", "process_owner"];
