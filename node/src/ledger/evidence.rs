@@ -202,6 +202,7 @@ pub(super) fn take_place<R: Rows + ?Sized>(
     entity.newest_index = index;
     entity.state.clone_from(&accepted.state);
     entity.retracted |= accepted.retracts;
+    let position = register.frontier.size().0;
     register
         .frontier
         .push(LeafHash::of(&index.to_be_bytes()))
@@ -213,6 +214,7 @@ pub(super) fn take_place<R: Rows + ?Sized>(
     Ok(Place {
         number: entity.number,
         version: entity.versions,
+        position,
     })
 }
 
