@@ -405,8 +405,9 @@ async fn a_list_is_what_its_filters_say() {
         list(&["--control", "iso42001-2023/A.6.2.6"]),
         nonconformities
     );
-    assert_eq!(list(&["--control", "10.1"]), []);
+    let none = Vec::<u64>::new();
     let second = [log.second.index, log.retracted.index];
+    assert_eq!(list(&["--control", "10.1"]), none);
     assert_eq!(list(&["--subject", "system:sys-test-2"]), second);
     assert_eq!(
         list(&["--system", "sys-test-2", "--control", "10.2"]),
@@ -419,13 +420,16 @@ async fn a_list_is_what_its_filters_say() {
     assert_eq!(list(&signed), [log.decision.index]);
     assert_eq!(
         list(&["--principal", "admin-1", "--kind", "nonconformity"]),
-        []
+        none
     );
     assert_eq!(
         list(&["--kind", "nonconformity", "--from", "2000-01-01"]),
         nonconformities
     );
-    assert_eq!(list(&["--kind", "nonconformity", "--to", "2000-01-01"]), []);
+    assert_eq!(
+        list(&["--kind", "nonconformity", "--to", "2000-01-01"]),
+        none
+    );
     for (arguments, code, told) in [
         (&["list", "--principal", "nobody"][..], 4, "principal"),
         (&["list", "--control", "A.9.5"], 2, "A.9.4"),
