@@ -221,9 +221,8 @@ impl Register<'_> {
             match asked {
                 Ok(answer) => return Ok(answer),
                 Err(error) => {
-                    self.ledger
-                        .wait_for_head(error, (Some(place), until))
-                        .await?
+                    let waits = (Some(place), until);
+                    self.ledger.wait_for_head(error, waits).await?;
                 }
             }
         }

@@ -194,7 +194,12 @@ async fn a_register_is_what_was_logged_up_to_its_place() {
     let said = String::from_utf8(said.stdout).unwrap();
     assert!(said.contains("3 entities, 5 versions"), "{said}");
     assert!(said.contains("not proven: that this is all"), "{said}");
+}
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_register_can_answer_says_why() {
+    let desk = Desk::new().await;
+    History::log(&desk).await;
     for (arguments, code, told) in [
         (
             &["register", "show", "nonconformity", "--at", "100000"][..],

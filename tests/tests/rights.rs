@@ -392,9 +392,8 @@ struct Reader {
     reads: Reads,
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_role_gets_what_the_bundle_gives_it_at_every_call() {
-    let scene = Scene::set().await;
+/// Somebody in each role, and an agent.
+async fn readers(scene: &Scene) -> Vec<Reader> {
     let mut readers = Vec::new();
     let admin = scene.cluster.admin_of(0);
     let bundle = RuleBundle::v1();
@@ -430,7 +429,13 @@ async fn each_role_gets_what_the_bundle_gives_it_at_every_call() {
         key,
         reads: Reads::Signed,
     });
+    readers
+}
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_role_gets_what_the_bundle_gives_it_at_every_call() {
+    let scene = Scene::set().await;
+    let readers = readers(&scene).await;
     let paths = paths(&scene.cluster).await;
     for Reader { name, key, reads } in &readers {
         let token = token(key);

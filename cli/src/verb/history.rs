@@ -59,7 +59,7 @@ struct Shown {
     number_claim: u64,
     /// In front of this entry.
     at: u64,
-    versions: Vec<Version>,
+    versions: Vec<Told>,
     /// How many there are, as the ledger says; absent where the reader may not see all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     count_claim: Option<u32>,
@@ -69,7 +69,7 @@ struct Shown {
 }
 
 #[derive(Serialize)]
-struct Version {
+struct Told {
     version: u32,
     index: u64,
     entry_id: String,
@@ -197,7 +197,7 @@ fn shown(
     sealed: &SealedFields,
     versions: &[HistoryVersion],
     mut reports: BTreeMap<String, RecordReport>,
-) -> Result<Vec<Version>> {
+) -> Result<Vec<Told>> {
     let mut shown = Vec::with_capacity(versions.len());
     let mut before: Option<(String, ShownFields)> = None;
     for version in versions {
@@ -219,7 +219,7 @@ fn told(
     version: &HistoryVersion,
     report: RecordReport,
     (state_from, changes, fields): (Option<String>, Option<Changes>, &ShownFields),
-) -> Version {
+) -> Told {
     let HistoryVersion {
         version,
         payload: status,
@@ -231,7 +231,7 @@ fn told(
         target: link.target.to_string(),
     });
     let controls = header.controls.iter();
-    Version {
+    Told {
         version: version.version,
         index: report.index,
         kind: kind(&header.content_type),

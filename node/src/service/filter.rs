@@ -179,107 +179,56 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_filter_that_contradicts_itself_names_the_field() {
-        let request = || pb::ListRecordsRequest {
+    /// What makes a good request a bad one.
+    type Change = fn(&mut pb::ListRecordsRequest);
+
+    fn request(change: Change) -> pb::ListRecordsRequest {
+        let mut request = pb::ListRecordsRequest {
             organization: "acme".to_owned(),
             ..pb::ListRecordsRequest::default()
         };
-        let time = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
-        let long = |max: usize| "x".repeat(max + 1);
-        let control = |scheme: &str, id: &str| {
-            let (scheme, id) = (scheme.to_owned(), id.to_owned());
-            Some(pb::ControlFilter { scheme, id })
-        };
-        let table = [
-            (
-                "kind",
-                pb::ListRecordsRequest {
-                    kind: long(KIND_BYTES_MAX),
-                    ..request()
-                },
-            ),
-            (
-                "system",
-                pb::ListRecordsRequest {
-                    system: long(WORD_BYTES_MAX),
-                    ..request()
-                },
-            ),
-            (
-                "subject",
-                pb::ListRecordsRequest {
-                    subject: long(URI_BYTES_MAX),
-                    ..request()
-                },
-            ),
-            (
-                "subject",
-                pb::ListRecordsRequest {
-                    system: "a".to_owned(),
-                    subject: "urn:aimslog:acme:system:b".to_owned(),
-                    ..request()
-                },
-            ),
-            (
-                "control.scheme",
-                pb::ListRecordsRequest {
-                    control: control("", "A.9.2"),
-                    ..request()
-                },
-            ),
-            (
-                "control.id",
-                pb::ListRecordsRequest {
-                    control: control("s", ""),
-                    ..request()
-                },
-            ),
-            (
-                "principal",
-                pb::ListRecordsRequest {
-                    principal: "nobody".to_owned(),
-                    ..request()
-                },
-            ),
-            (
-                "principal",
-                pb::ListRecordsRequest {
-                    principal: "No Id".to_owned(),
-                    ..request()
-                },
-            ),
-            (
-                "registered_to",
-                pb::ListRecordsRequest {
-                    registered_from: time(2),
-                    registered_to: time(1),
-                    ..request()
-                },
-            ),
-            (
-                "end_index",
-                pb::ListRecordsRequest {
-                    start_index: 5,
-                    end_index: 4,
-                    ..request()
-                },
-            ),
+        change(&mut request);
+        request
+    }
+
+    fn control(scheme: &str, id: &str) -> Option<pb::ControlFilter> {
+        let (scheme, id) = (scheme.to_owned(), id.to_owned());
+        Some(pb::ControlFilter { scheme, id })
+    }
+
+    fn time(seconds: i64) -> Option<prost_types::Timestamp> {
+        Some(prost_types::Timestamp { seconds, nanos: 0 })
+    }
+
+    #[test]
+    fn a_filter_that_cannot_be_names_its_field() {
+        let table: [(&str, Change); 10] = [
+            ("kind", |it| it.kind = "x".repeat(KIND_BYTES_MAX + 1)),
+            ("system", |it| it.system = "x".repeat(WORD_BYTES_MAX + 1)),
+            ("subject", |it| it.subject = "x".repeat(URI_BYTES_MAX + 1)),
+            ("subject", |it| {
+                it.system = "a".to_owned();
+                it.subject = "urn:aimslog:acme:system:b".to_owned();
+            }),
+            ("control.scheme", |it| it.control = control("", "A.9.2")),
+            ("control.id", |it| it.control = control("s", "")),
+            ("principal", |it| it.principal = "nobody".to_owned()),
+            ("principal", |it| it.principal = "No Id".to_owned()),
+            ("registered_to", |it| {
+                (it.registered_from, it.registered_to) = (time(2), time(1));
+            }),
+            ("end_index", |it| (it.start_index, it.end_index) = (5, 4)),
         ];
-        for (field, request) in table {
-            let refused = selection(&Registry::new(), request).unwrap_err();
+        for (field, change) in table {
+            let refused = selection(&Registry::new(), request(change)).unwrap_err();
             assert_eq!(refused.reason(), Reason::InvalidRequest, "{field}");
             assert!(refused.to_string().contains(field), "{field}: {refused}");
         }
-        let same = pb::ListRecordsRequest {
-            system: "a".to_owned(),
-            subject: "urn:aimslog:acme:system:a".to_owned(),
-            ..request()
-        };
-        let selection = selection(&Registry::new(), same).unwrap();
-        assert_eq!(
-            selection.subject.as_deref(),
-            Some("urn:aimslog:acme:system:a")
-        );
+        let same = request(|it| {
+            it.system = "a".to_owned();
+            it.subject = "urn:aimslog:acme:system:a".to_owned();
+        });
+        let subject = selection(&Registry::new(), same).unwrap().subject;
+        assert_eq!(subject.as_deref(), Some("urn:aimslog:acme:system:a"));
     }
 }

@@ -6,7 +6,7 @@ use aimslog_proto::statement::evidence::printable;
 use anyhow::Result;
 use serde_json::Value;
 
-use super::{Shown, Version};
+use super::{Shown, Told};
 
 /// Letters of a value that are shown; `--json` has all of them.
 const VALUE_LETTERS_MAX: usize = 120;
@@ -34,7 +34,7 @@ pub(super) fn of(shown: &Shown) -> Result<String> {
     Ok(text)
 }
 
-fn of_version(text: &mut String, version: &Version) -> Result<()> {
+fn of_version(text: &mut String, version: &Told) -> Result<()> {
     let states = match (version.state_from.as_deref(), version.state.as_str()) {
         (_, "") => String::new(),
         (Some(from), to) if from != to && !from.is_empty() => format!(", {from} -> {to}"),

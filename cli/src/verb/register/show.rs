@@ -42,7 +42,7 @@ struct Shown {
     kind: String,
     /// In front of this entry.
     at: u64,
-    entities: Vec<Entity>,
+    entities: Vec<Line>,
     /// What the ledger counts; absent where the reader may not see everything.
     #[serde(skip_serializing_if = "Option::is_none")]
     count_claim: Option<Counted>,
@@ -52,7 +52,7 @@ struct Shown {
 }
 
 #[derive(Serialize)]
-struct Entity {
+struct Line {
     number: u64,
     entity: String,
     version: u32,
@@ -93,18 +93,18 @@ impl Show {
     }
 }
 
-async fn read(register: &mut Register<'_>, output: Output) -> Result<Vec<Entity>> {
+async fn read(register: &mut Register<'_>, output: Output) -> Result<Vec<Line>> {
     let bar = output.spinner("{spinner} reading the register: {pos} entities");
     let mut entities = Vec::new();
     while let Some(page) = register.page().await? {
-        entities.extend(page.iter().map(Entity::of));
+        entities.extend(page.iter().map(Line::of));
         bar.set_position(u64::try_from(entities.len()).unwrap_or(u64::MAX));
     }
     bar.finish_and_clear();
     Ok(entities)
 }
 
-impl Entity {
+impl Line {
     fn of(version: &RegisterVersion) -> Self {
         Self {
             number: version.entry.register_number,
@@ -169,7 +169,7 @@ mod tests {
             organization: "hospital".to_owned(),
             kind: "nonconformity".to_owned(),
             at: 20,
-            entities: vec![Entity {
+            entities: vec![Line {
                 number: 1,
                 entity: "id".to_owned(),
                 version: 2,

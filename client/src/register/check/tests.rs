@@ -138,7 +138,7 @@ fn tree(indices: &[u64]) -> (Vec<LeafHash>, TreeHead, Vec<Hash>) {
     let nodes = plan.nodes().iter().map(|node| {
         let first = usize::try_from(node.index() << node.level()).unwrap();
         let below = &leaves[first..first + (1 << node.level())];
-        *head_over(below).root.hash()
+        head_over(below).root.hash()
     });
     let nodes: Vec<Hash> = nodes.collect();
     let hashes = plan.build(&nodes).unwrap().hashes().to_vec();

@@ -444,97 +444,65 @@ fn whoever_sees_a_part_is_told_of_that_part_alone() {
 }
 
 #[test]
-fn places_kinds_and_tokens_are_checked_with_their_field() {
+fn a_place_that_no_head_covers_is_refused() {
     let scene = Scene::set();
-    let size = scene.head().size.0;
-    let beyond = pb::ListRegisterRequest {
-        at: Some(size + 1),
-        ..register()
-    };
+    let behind = scene.head().size.0 + 1;
+    let mut beyond = register();
+    beyond.at = Some(behind);
     assert_eq!(reason(scene.list(WORKER, &beyond)), Reason::BeyondTree);
-    let beyond = pb::DiffRegisterRequest {
-        to: Some(size + 1),
-        ..changes()
-    };
-    assert_eq!(reason(scene.diff(WORKER, &beyond)), Reason::BeyondTree);
-    let beyond = pb::DiffRegisterRequest {
-        from: size + 1,
-        ..changes()
-    };
-    assert_eq!(reason(scene.diff(WORKER, &beyond)), Reason::BeyondTree);
-    let beyond = pb::GetHistoryRequest {
-        at: Some(size + 1),
-        ..history_of(scene.first)
-    };
-    assert_eq!(reason(scene.history(WORKER, &beyond)), Reason::BeyondTree);
+    let mut to = changes();
+    to.to = Some(behind);
+    assert_eq!(reason(scene.diff(WORKER, &to)), Reason::BeyondTree);
+    let mut from = changes();
+    from.from = behind;
+    assert_eq!(reason(scene.diff(WORKER, &from)), Reason::BeyondTree);
+    let mut history = history_of(scene.first);
+    history.at = Some(behind);
+    assert_eq!(reason(scene.history(WORKER, &history)), Reason::BeyondTree);
+}
 
-    let backwards = pb::DiffRegisterRequest {
-        from: 3,
-        to: Some(2),
-        ..changes()
-    };
-    let large = pb::ListRegisterRequest {
-        page_size: 1_001,
-        ..register()
-    };
-    let long = pb::ListRegisterRequest {
-        kind: "x".repeat(65),
-        ..register()
-    };
-    let no_kind = pb::ListRegisterRequest {
-        kind: String::new(),
-        ..register()
-    };
-    let garbage = pb::ListRegisterRequest {
-        page_token: "1-2-3".to_owned(),
-        ..register()
-    };
-    let first = pb::ListRegisterRequest {
-        page_size: 1,
-        ..register()
-    };
+#[test]
+fn sizes_kinds_and_tokens_are_checked_with_their_field() {
+    let scene = Scene::set();
     let sight = scene.sight(WORKER);
-    let query = RegisterQuery::new(&sight, first.clone()).unwrap();
-    let page = list(&scene.engine.rows, &scene.engine.registry, (&query, &sight)).unwrap();
-    let token = page.next_page_token;
-    let foreign = pb::ListRegisterRequest {
-        kind: "finding".to_owned(),
-        page_token: token.clone(),
-        ..register()
+    let mut first = register();
+    first.page_size = 1;
+    let query = RegisterQuery::new(&sight, first).unwrap();
+    let page = list(&scene.engine.rows, &scene.engine.registry, (&query, &sight));
+    let token = page.unwrap().next_page_token;
+    let told = |change: &dyn Fn(&mut pb::ListRegisterRequest)| {
+        let mut request = register();
+        change(&mut request);
+        RegisterQuery::new(&sight, request).unwrap_err().to_string()
     };
-    let elsewhere = pb::ListRegisterRequest {
-        at: Some(2),
-        page_token: token.clone(),
-        ..register()
-    };
-    let told = |request| RegisterQuery::new(&sight, request).unwrap_err().to_string();
+    let mut backwards = changes();
+    (backwards.from, backwards.to) = (3, Some(2));
+    let backwards = DiffQuery::new(&sight, backwards).unwrap_err();
+    let nothing = HistoryQuery::new(pb::GetHistoryRequest::default()).unwrap_err();
     let table = [
+        ("from", backwards.to_string()),
+        ("key", nothing.to_string()),
+        ("page_size", told(&|it| it.page_size = 1_001)),
+        ("kind", told(&|it| it.kind = "x".repeat(65))),
+        ("kind", told(&|it| it.kind = String::new())),
+        ("page_token", told(&|it| it.page_token = "1-2-3".to_owned())),
         (
-            "from",
-            DiffQuery::new(&sight, backwards).unwrap_err().to_string(),
+            "page_token",
+            told(&|it| {
+                (it.kind, it.page_token) = ("finding".to_owned(), token.clone());
+            }),
         ),
-        ("page_size", told(large)),
-        ("kind", told(long)),
-        ("kind", told(no_kind)),
-        ("page_token", told(garbage)),
-        ("page_token", told(foreign)),
-        ("page_token", told(elsewhere)),
         (
-            "key",
-            HistoryQuery::new(pb::GetHistoryRequest::default())
-                .unwrap_err()
-                .to_string(),
+            "page_token",
+            told(&|it| (it.at, it.page_token) = (Some(2), token.clone())),
         ),
     ];
     for (field, told) in table {
         assert!(told.contains(field), "{field}: {told}");
     }
     // Another page size is no other request.
-    let rest = pb::ListRegisterRequest {
-        page_token: token,
-        page_size: 100,
-        ..register()
-    };
+    let mut rest = register();
+    (rest.page_token, rest.page_size) = (token, 100);
     let rest = scene.list(WORKER, &rest).unwrap();
     assert_eq!(rest[0].entities.len(), 4);
 }
