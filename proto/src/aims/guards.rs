@@ -52,7 +52,7 @@ fn check_ids(kinds: &Kinds) -> Result<(), BundleError> {
         let when = kind.tables.when.iter();
         derived.extend(when.flat_map(|rule| {
             let values = rule.values.iter();
-            values.map(|value| when_id(kind, &rule.field, value))
+            values.map(|value| when_id(kind, rule, value))
         }));
         derived.extend(
             kind.tables

@@ -24,7 +24,7 @@ pub(super) struct Twin {
 }
 
 impl Twin {
-    /// The ledger of [`world`], with [`POOL`] in every role but the administrator's.
+    /// The ledger of [`world`], with [`POOL`] in every role.
     pub(super) fn new() -> Self {
         let (world, engine) = world();
         let mut replay = Replay::new();
@@ -42,7 +42,6 @@ impl Twin {
             .roles()
             .iter()
             .map(|role| role.name.as_str())
-            .filter(|role| *role != "administrator")
             .collect();
         roles.sort_unstable();
         for seed in POOL {
