@@ -141,8 +141,8 @@ mod tests {
         let error = kind_name("findin").expect_err("no such kind");
         assert!(error.contains("finding"), "{error}");
         assert_eq!(field_name("decided_at"), Ok("decided_at".to_owned()));
-        let error = field_name("decided").expect_err("no such field");
-        assert!(error.contains("decided_at"), "{error}");
+        let error = field_name("presented_att").expect_err("no such field");
+        assert!(error.contains("presented_at"), "{error}");
     }
 
     #[test]

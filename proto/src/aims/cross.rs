@@ -39,16 +39,58 @@ pub(super) fn check(kind: &Kind, values: &[Option<Json>], found: &mut Vec<Violat
     check_periods(kind, values, found);
 }
 
-/// The stable name of the rule that a value of a field needs others: `FINDING-CLOSED` for a state,
-/// `FINDING-GRADE-OBSERVATION` for another field, and with the list's name in front of that for one
-/// of each of its elements.
-pub(super) fn when_id(kind: &Kind, rule: &WhenRule, value: &str) -> String {
-    let field = rule.field.as_str();
-    match &rule.each {
-        Some(list) => rule_id(&[kind.name(), list, field, value]),
-        None if kind.status_field() == Some(field) => rule_id(&[kind.name(), value]),
-        None => rule_id(&[kind.name(), field, value]),
+/// Content that a value asks for: of the record, or of each element of one of its lists.
+fn check_when(kind: &Kind, values: &[Option<Json>], found: &mut Vec<Violation>) {
+    for rule in &kind.tables.when {
+        let Some(list) = &rule.each else {
+            let value = |path: &str| at(kind, values, path);
+            found.extend(required(kind, rule, "record", value));
+            continue;
+        };
+        let Some(Json::Array(elements)) = at(kind, values, list) else {
+            continue;
+        };
+        for (index, element) in elements.iter().enumerate() {
+            let place = format!("record.{list}[{index}]");
+            let value = |path: &str| inside(element, path);
+            found.extend(required(kind, rule, &place, value));
+        }
     }
+}
+
+/// What one rule misses at one place; `value` gives what stands at a path below it.
+fn required<'a>(
+    kind: &Kind,
+    rule: &WhenRule,
+    place: &str,
+    value: impl Fn(&str) -> Option<&'a Json>,
+) -> Vec<Violation> {
+    let Some(name) = value(&rule.field).and_then(text_of) else {
+        return Vec::new();
+    };
+    if !rule.values.iter().any(|needing| needing == name) {
+        return Vec::new();
+    }
+    let id = when_id(kind, rule, name);
+    let missing = rule.require.iter().filter(|path| value(path).is_none());
+    missing
+        .map(|path| {
+            let text = format!("{id}: required where {} is {name}", rule.field);
+            Violation::new(Reason::MissingField, format!("{place}.{path}"), text)
+        })
+        .collect()
+}
+
+/// The stable name of the rule that a value of a field needs others: `FINDING-CLOSED` for a state,
+/// `FINDING-GRADE-OBSERVATION` for another field, and with the list where it is within elements.
+pub(super) fn when_id(kind: &Kind, rule: &WhenRule, value: &str) -> String {
+    let mut parts = vec![kind.name()];
+    parts.extend(rule.each.as_deref());
+    if rule.each.is_some() || kind.status_field() != Some(rule.field.as_str()) {
+        parts.push(&rule.field);
+    }
+    parts.push(value);
+    rule_id(&parts)
 }
 
 /// The stable name of the rule that a state is entered by whom a field names:
@@ -87,47 +129,6 @@ pub(super) fn check_signer(
     let rule = format!("{id}: {state} is signed by the principal that {field} names");
     let violation = Violation::new(Reason::NotPermitted, path, rule);
     Some(violation.found(named.join(", ")).nearest(principal))
-}
-
-/// Content that a value asks for: of the record, or of each element of one of its lists.
-fn check_when(kind: &Kind, values: &[Option<Json>], found: &mut Vec<Violation>) {
-    for rule in &kind.tables.when {
-        let Some(list) = &rule.each else {
-            require((kind, rule), "record", |path| at(kind, values, path), found);
-            continue;
-        };
-        let Some(Json::Array(elements)) = at(kind, values, list) else {
-            continue;
-        };
-        for (index, element) in elements.iter().enumerate() {
-            let place = format!("record.{list}[{index}]");
-            require((kind, rule), &place, |path| inside(element, path), found);
-        }
-    }
-}
-
-/// One rule at one place; `value` gives what stands at a path below it.
-fn require<'a>(
-    (kind, rule): (&Kind, &WhenRule),
-    place: &str,
-    value: impl Fn(&str) -> Option<&'a Json>,
-    found: &mut Vec<Violation>,
-) {
-    let Some(name) = value(&rule.field).and_then(text_of) else {
-        return;
-    };
-    if !rule.values.iter().any(|needing| needing == name) {
-        return;
-    }
-    for path in rule.require.iter().filter(|path| value(path).is_none()) {
-        let id = when_id(kind, rule, name);
-        let text = format!("{id}: required where {} is {name}", rule.field);
-        found.push(Violation::new(
-            Reason::MissingField,
-            format!("{place}.{path}"),
-            text,
-        ));
-    }
 }
 
 /// Every `Period` ends no earlier than it starts: the one rule inside an envelope message.
@@ -260,24 +261,6 @@ pub(super) fn check_tables(
     }
 }
 
-/// Who signs a state is named by a text of the record; the state is the one that the record says.
-fn check_signers(kind: &Kind) -> Result<(), BundleError> {
-    let undefined = |name: &str| BundleError::Undefined {
-        place: format!("kind {}, signer", kind.name()),
-        name: name.to_owned(),
-    };
-    for (state, path) in &kind.tables.signer {
-        if kind.status_field().is_none() || !kind.states().contains(state) {
-            return Err(undefined(state));
-        }
-        let field = field_at(kind.schema(), path).ok_or_else(|| undefined(path))?;
-        if !matches!(field.value, ValueType::Text(_)) {
-            return Err(undefined(path));
-        }
-    }
-    Ok(())
-}
-
 /// The first name of a rule that nothing defines, after the part of the tables that it stands in.
 fn undefined_in<'a>(kind: &'a Kind, rule: &'a WhenRule) -> Option<(&'static str, &'a str)> {
     let message = match &rule.each {
@@ -305,6 +288,24 @@ fn elements_of<'a>(message: &'a MessageSchema, list: &str) -> Option<&'a Message
         }) => Some(element),
         _ => None,
     }
+}
+
+/// Who signs a state is named by a text of the record; the state is the one that the record says.
+fn check_signers(kind: &Kind) -> Result<(), BundleError> {
+    let undefined = |name: &str| BundleError::Undefined {
+        place: format!("kind {}, signer", kind.name()),
+        name: name.to_owned(),
+    };
+    for (state, path) in &kind.tables.signer {
+        if kind.status_field().is_none() || !kind.states().contains(state) {
+            return Err(undefined(state));
+        }
+        let field = field_at(kind.schema(), path).ok_or_else(|| undefined(path))?;
+        if !matches!(field.value, ValueType::Text(_)) {
+            return Err(undefined(path));
+        }
+    }
+    Ok(())
 }
 
 fn field_at<'a>(message: &'a MessageSchema, path: &str) -> Option<&'a FieldSchema> {

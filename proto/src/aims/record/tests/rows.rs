@@ -40,10 +40,15 @@ fn broken_by((name, changes, field): &Row<'_>) -> Broken {
         format!("record.{field}"),
         "{name} {changes}"
     );
-    let reason = if violation.rule.contains(": required where ") {
-        Reason::MissingField
-    } else {
-        Reason::InvalidField
+    // Content that is missing is told under the name of the rule that asks for it.
+    let rule = violation.rule.split_once(": required where ");
+    let (reason, rule) = match rule {
+        Some((id, rest)) => {
+            let prefix = name.replace('_', "-").to_uppercase();
+            assert!(id.starts_with(&prefix), "{id}");
+            (Reason::MissingField, format!("required where {rest}"))
+        }
+        None => (Reason::InvalidField, violation.rule.clone()),
     };
     assert_eq!(violation.reason, reason, "{name} {changes}");
     let place = violation.field.split(']').map(|part| {
@@ -51,7 +56,7 @@ fn broken_by((name, changes, field): &Row<'_>) -> Broken {
         before
     });
     let field = place.collect();
-    ((*name).to_owned(), field, violation.rule.clone())
+    ((*name).to_owned(), field, rule)
 }
 
 /// The rules between the fields of a kind; each as the violations that show it, one of which is
@@ -67,11 +72,7 @@ fn rules_of(kind: &Kind) -> Vec<Vec<Broken>> {
                 Some(list) => format!("{list}.{path}"),
                 None => path.clone(),
             };
-            let value = |value: &String| {
-                let id = cross::when_id(kind, rule, value);
-                let text = format!("{id}: required where {} is {value}", rule.field);
-                broken(&field, text)
-            };
+            let value = |value| broken(&field, format!("required where {} is {value}", rule.field));
             rule.values.iter().map(value).collect()
         })
     });
