@@ -3,17 +3,9 @@
 use aimslog_proto::statement::header::{Change as Differs, ContentType, Revision};
 
 use super::*;
-use crate::ledger::testing::{Change, id_of, item};
+use crate::ledger::testing::{id_of, item, plan};
 
-/// Whom the record below names as the approver of a plan that becomes active.
-const APPROVER: u8 = 13;
 const WORKER: u8 = 11;
-
-/// The golden record of an oversight plan: active, approved by `p-105`.
-fn plan() -> Vec<Vec<u8>> {
-    let lines = include_str!("../../../../../proto/tests/golden/oversight_plan.disclosures.jsonl");
-    lines.lines().map(|line| line.as_bytes().to_vec()).collect()
-}
 
 struct Plan {
     case: Case,
@@ -24,16 +16,9 @@ struct Plan {
 impl Plan {
     fn new() -> Self {
         let mut case = Case::new();
-        let admit = Change::Admit {
-            name: "p-105",
-            seed: APPROVER,
-            roles: &["process_owner"],
-            acts_for: None,
-        };
-        let admit = case.world.principal("acme", admit, 10);
-        case.engine.submit(admit);
-        let fields = plan();
-        let draft = version(&case.world, (1, WORKER), "draft", None);
+        case.engine.submit(plan::approver(&case.world));
+        let fields = plan::fields();
+        let draft = plan::version(&case.world, (1, WORKER), "draft", None);
         let draft = signed_over(&draft, WORKER, &commitment(&fields));
         case.engine.submit(draft.clone());
         Self {
@@ -45,12 +30,8 @@ impl Plan {
 
     /// The version that makes the plan active, behind `previous`.
     fn active(&self, id: u64, seed: u8, previous: &[u8]) -> Bytes {
-        let revision = Revision {
-            entity: id_of(&self.draft),
-            previous: id_of(previous),
-            change: Differs::Amend,
-        };
-        let header = version(&self.case.world, (id, seed), "active", Some(revision));
+        let follows = Some((id_of(&self.draft), id_of(previous)));
+        let header = plan::version(&self.case.world, (id, seed), "active", follows);
         signed_over(&header, seed, &commitment(&self.fields))
     }
 
@@ -68,45 +49,30 @@ impl Plan {
     }
 }
 
-fn version(
-    world: &World,
-    (id, seed): (u64, u8),
-    state: &str,
-    revision: Option<Revision>,
-) -> Header {
-    Header {
-        content_type: ContentType::new(Family::Evidence, "oversight_plan", 1).unwrap(),
-        subject: "urn:aimslog:acme:system:sys-triage-1".to_owned(),
-        transition: Some(state.to_owned()),
-        revision,
-        ..world.header(seed, id)
-    }
-}
-
 #[test]
 fn a_state_is_entered_by_whom_the_record_names_and_amended_by_others() {
-    let mut plan = Plan::new();
+    let mut case = Plan::new();
     let other = vec![(Reason::NotPermitted, "record.approver".to_owned())];
-    assert_eq!(plan.admit(&plan.active(2, WORKER, &plan.draft), &[]), other);
-    let active = plan.active(3, APPROVER, &plan.draft);
-    assert_eq!(plan.admit(&active, &[]), []);
+    assert_eq!(case.admit(&case.active(2, WORKER, &case.draft), &[]), other);
+    let active = case.active(3, plan::APPROVER, &case.draft);
+    assert_eq!(case.admit(&active, &[]), []);
     // Whose the key is, is told to nobody who does not hold it.
-    let mut forged = plan.active(4, WORKER, &plan.draft).to_vec();
+    let mut forged = case.active(4, WORKER, &case.draft).to_vec();
     *forged.last_mut().unwrap() ^= 1;
     let wrong = vec![(Reason::WrongSignature, "signature".to_owned())];
-    assert_eq!(plan.admit(&forged, &[]), wrong);
+    assert_eq!(case.admit(&forged, &[]), wrong);
 
     // What it follows is in the log, in the same call, or unknown.
-    let amended = plan.active(5, WORKER, &active);
-    assert_eq!(plan.admit(&amended, &[&active]), []);
-    let unknown = plan.admit(&amended, &[]);
+    let amended = case.active(5, WORKER, &active);
+    assert_eq!(case.admit(&amended, &[&active]), []);
+    let unknown = case.admit(&amended, &[]);
     assert!(unknown.contains(&other[0]), "{unknown:?}");
-    let logged = plan.case.engine.batch(vec![item(active)]).remove(0);
+    let logged = case.case.engine.batch(vec![item(active)]).remove(0);
     assert!(
         matches!(logged, crate::ledger::outcome::ItemOutcome::Logged(_)),
         "{logged:?}"
     );
-    assert_eq!(plan.admit(&amended, &[]), []);
+    assert_eq!(case.admit(&amended, &[]), []);
 }
 
 /// A nonconformity that waits for its action, alone and in one call with the action.
