@@ -1,5 +1,7 @@
 //! What the tests of this module share: a small ledger whose keys come from fixed seeds.
 
+pub(crate) mod plan;
+
 use std::{fmt::Write, sync::Arc};
 
 use aimslog_proto::{

@@ -233,3 +233,32 @@ fn transitions_follow_the_tables() {
         Some("finding")
     );
 }
+
+#[test]
+fn who_signs_a_state_is_named_by_a_text_of_a_state_that_there_is() {
+    for (from, to) in [
+        ("accepted = \"decided_by\"", "acepted = \"decided_by\""),
+        ("accepted = \"decided_by\"", "accepted = \"decided_from\""),
+        ("accepted = \"decided_by\"", "accepted = \"decided_at\""),
+    ] {
+        let result = RuleBundle::read(&changed(from, to));
+        assert!(matches!(result, Err(BundleError::Undefined { .. })), "{to}");
+    }
+}
+
+#[test]
+fn refuses_guards_that_do_not_guard() {
+    let undefined = changed("need = { other_than = [\"", "need = { other_than = [\"un");
+    assert!(matches!(
+        RuleBundle::read(&undefined),
+        Err(BundleError::Undefined { .. })
+    ));
+    let empty = changed(
+        "need = { other_than = [\"",
+        "need = { other_than = [] }\nx = [[\"",
+    );
+    assert!(matches!(
+        RuleBundle::read(&empty),
+        Err(BundleError::Toml { .. })
+    ));
+}

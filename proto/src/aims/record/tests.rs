@@ -415,3 +415,58 @@ fn header_and_record_agree() {
         assert_eq!(HeaderView::new(subject, None), None, "{subject}");
     }
 }
+
+/// Each state of each kind whose signer a field names: that one, another one, and nobody.
+#[test]
+fn a_field_names_who_signs_a_state() {
+    let mut count = 0;
+    for Golden { kind, json, .. } in goldens() {
+        for (state, field) in &kind.tables.signer {
+            let at = kind.field_index(field).expect("a field of the record");
+            let named = |who: Option<Json>| {
+                let mut values: Vec<_> =
+                    fields(&json).into_iter().map(|(_, value)| value).collect();
+                values[at] = who;
+                cross::check_signer(kind, &values, (state, "p-7"))
+            };
+            assert_eq!(named(Some(text("p-7"))), None, "{} {state}", kind.name());
+            for (who, reason) in [
+                (Some(text("p-8")), Reason::NotPermitted),
+                (None, Reason::MissingField),
+            ] {
+                let refused = named(who).expect("another one, or nobody");
+                assert_eq!(refused.reason, reason, "{} {state}", kind.name());
+                assert_eq!(refused.field, format!("record.{field}"));
+                assert!(
+                    refused.rule.starts_with(&cross::signer_id(kind, state)),
+                    "{refused}"
+                );
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 10, "{count}");
+}
+
+/// What a value asks for is named by a rule with a stable name.
+#[test]
+fn rules_about_content_have_names() {
+    let found = with(
+        "nonconformity",
+        &[("status", Some(text("ANALYSED"))), ("root_cause", None)],
+    );
+    let rules: Vec<&str> = found.iter().map(|one| one.rule.as_str()).collect();
+    assert_eq!(
+        rules,
+        ["NONCONFORMITY-ANALYSED: required where status is ANALYSED"]
+    );
+    let found = with(
+        "oversight_decision",
+        &[("decision", Some(text("STOP"))), ("justification", None)],
+    );
+    let rules: Vec<&str> = found.iter().map(|one| one.rule.as_str()).collect();
+    assert_eq!(
+        rules,
+        ["OVERSIGHT-DECISION-DECISION-STOP: required where decision is STOP"]
+    );
+}
