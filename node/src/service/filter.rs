@@ -211,7 +211,7 @@ mod tests {
                 it.subject = "urn:aimslog:acme:system:b".to_owned();
             }),
             ("control.scheme", |it| {
-                it.control = Some(control("", "A.9.2"))
+                it.control = Some(control("", "A.9.2"));
             }),
             ("control.id", |it| it.control = Some(control("s", ""))),
             ("principal", |it| it.principal = "nobody".to_owned()),
