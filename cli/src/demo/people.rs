@@ -170,7 +170,7 @@ fn admission(
         possession: prove_principal_key(origin, &organization, &principal, key)?,
         roles: roles
             .iter()
-            .map(|role| Role::new(*role))
+            .map(|role| Role::new(role))
             .collect::<Result<_, _>>()?,
         acts_for: None,
     };
