@@ -152,7 +152,12 @@ impl RandomLog {
                 retracts,
             } => self.proceed(entity, (by, state), retracts),
             Step::Rotate { organization, who } => self.rotate(organization, who),
-            Step::Wait { ms } => self.engine.time_ms += ms,
+            Step::Wait { ms } => {
+                self.engine.time_ms += ms;
+                let time_ms = self.engine.time_ms;
+                let outcome = self.engine.run(&Command::Tick { time_ms });
+                assert_eq!(outcome, Outcome::Done);
+            }
         }
     }
 
