@@ -45,6 +45,7 @@ fn nonconformity(reference: &str, state: &str, system: &str) -> String {
         record["cause_method"] = json!("FAULT_TREE");
         record["root_cause"] = json!("The gateway repeats the last value.");
         record["extent"] = json!("One gateway of three.");
+        record["similar_checks"] = json!([{"place": "The other two", "found": true}]);
     }
     let meta = json!({
         "kind": "nonconformity",
@@ -324,9 +325,10 @@ async fn a_history_says_who_signed_what_and_what_it_changed() {
         .as_array()
         .unwrap();
     let names: Vec<&str> = changed.iter().map(|field| text(field, "/name")).collect();
-    assert_eq!(names, ["cause_method", "extent", "root_cause", "status"]);
-    assert_eq!(changed[3]["from"], "OPEN");
-    assert_eq!(changed[3]["to"], "ANALYSED");
+    let analysis = ["cause_method", "extent", "root_cause", "similar_checks"];
+    assert_eq!(names, [&analysis[..], &["status"]].concat());
+    assert_eq!(changed[4]["from"], "OPEN");
+    assert_eq!(changed[4]["to"], "ANALYSED");
     assert_eq!(changed[0]["from"], Value::Null);
 
     // By index, and as it was.

@@ -126,11 +126,16 @@ fn last_that_holds(
     Ok(first)
 }
 
-/// What the entry at `index` says of its entity.
+/// What the entry at `index` says of its entity. `before` is the state of the version before it, where
+/// the caller knows that.
 ///
 /// # Errors
 /// When rows or a stored statement are damaged, or it is no evidence.
-pub fn version(rows: &(impl Rows + ?Sized), index: LeafIndex) -> Result<Version, ApplyError> {
+pub fn version(
+    rows: &(impl Rows + ?Sized),
+    index: LeafIndex,
+    before: Option<&str>,
+) -> Result<Version, ApplyError> {
     let entry: EntryRow = rows.expect_value(&codec::entry(index.0))?;
     let header = header_of(&entry, index)?;
     let entity = match header.revision {
@@ -142,7 +147,8 @@ pub fn version(rows: &(impl Rows + ?Sized), index: LeafIndex) -> Result<Version,
         kind: &entry.kind,
     };
     // A version that names no state stays in that of the one before.
-    let (mut state, mut earlier, mut entries_read) = (header.transition, entry.version, 1);
+    let known = header.transition.or_else(|| before.map(str::to_owned));
+    let (mut state, mut earlier, mut entries_read) = (known, entry.version, 1);
     while state.is_none() && earlier > 1 {
         earlier -= 1;
         let place = place_before(rows, name, (entry.number, earlier), index)?;

@@ -87,6 +87,7 @@ pub(super) fn page(
         response.count = Some(newest.map_or(0, |(version, _)| version));
     }
     let mut version = query.first;
+    let mut state: Option<String> = None;
     while let Ok(known) = u32::try_from(version)
         && let Some(index) = place_before(rows, name, (named.number, known), at)?
     {
@@ -94,7 +95,8 @@ pub(super) fn page(
             response.next_page_token = query.bound.token([at.0, version]);
             break;
         }
-        let row = page.version(index)?;
+        let row = page.version(index, state.as_deref())?;
+        state = Some(row.state.clone());
         if let Some(seen) = sight.view(&row.entry)? {
             let payload = reader::payload(rows, index)?;
             // What was read of it counts, although it does not travel.

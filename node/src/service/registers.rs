@@ -169,9 +169,13 @@ impl<'a, R: Rows> Page<'a, R> {
         self.bytes += bytes;
     }
 
-    /// The entity's version at this index, read.
-    pub(super) fn version(&mut self, index: LeafIndex) -> Result<Version, ReadFailure> {
-        let version = registers::version(self.rows, index).map_err(broken)?;
+    /// The entity's version at this index, read; `before` is the state before it, where that is known.
+    pub(super) fn version(
+        &mut self,
+        index: LeafIndex,
+        before: Option<&str>,
+    ) -> Result<Version, ReadFailure> {
+        let version = registers::version(self.rows, index, before).map_err(broken)?;
         self.look(version.entries_read);
         Ok(version)
     }
@@ -259,7 +263,7 @@ pub(super) fn list(
             response.next_page_token = query.bound.token([at.0, number]);
             break;
         }
-        let version = page.version(index)?;
+        let version = page.version(index, None)?;
         if sight.view(&version.entry)?.is_some() {
             response.entities.push(page.show(version));
             page.count(0);
@@ -327,14 +331,14 @@ fn change<R: Rows>(
     (name, number): (RegisterName<'_>, u64),
     (index, from): (LeafIndex, LeafIndex),
 ) -> Result<pb::RegisterChange, ReadFailure> {
-    let version = page.version(index)?;
+    let version = page.version(index, None)?;
     let mut change = pb::RegisterChange {
         after: Some(page.show(version)),
         ..pb::RegisterChange::default()
     };
     page.count(0);
     if let Some((_, before)) = newest_before(page.rows, name, number, from)? {
-        let before = page.version(before)?;
+        let before = page.version(before, None)?;
         if sight.view(&before.entry)?.is_some() {
             change.before = Some(page.show(before));
         } else {

@@ -85,7 +85,7 @@ proptest! {
                 prop_assert_eq!(count, Count { entities, versions });
                 for (number, expected) in &register {
                     let (newest, index) = newest_before(rows, name, *number, at).unwrap().unwrap();
-                    let found = version(rows, index).unwrap();
+                    let found = version(rows, index, None).unwrap();
                     let found = Told {
                         entity: found.entity,
                         version: newest,
@@ -120,7 +120,7 @@ fn versions_that_name_no_state_are_in_that_of_an_earlier_one() {
     let log = RandomLog::of(&steps);
     let rows = &log.engine.rows;
     let first = log.engine.core().frontier.size().0 - 6;
-    let state = |place| version(rows, LeafIndex(first + place)).unwrap();
+    let state = |place| version(rows, LeafIndex(first + place), None).unwrap();
     let states: Vec<String> = (0..6).map(|place| state(place).state).collect();
     assert_eq!(states[..2], ["", ""]);
     assert!(
@@ -129,6 +129,8 @@ fn versions_that_name_no_state_are_in_that_of_an_earlier_one() {
     );
     assert_eq!(state(2).entries_read, 1);
     assert_eq!(state(5).entries_read, 4);
+    let told = version(rows, LeafIndex(first + 5), Some("recorded")).unwrap();
+    assert_eq!((&*told.state, told.entries_read), ("recorded", 1));
 }
 
 /// Rows, with how many were read.
