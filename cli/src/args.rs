@@ -154,6 +154,8 @@ pub(crate) enum Command {
     Retract(verb::amend::Retract),
     Get(verb::get::Get),
     List(verb::list::List),
+    History(verb::history::History),
+    Register(verb::register::RegisterCommand),
     Prove(verb::prove::Prove),
     Watch(verb::watch::Watch),
     Disclose(verb::disclose::Disclose),

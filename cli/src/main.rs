@@ -14,6 +14,7 @@ mod records;
 mod saved;
 mod sealed;
 mod verb;
+mod when;
 
 use std::process::ExitCode;
 
@@ -89,6 +90,8 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Get(get) => get.run(flags, output),
         Command::Prove(prove) => prove.run(flags, output),
         Command::List(list) => list.run(flags, output),
+        Command::History(history) => history.run(flags, output),
+        Command::Register(register) => register.run(flags, output),
         Command::Watch(watch) => watch.run(flags, output),
         Command::Disclose(disclose) => disclose.run(flags, output),
         Command::Verify(verify) => verify.run(flags, output),

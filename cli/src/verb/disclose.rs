@@ -216,6 +216,7 @@ impl Disclose {
             organization: context.organization()?.to_owned(),
             kind: self.selection.register.clone(),
             system: self.selection.system.clone(),
+            ..RecordFilter::default()
         };
         let bar = output.spinner("{spinner} looking for records: {pos}");
         let count = |found: usize| bar.set_position(u64::try_from(found).unwrap_or(u64::MAX));

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use world::World;
 
 /// Every command with its subcommands.
-const COMMANDS: [&[&str]; 48] = [
+const COMMANDS: [&[&str]; 51] = [
     &["access", "list"],
     &["amend"],
     &["checkpoint"],
@@ -36,6 +36,7 @@ const COMMANDS: [&[&str]; 48] = [
     &["engagement", "end"],
     &["engagement", "grant"],
     &["get"],
+    &["history"],
     &["init"],
     &["key", "decrypt"],
     &["key", "encrypt"],
@@ -56,6 +57,8 @@ const COMMANDS: [&[&str]; 48] = [
     &["prove", "inclusion"],
     &["prove", "order"],
     &["prove", "receipt"],
+    &["register", "diff"],
+    &["register", "show"],
     &["registry", "replay"],
     &["registry", "show"],
     &["registry", "watch"],
@@ -70,7 +73,7 @@ const COMMANDS: [&[&str]; 48] = [
 ];
 
 /// Commands whose help ends with an example.
-const TAUGHT: [&[&str]; 25] = [
+const TAUGHT: [&[&str]; 28] = [
     &["amend"],
     &["checkpoint"],
     &["cluster", "replace"],
@@ -80,6 +83,7 @@ const TAUGHT: [&[&str]; 25] = [
     &["engagement", "end"],
     &["engagement", "grant"],
     &["get"],
+    &["history"],
     &["key", "decrypt"],
     &["key", "encrypt"],
     &["key", "generate"],
@@ -93,6 +97,8 @@ const TAUGHT: [&[&str]; 25] = [
     &["principal", "revoke"],
     &["principal", "rotate"],
     &["prove"],
+    &["register", "diff"],
+    &["register", "show"],
     &["role", "grant"],
     &["role", "withdraw"],
     &["watch"],

@@ -37,6 +37,8 @@ use super::{
 };
 use crate::raft::Position;
 
+pub(crate) mod log;
+
 /// Lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {

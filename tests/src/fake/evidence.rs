@@ -52,6 +52,27 @@ impl EvidenceService for Teller {
         Err(untold())
     }
 
+    async fn list_register(
+        &self,
+        _request: Request<v1::ListRegisterRequest>,
+    ) -> Result<Response<v1::ListRegisterResponse>, Status> {
+        Err(untold())
+    }
+
+    async fn diff_register(
+        &self,
+        _request: Request<v1::DiffRegisterRequest>,
+    ) -> Result<Response<v1::DiffRegisterResponse>, Status> {
+        Err(untold())
+    }
+
+    async fn get_history(
+        &self,
+        _request: Request<v1::GetHistoryRequest>,
+    ) -> Result<Response<v1::GetHistoryResponse>, Status> {
+        Err(untold())
+    }
+
     async fn watch(
         &self,
         _request: Request<v1::WatchRequest>,
