@@ -30,7 +30,8 @@ pub fn check_content(
         violations.extend(found);
     }
     let header = statement.header();
-    let view = HeaderView::new(&header.subject, header.transition.as_deref());
+    let transition = header.transition.as_deref();
+    let view = HeaderView::new(&header.subject, transition, &header.controls);
     if view.is_none() {
         let rule = "urn:aimslog:<organisation>:<system or aims>:<id>";
         violations
