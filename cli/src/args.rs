@@ -146,6 +146,7 @@ pub(crate) enum Command {
     Principal(verb::principal::PrincipalCommand),
     Role(verb::role::RoleCommand),
     Engagement(verb::engagement::EngagementCommand),
+    Control(verb::control::ControlCommand),
     Access(verb::access::AccessCommand),
     Whoami(verb::whoami::Whoami),
     Validate(verb::submit::Validate),

@@ -2,6 +2,7 @@
 
 mod args;
 mod broken;
+mod catalogues;
 mod context;
 mod demo;
 mod describe;
@@ -81,6 +82,7 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Principal(principal) => principal.run(flags, output),
         Command::Role(role) => role.run(flags, output),
         Command::Engagement(engagement) => engagement.run(flags, output),
+        Command::Control(control) => control.run(flags, output),
         Command::Access(access) => access.run(flags, output),
         Command::Whoami(whoami) => whoami.run(flags, output),
         Command::Validate(validate) => validate.run(flags, output),

@@ -6,6 +6,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod cluster;
 pub(crate) mod completions;
 pub(crate) mod context;
+pub(crate) mod control;
 pub(crate) mod disclose;
 pub(crate) mod doctor;
 pub(crate) mod engagement;

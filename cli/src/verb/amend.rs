@@ -23,7 +23,7 @@ use crate::records::{FileRecord, read_records};
 use crate::sealed::SealedFields;
 use crate::verb::runtime;
 use crate::verb::submit::{
-    AttachmentOptions, SigningOptions, SubmitOptions, Waiting, refuse_invalid, submit,
+    AttachmentOptions, SigningOptions, SubmitOptions, Waiting, refuse_invalid, submit, tell_aliases,
 };
 
 /// Log a new version of a record.
@@ -69,6 +69,7 @@ impl Amend {
         let context = Context::resolve(flags)?;
         let records = read_records(std::slice::from_ref(&self.file))?;
         refuse_invalid(&records.invalid, output)?;
+        tell_aliases(&records.valid, output);
         let Ok([mut record]) = <[FileRecord; 1]>::try_from(records.valid) else {
             return Err(UserError::usage("amend takes one new record"));
         };
@@ -142,6 +143,8 @@ impl Retract {
                 .iter()
                 .map(|control| (control.scheme.clone(), control.id.clone()))
                 .collect(),
+            aliases: Vec::new(),
+            catalogues: Vec::new(),
             record,
         })
     }

@@ -167,6 +167,7 @@ impl Submit {
         let context = Context::resolve(flags)?;
         let records = read_records(&self.files)?;
         refuse_invalid(&records.invalid, output)?;
+        tell_aliases(&records.valid, output);
         runtime()?.block_on(submit(&context, records.valid, &self.options, output))
     }
 }
@@ -175,6 +176,7 @@ impl Validate {
     pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
         let records = read_records(&self.files)?;
         refuse_invalid(&records.invalid, output)?;
+        tell_aliases(&records.valid, output);
         self.signing.refuse_unsealable(&records.valid, output)?;
         let count = records.valid.len();
         if self.offline {
@@ -194,6 +196,21 @@ pub(crate) fn refuse_invalid(invalid: &[Invalid], output: Output) -> Result<()> 
         violations: record.violations.iter().map(Broken::from).collect(),
     });
     refuse(&unsent.collect::<Vec<_>>(), output)
+}
+
+/// Says what became of ids that stand for others: what is signed is not what was written.
+pub(crate) fn tell_aliases(records: &[FileRecord], output: Output) {
+    for record in records {
+        for alias in &record.submission.aliases {
+            let controls = alias.controls.join(", ");
+            output.say(format!(
+                "{}: {} ({}) is logged as {controls}",
+                record.name(),
+                alias.given,
+                alias.title
+            ));
+        }
+    }
 }
 
 fn refuse(unsent: &[Unsent], output: Output) -> Result<()> {

@@ -7,6 +7,7 @@
     reason = "a test that cannot make its files has nothing to test"
 )]
 
+mod controls;
 mod keys;
 mod world;
 
@@ -18,7 +19,7 @@ use tempfile::TempDir;
 use world::World;
 
 /// Every command with its subcommands.
-const COMMANDS: [&[&str]; 51] = [
+const COMMANDS: [&[&str]; 56] = [
     &["access", "list"],
     &["amend"],
     &["checkpoint"],
@@ -30,6 +31,11 @@ const COMMANDS: [&[&str]; 51] = [
     &["cluster", "status"],
     &["completions"],
     &["context"],
+    &["control", "add"],
+    &["control", "catalogue"],
+    &["control", "lint"],
+    &["control", "list"],
+    &["control", "lookup"],
     &["demo"],
     &["disclose"],
     &["doctor"],
@@ -73,11 +79,16 @@ const COMMANDS: [&[&str]; 51] = [
 ];
 
 /// Commands whose help ends with an example.
-const TAUGHT: [&[&str]; 28] = [
+const TAUGHT: [&[&str]; 33] = [
     &["amend"],
     &["checkpoint"],
     &["cluster", "replace"],
     &["completions"],
+    &["control", "add"],
+    &["control", "catalogue"],
+    &["control", "lint"],
+    &["control", "list"],
+    &["control", "lookup"],
     &["disclose"],
     &["doctor"],
     &["engagement", "end"],
@@ -281,6 +292,9 @@ fn json_is_json_where_no_network_is_needed() {
         &["key", "show", "a.seed"],
         &["policy", "show", "policy.txt"],
         &["policy", "fingerprint", "policy.txt"],
+        &["control", "catalogue"],
+        &["control", "list"],
+        &["control", "lookup", "9.1", "--scheme", "guide"],
         &["init", "here", "--policy", "policy.txt"],
         &["context", "show"],
         &["doctor"],

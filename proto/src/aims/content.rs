@@ -51,7 +51,7 @@ pub fn check_content(
     }
     let header = statement.header();
     let transition = header.transition.as_deref();
-    let view = HeaderView::new(&header.subject, transition).map(|view| HeaderView {
+    let view = HeaderView::new(&header.subject, transition, &header.controls).map(|view| HeaderView {
         entered_by: signatory.entering(transition),
         ..view
     });

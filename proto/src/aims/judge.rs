@@ -9,12 +9,12 @@ mod links;
 use links::{check_links, count, resolve};
 
 use crate::aims::bundle::{BundleDigest, RuleBundle};
-use crate::aims::catalog::ControlClaim;
+use crate::aims::catalog::{Catalogue, CatalogueDigest, ControlClaim};
 use crate::aims::entity::{CountedLink, Entity, Linking, NewVersion};
 use crate::aims::kind::{Kind, Signer};
 use crate::aims::lifecycle::Entering;
 use crate::reason::{Reason, Violation, Violations};
-use crate::statement::header::{Change, ContentType, Family, Revision};
+use crate::statement::header::{CatalogRef, Change, ContentType, Family, Revision};
 use crate::statement::{EntryId, Header};
 use crate::system::registry::{PrincipalRow, Registry};
 use crate::system::{OrganizationId, PrincipalId, Role};
@@ -110,7 +110,7 @@ pub fn check_signed<'r>(at: Position<'r>, header: &Header) -> Signed<'r> {
     // Also where the header says something else than its key: what the key's organisation has logged
     // is judged all the same, so that everything is named at once.
     let principal = at.registry.principal_at(&header.key, at.index);
-    let (kind, rules) = check_rules(at.bundle, header);
+    let (kind, rules) = check_rules((at, principal), header);
     violations.extend(rules);
     if let (Some(principal), Some(kind)) = (principal, kind) {
         violations.extend(check_role(kind, principal, header));
@@ -220,7 +220,11 @@ fn check_role(kind: &Kind, principal: &PrincipalRow, header: &Header) -> Vec<Vio
 }
 
 /// Rule bundle, kind, version and controls.
-fn check_rules<'b>(bundle: &'b RuleBundle, header: &Header) -> (Option<&'b Kind>, Vec<Violation>) {
+fn check_rules(
+    (at, principal): (Position<'_>, Option<&PrincipalRow>),
+    header: &Header,
+) -> (Option<&'static Kind>, Vec<Violation>) {
+    let bundle = at.bundle;
     let mut violations = Vec::new();
     let accepted = header
         .rules
@@ -236,12 +240,23 @@ fn check_rules<'b>(bundle: &'b RuleBundle, header: &Header) -> (Option<&'b Kind>
                 .nearest(bundle.digest().to_string()),
         );
     }
+    let own = |scheme: &str| {
+        let organization = &principal?.organization;
+        at.registry.catalogue_at(organization, scheme, at.index)
+    };
+    for named in &header.catalogues {
+        let catalogue = bundle.schemes().catalogue(&named.scheme);
+        let catalogue = catalogue.or_else(|| own(&named.scheme));
+        violations.extend(check_catalogue(bundle, catalogue, named));
+    }
     for control in &header.controls {
-        let claim = ControlClaim {
-            scheme: &control.scheme,
-            id: &control.id,
+        let (scheme, id) = (&control.scheme, &control.id);
+        let is_open = !bundle.schemes().is_closed(scheme);
+        let judged = match own(scheme).filter(|_| is_open) {
+            Some(catalogue) => catalogue.check("header.controls", id).map(Some),
+            None => bundle.check_control(ControlClaim { scheme, id }),
         };
-        violations.extend(bundle.check_control(claim).err());
+        violations.extend(judged.err());
     }
     match bundle.kind(header.content_type.kind(), header.content_type.version()) {
         Ok(kind) => (Some(kind), violations),
@@ -250,6 +265,22 @@ fn check_rules<'b>(bundle: &'b RuleBundle, header: &Header) -> (Option<&'b Kind>
             (None, violations)
         }
     }
+}
+
+/// A catalogue that the header pins is the one in force there, in this very version.
+fn check_catalogue(
+    bundle: &RuleBundle,
+    catalogue: Option<&Catalogue>,
+    named: &CatalogRef,
+) -> Option<Violation> {
+    const FIELD: &str = "header.catalogues";
+    let Some(catalogue) = catalogue else {
+        return Some(bundle.schemes().unknown(FIELD, &named.scheme));
+    };
+    let (found, digest) = (CatalogueDigest(named.digest), catalogue.digest());
+    let rule = "the digest of the catalogue that is in force";
+    let violation = Violation::new(Reason::UnknownCatalogue, FIELD, rule);
+    (found != digest).then(|| violation.found(found).nearest(digest.to_string()))
 }
 
 /// Whoever the record was made for is a principal of the same organisation.

@@ -1,5 +1,6 @@
 //! Why a bundle cannot be read.
 
+use crate::aims::catalog::CatalogueError;
 use crate::aims::schema::SchemaError;
 use crate::system::PermissionError;
 
@@ -15,6 +16,15 @@ pub enum BundleError {
         /// What the parser says.
         #[source]
         source: toml::de::Error,
+    },
+    /// A catalogue is not what it must be.
+    #[error("{file}")]
+    Catalogue {
+        /// Name of the file.
+        file: &'static str,
+        /// What is wrong.
+        #[source]
+        source: CatalogueError,
     },
     /// A message of a kind cannot be read.
     #[error(transparent)]

@@ -3,6 +3,7 @@ use crate::aims::bundle::RuleBundle;
 use crate::aims::kind::Kind;
 use crate::statement::commitment::Commitment;
 use crate::statement::disclosure::DisclosureSet;
+use crate::statement::header::ControlRef;
 use std::fs;
 use std::path::Path;
 
@@ -385,7 +386,7 @@ fn header_and_record_agree() {
     let golden = golden(kind).json;
     let record = Record::from_canonical_bytes(kind, golden.trim_end().as_bytes()).expect("valid");
     let check = |subject: &str, transition: Option<&str>| {
-        let header = HeaderView::new(subject, transition).expect("a subject");
+        let header = HeaderView::new(subject, transition, &[]).expect("a subject");
         let found = check_against_header(kind, &record, header);
         found
             .into_iter()
@@ -412,7 +413,7 @@ fn header_and_record_agree() {
         "urn:aimslog:a:system:b:c",
         "urn:x:a:system:b",
     ] {
-        assert_eq!(HeaderView::new(subject, None), None, "{subject}");
+        assert_eq!(HeaderView::new(subject, None, &[]), None, "{subject}");
     }
 }
 
@@ -468,5 +469,47 @@ fn rules_about_content_have_names() {
     assert_eq!(
         rules,
         ["OVERSIGHT-DECISION-DECISION-STOP: required where decision is STOP"]
+    );
+}
+
+#[test]
+fn a_control_of_an_own_catalogue_stands_in_the_header_as_well() {
+    let kind = kind("nonconformity");
+    let golden = golden(kind).json;
+    let subject = "urn:aimslog:fictitia:aims:main";
+    let check = |control: &str, named: &[(&str, &str)]| {
+        let requirements = Json::Array(vec![Json::Text(control.to_owned())]);
+        let index = kind.field_index("requirements").expect("a field");
+        let record = Record::from_canonical_bytes(kind, golden.trim_end().as_bytes());
+        let mut values = record.expect("valid").values().to_vec();
+        values[index] = Some(requirements);
+        let record = Record::new(kind, values).expect("well formed");
+        let controls: Vec<ControlRef> = named
+            .iter()
+            .map(|(scheme, id)| ControlRef {
+                scheme: (*scheme).to_owned(),
+                id: (*id).to_owned(),
+            })
+            .collect();
+        let header = HeaderView::new(subject, None, &controls).expect("a subject");
+        let found = check_against_header(kind, &record, header);
+        let place = "record.requirements[0]";
+        let mut found = found.into_iter().filter(|one| one.field == place);
+        found.next().map(|one| (one.reason, one.nearest))
+    };
+    assert_eq!(check("iso42001-2023/A.9.2", &[]), None);
+    assert_eq!(check("org/SEC.1", &[("org", "SEC.1")]), None);
+    assert_eq!(
+        check("org/SEC.1", &[("org", "SEC.2")]),
+        Some((Reason::HeaderMismatch, None))
+    );
+    let foreign = ("iso27001-2022", "A.5.19");
+    assert_eq!(check("iso27001-2022/A.5.19", &[foreign]), None);
+    let (reason, _) = check("iso27001-2022/A.5.19", &[]).expect("not in the header");
+    assert_eq!(reason, Reason::UnknownCatalogue);
+    let near = Some("iso42001-2023".to_owned());
+    assert_eq!(
+        check("iso42001/A.9.2", &[]),
+        Some((Reason::UnknownCatalogue, near))
     );
 }
