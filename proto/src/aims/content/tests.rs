@@ -4,7 +4,7 @@ use super::*;
 use crate::aims::bundle::RuleBundle;
 use crate::statement::StatementId;
 use crate::statement::commitment::Commitment;
-use crate::statement::header::{Algorithm, ContentType, Family, Header, Origin};
+use crate::statement::header::{Algorithm, ContentType, ControlRef, Family, Header, Origin};
 use crate::statement::key::SigningKey;
 use crate::statement::statement::sign;
 use crate::time::UnixSeconds;
@@ -76,7 +76,11 @@ impl Golden {
             links: Vec::new(),
             origin: Some(Origin::Person),
             on_behalf_of: None,
-            controls: Vec::new(),
+            // Of an own catalogue, which one of the golden records names.
+            controls: vec![ControlRef {
+                scheme: "org".to_owned(),
+                id: "GATEWAY.2".to_owned(),
+            }],
         };
         let leaves: Vec<LeafHash> = self
             .disclosures
