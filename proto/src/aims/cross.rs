@@ -2,9 +2,9 @@
 
 use super::bundle::BundleError;
 use super::format::Instant;
-use super::kind::Kind;
+use super::kind::{Kind, WhenRule};
 use super::role::RoleRule;
-use super::schema::{FieldSchema, ValueType};
+use super::schema::{FieldSchema, MessageSchema, ValueType};
 use crate::reason::{Reason, Violation};
 use crate::statement::json::Json;
 use std::collections::BTreeSet;
@@ -13,24 +13,7 @@ use std::collections::BTreeSet;
 /// who must be somebody else. `values` are in the order of the field list.
 pub(super) fn check(kind: &Kind, values: &[Option<Json>], found: &mut Vec<Violation>) {
     let tables = &kind.tables;
-    for rule in &tables.when {
-        let Some(value) = text_at(kind, values, &rule.field) else {
-            continue;
-        };
-        if !rule.values.iter().any(|needing| needing == value) {
-            continue;
-        }
-        for name in &rule.require {
-            if at(kind, values, name).is_none() {
-                let text = format!("required where {} is {value}", rule.field);
-                found.push(Violation::new(
-                    Reason::MissingField,
-                    format!("record.{name}"),
-                    text,
-                ));
-            }
-        }
-    }
+    check_when(kind, values, found);
     for (earlier, later) in &tables.order {
         let time = |name| text_at(kind, values, name).and_then(Instant::parse);
         if let (Some(first), Some(second)) = (time(earlier), time(later))
@@ -54,6 +37,46 @@ pub(super) fn check(kind: &Kind, values: &[Option<Json>], found: &mut Vec<Violat
         }
     }
     check_periods(kind, values, found);
+}
+
+/// Content that a value asks for: of the record, or of each element of one of its lists.
+fn check_when(kind: &Kind, values: &[Option<Json>], found: &mut Vec<Violation>) {
+    for rule in &kind.tables.when {
+        let Some(list) = &rule.each else {
+            require(rule, "record", |path| at(kind, values, path), found);
+            continue;
+        };
+        let Some(Json::Array(elements)) = at(kind, values, list) else {
+            continue;
+        };
+        for (index, element) in elements.iter().enumerate() {
+            let place = format!("record.{list}[{index}]");
+            require(rule, &place, |path| inside(element, path), found);
+        }
+    }
+}
+
+/// One rule at one place; `value` gives what stands at a path below it.
+fn require<'a>(
+    rule: &WhenRule,
+    place: &str,
+    value: impl Fn(&str) -> Option<&'a Json>,
+    found: &mut Vec<Violation>,
+) {
+    let Some(name) = value(&rule.field).and_then(text_of) else {
+        return;
+    };
+    if !rule.values.iter().any(|needing| needing == name) {
+        return;
+    }
+    for path in rule.require.iter().filter(|path| value(path).is_none()) {
+        let text = format!("required where {} is {name}", rule.field);
+        found.push(Violation::new(
+            Reason::MissingField,
+            format!("{place}.{path}"),
+            text,
+        ));
+    }
 }
 
 /// Every `Period` ends no earlier than it starts: the one rule inside an envelope message.
@@ -85,10 +108,19 @@ fn check_periods(kind: &Kind, values: &[Option<Json>], found: &mut Vec<Violation
 
 /// The value at a path such as `second_review.reviewer`.
 fn at<'a>(kind: &Kind, values: &'a [Option<Json>], path: &str) -> Option<&'a Json> {
-    let mut parts = path.split('.');
-    let index = kind.field_index(parts.next()?)?;
-    let top = values.get(index)?.as_ref()?;
-    parts.try_fold(top, |value, part| member(value, part))
+    let (name, rest) = path
+        .split_once('.')
+        .map_or((path, None), |(name, rest)| (name, Some(rest)));
+    let top = values.get(kind.field_index(name)?)?.as_ref()?;
+    match rest {
+        Some(rest) => inside(top, rest),
+        None => Some(top),
+    }
+}
+
+/// The value at a path below an object.
+fn inside<'a>(object: &'a Json, path: &str) -> Option<&'a Json> {
+    path.split('.').try_fold(object, member)
 }
 
 fn text_at<'a>(kind: &Kind, values: &'a [Option<Json>], path: &str) -> Option<&'a str> {
@@ -146,12 +178,12 @@ pub(super) fn check_tables(
     if let Some(target) = targets.into_iter().find(|target| !kinds.contains(*target)) {
         return Err(undefined("links", target));
     }
-    let retention = enum_names(kind, "retention_class");
+    let retention = enum_names(kind.schema(), "retention_class");
     if !retention.contains(&tables.retention) {
         return Err(undefined("retention", &tables.retention));
     }
     if let Some(field) = &tables.status_field {
-        let names: Vec<String> = enum_names(kind, field)
+        let names: Vec<String> = enum_names(kind.schema(), field)
             .iter()
             .map(|name| name.to_lowercase())
             .collect();
@@ -161,37 +193,61 @@ pub(super) fn check_tables(
         }
     }
     for rule in &tables.when {
-        let names = enum_names(kind, &rule.field);
-        if let Some(value) = rule.values.iter().find(|value| !names.contains(value)) {
-            return Err(undefined("when", value));
+        if let Some((what, name)) = undefined_in(kind, rule) {
+            return Err(undefined(what, name));
         }
     }
-    let paths = tables.when.iter().flat_map(|rule| rule.require.iter());
-    let pairs = tables
+    let mut pairs = tables
         .order
         .iter()
         .chain(&tables.distinct)
         .flat_map(|(a, b)| [a, b]);
-    match paths
-        .chain(pairs)
-        .find(|path| field_at(kind, path).is_none())
-    {
+    match pairs.find(|path| field_at(kind.schema(), path).is_none()) {
         Some(path) => Err(undefined("fields", path)),
         None => Ok(()),
     }
 }
 
-fn field_at<'a>(kind: &'a Kind, path: &str) -> Option<&'a FieldSchema> {
+/// The first name of a rule that nothing defines, after the part of the tables that it stands in.
+fn undefined_in<'a>(kind: &'a Kind, rule: &'a WhenRule) -> Option<(&'static str, &'a str)> {
+    let message = match &rule.each {
+        None => kind.schema(),
+        Some(list) => match elements_of(kind.schema(), list) {
+            Some(message) => message,
+            None => return Some(("when", list)),
+        },
+    };
+    let names = enum_names(message, &rule.field);
+    if let Some(value) = rule.values.iter().find(|value| !names.contains(value)) {
+        return Some(("when", value));
+    }
+    let mut paths = rule.require.iter();
+    let path = paths.find(|path| field_at(message, path).is_none())?;
+    Some(("fields", path))
+}
+
+/// What the elements of a list of objects look like.
+fn elements_of<'a>(message: &'a MessageSchema, list: &str) -> Option<&'a MessageSchema> {
+    match message.field(list).filter(|field| field.repeated) {
+        Some(FieldSchema {
+            value: ValueType::Message(element),
+            ..
+        }) => Some(element),
+        _ => None,
+    }
+}
+
+fn field_at<'a>(message: &'a MessageSchema, path: &str) -> Option<&'a FieldSchema> {
     let mut parts = path.split('.');
-    let top = kind.schema().field(parts.next()?)?;
+    let top = message.field(parts.next()?)?;
     parts.try_fold(top, |field, part| match &field.value {
         ValueType::Message(message) => message.field(part),
         _ => None,
     })
 }
 
-fn enum_names(kind: &Kind, field: &str) -> Vec<String> {
-    match kind.schema().field(field).map(|field| &field.value) {
+fn enum_names(message: &MessageSchema, field: &str) -> Vec<String> {
+    match message.field(field).map(|field| &field.value) {
         Some(ValueType::Enum(names)) => names.names.clone(),
         _ => Vec::new(),
     }

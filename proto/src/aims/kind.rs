@@ -65,6 +65,9 @@ pub struct LinkRule {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WhenRule {
+    /// A list of objects whose elements the rule is about, one by one; none: the record itself.
+    #[serde(default)]
+    pub each: Option<String>,
     /// An enum field.
     pub field: String,
     /// Its values that need the content.

@@ -78,6 +78,9 @@ fn refuses_tables_that_name_what_does_not_exist() {
             "require = [\"escalate_to\"]",
         ),
         ("\"second_review.reviewer\"", "\"second_review.who\""),
+        ("each = \"needs\"", "each = \"need\""),
+        ("each = \"phases\"", "each = \"resources\""),
+        ("require = [\"treatment\"]", "require = [\"treatments\"]"),
         (
             "status_field = \"lifecycle_stage\"",
             "status_field = \"risk_class\"",

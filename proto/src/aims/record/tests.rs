@@ -6,6 +6,13 @@ use crate::statement::disclosure::DisclosureSet;
 use std::fs;
 use std::path::Path;
 
+#[path = "tests/governance.rs"]
+mod governance;
+#[path = "tests/planning.rs"]
+mod planning;
+#[path = "tests/rows.rs"]
+mod rows;
+
 /// The golden files of a kind: strict record, disclosures and commitment root, made by a second
 /// implementation (`tests/golden/make.py`).
 struct Golden {
