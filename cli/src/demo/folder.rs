@@ -21,7 +21,7 @@ Everything here was made by `aimslog demo`. The hospital, its systems and its pe
 | `auditor/two-fields.evidence.json` | one decision with two of its fields shown; the others stay hidden |
 | `auditor/flipped.evidence.json` | the same with one byte flipped; it does not verify |
 | `records/` | the records as the hospital wrote them, and the attachments that they name; `try-it.json` is not in the log yet |
-| `hospital/` | keys of the hospital: its administrator, and the office that signs the records |
+| `hospital/` | keys of the hospital: its administrator, and those who sign the records: the office, the internal audit, the board |
 | `cluster/` | what `aimslogd init` made: one folder per node (with its data and its `log.txt`), one per operator, `public/` for everybody, `authority/` to be kept offline |
 | `home/` | the command line's context for the commands below |
 

@@ -1,4 +1,5 @@
-//! The hospital of a demo: an administrator, and the office that signs its records.
+//! The hospital of a demo: an administrator, and those who sign its records. What needs two people is
+//! signed by two: the office records, the auditors judge, the management takes note.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,7 +8,9 @@ use std::sync::Arc;
 use aimslog_client::admin::Cluster;
 use aimslog_client::author::{Author, Identity, Referred, Surroundings};
 use aimslog_client::{FinishedStatement, Ledger, Outcome, Wait, clock};
-use aimslog_proto::aims::submission::Target;
+use aimslog_proto::aims::bundle::RuleBundle;
+use aimslog_proto::aims::kind;
+use aimslog_proto::aims::submission::{Submission, Target};
 use aimslog_proto::statement::header::Origin as RecordOrigin;
 use aimslog_proto::statement::id::{EntryId, StatementId};
 use aimslog_proto::statement::key::Signer;
@@ -18,7 +21,7 @@ use aimslog_proto::system::{
 };
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::Origin;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::demo::data::RECORDS;
 use crate::demo::folder::DemoFolder;
@@ -28,8 +31,17 @@ use crate::records::{FileRecord, read_records};
 
 /// The hospital's id.
 pub(super) const HOSPITAL: &str = "st-fictitia";
-/// Who signs its records.
-const OFFICE: &str = "quality-office";
+/// Who signs its records, as key, holder and roles: each record is signed by the first whose role its kind
+/// asks for.
+const SIGNERS: [(&str, &str, &[&str]); 3] = [
+    (
+        "quality-office",
+        "holder-b",
+        &["process_owner", "submitter"],
+    ),
+    ("internal-audit", "holder-c", &["internal_auditor"]),
+    ("board", "holder-d", &["top_management"]),
+];
 
 /// A record, signed, with the id of its entry.
 #[derive(Debug, Clone)]
@@ -42,12 +54,15 @@ pub(super) struct SignedRecord {
 /// The hospital, registered.
 #[derive(Debug)]
 pub(super) struct Hospital {
+    /// Reads for the hospital.
     pub(super) office: Arc<dyn Signer>,
+    /// The keys, with the roles of their holders.
+    signers: Vec<(Arc<dyn Signer>, &'static [&'static str])>,
 }
 
 impl Hospital {
-    /// The operator registers the hospital with its administrator; the administrator registers the
-    /// office.
+    /// The operator registers the hospital with its administrator; the administrator registers those who
+    /// sign.
     pub(super) async fn register(
         folder: &DemoFolder,
         admin: &Cluster,
@@ -56,7 +71,6 @@ impl Hospital {
         let origin = Origin::new(ORIGIN)?;
         let operator = keys::load_plain(&folder.join("cluster/operator-1/operator.seed"))?;
         let administrator = keys::generate(&folder.join("hospital/administrator.seed"), None)?;
-        let office = keys::generate(&folder.join("hospital/quality-office.seed"), None)?;
         let organization = OrganizationId::new(HOSPITAL)?;
         let administrator_id = PrincipalId::new("administrator")?;
         let first = FirstAdministrator {
@@ -70,37 +84,27 @@ impl Hospital {
             holder: Holder::new("holder-a")?,
             key: administrator.public_key(),
         };
-        let record = Organization::register(organization.clone(), first);
+        let record = Organization::register(organization, first);
         let statement = sign_record(&record, &making(&origin), &operator)?;
         admin
             .submit_system(statement.bytes())
             .await
             .context("registering the hospital")?;
 
-        let principal = PrincipalId::new(OFFICE)?;
-        let mut roles = Vec::new();
-        for role in ["internal_auditor", "process_owner", "submitter"] {
-            roles.push(Role::new(role)?);
+        let mut signers: Vec<(Arc<dyn Signer>, &'static [&'static str])> = Vec::new();
+        for (name, holder, roles) in SIGNERS {
+            let key = keys::generate(&folder.join(&format!("hospital/{name}.seed")), None)?;
+            let record = admission((name, holder, roles), &origin, &key)?;
+            let statement = sign_record(&record, &making(&origin), &administrator)?;
+            submit_one(ledger, statement.bytes().to_vec())
+                .await
+                .with_context(|| format!("registering {name}"))?;
+            signers.push((Arc::new(key), roles));
         }
-        let admission = Admission {
-            holder: Holder::new("holder-b")?,
-            key: office.public_key(),
-            possession: prove_principal_key(&origin, &organization, &principal, &office)?,
-            roles,
-            acts_for: None,
-        };
-        let change = PrincipalChange::Admit(Box::new(admission));
-        let record = Principal {
-            organization,
-            principal,
-            change,
-        };
-        let statement = sign_record(&record, &making(&origin), &administrator)?;
-        submit_one(ledger, statement.bytes().to_vec())
-            .await
-            .context("registering the office")?;
+        let office = signers.first().context("nobody signs")?;
         Ok(Self {
-            office: Arc::new(office),
+            office: Arc::clone(&office.0),
+            signers,
         })
     }
 
@@ -119,20 +123,62 @@ impl Hospital {
                 invalid.violations
             );
         }
-        let author = Author {
-            key: Arc::clone(&self.office),
-            organization: HOSPITAL.to_owned(),
-            service_id: ORIGIN.to_owned(),
-            origin: RecordOrigin::Person,
-            on_behalf_of: None,
-        };
         let mut known = BTreeMap::new();
         records
             .valid
             .iter()
-            .map(|record| sign(&author, record, &mut known))
+            .map(|record| sign(&self.author(&record.submission)?, record, &mut known))
             .collect()
     }
+
+    /// Who signs a record: the first whose role its kind asks for in its state.
+    fn author(&self, submission: &Submission) -> Result<Author> {
+        let record = &submission.record;
+        let known = RuleBundle::v1().kind(record.kind(), record.version());
+        let known = known.map_err(|violation| anyhow!("{violation:?}"))?;
+        let state = submission.transition.as_deref();
+        let may = |roles: &[&'static str]| {
+            let signer = kind::Signer {
+                roles,
+                is_agent: false,
+            };
+            known.check_signer(state, signer).is_empty()
+        };
+        let signer = self.signers.iter().find(|(_, roles)| may(roles));
+        let (key, _) = signer.with_context(|| format!("nobody signs a {}", record.kind()))?;
+        Ok(Author {
+            key: Arc::clone(key),
+            organization: HOSPITAL.to_owned(),
+            service_id: ORIGIN.to_owned(),
+            origin: RecordOrigin::Person,
+            on_behalf_of: None,
+        })
+    }
+}
+
+/// The statement by which the administrator registers somebody.
+fn admission(
+    (name, holder, roles): (&str, &str, &[&str]),
+    origin: &Origin,
+    key: &dyn Signer,
+) -> Result<Principal> {
+    let organization = OrganizationId::new(HOSPITAL)?;
+    let principal = PrincipalId::new(name)?;
+    let admission = Admission {
+        holder: Holder::new(holder)?,
+        key: key.public_key(),
+        possession: prove_principal_key(origin, &organization, &principal, key)?,
+        roles: roles
+            .iter()
+            .map(|role| Role::new(*role))
+            .collect::<Result<_, _>>()?,
+        acts_for: None,
+    };
+    Ok(Principal {
+        organization,
+        principal,
+        change: PrincipalChange::Admit(Box::new(admission)),
+    })
 }
 
 fn sign(

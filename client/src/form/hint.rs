@@ -1,6 +1,6 @@
 //! What a form says about a field: its text in the schema, when it must be there, and what it may hold.
 
-use aimslog_proto::aims::kind::Kind;
+use aimslog_proto::aims::kind::{Kind, WhenRule};
 use aimslog_proto::aims::schema::{EnumSchema, FieldSchema, Format, ValueType};
 
 /// The form of a text in a few words.
@@ -67,12 +67,9 @@ impl Need {
         if field.required {
             return Self::Always;
         }
-        let asking = |rule: &&aimslog_proto::aims::kind::WhenRule| {
-            rule.require.iter().any(|asked| asked == path)
-        };
         let mut conditions = Vec::new();
-        for rule in kind.content_rules().iter().filter(asking) {
-            let is_status = kind.status_field() == Some(rule.field.as_str());
+        for rule in kind.content_rules().iter().filter(|rule| is_asking(rule, path)) {
+            let is_status = rule.each.is_none() && kind.status_field() == Some(rule.field.as_str());
             if is_status && rule.values.iter().any(|value| value.eq_ignore_ascii_case(state)) {
                 return Self::InState;
             }
@@ -94,6 +91,15 @@ impl Need {
             Self::Never => "[optional]".to_owned(),
         }
     }
+}
+
+/// Whether a rule asks for what stands at a path; it may be about each element of a list.
+fn is_asking(rule: &WhenRule, path: &str) -> bool {
+    let within = match &rule.each {
+        Some(list) => path.strip_prefix(list.as_str()).and_then(|rest| rest.strip_prefix('.')),
+        None => Some(path),
+    };
+    within.is_some_and(|path| rule.require.iter().any(|asked| asked == path))
 }
 
 /// The values of an enum with what each means.

@@ -120,7 +120,9 @@ fn tables(bundle: &RuleBundle, kind: &Kind) -> Value {
         (state.clone(), tables)
     });
     let content = kind.content_rules().iter().map(|rule| {
-        json!({ "field": rule.field, "values": rule.values, "require": rule.require })
+        json!({
+            "each": rule.each, "field": rule.field, "values": rule.values, "require": rule.require,
+        })
     });
     let links = kind.links().iter().map(|link| json!({ "relation": link.relation, "kinds": link.kinds }));
     let controls = bundle.schemes().iter().flat_map(|scheme| {

@@ -111,7 +111,7 @@ fn forms_say_what_each_state_asks_for_and_fit_on_a_screen() {
             assert!(!form.lines().any(|line| line.ends_with(' ')), "{}", kind.name());
             let Some(status) = kind.status_field() else { continue };
             let asks = |rule: &&aimslog_proto::aims::kind::WhenRule| {
-                rule.field == status && rule.values.iter().any(|value| value.eq_ignore_ascii_case(state))
+                rule.each.is_none() && rule.field == status && rule.values.iter().any(|value| value.eq_ignore_ascii_case(state))
             };
             let asked = kind.content_rules().iter().filter(asks).flat_map(|rule| &rule.require);
             let said = form.matches(&format!("[required in state {state}]")).count();

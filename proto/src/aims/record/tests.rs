@@ -8,6 +8,8 @@ use std::path::Path;
 
 #[path = "tests/governance.rs"]
 mod governance;
+#[path = "tests/operation_audit.rs"]
+mod operation_audit;
 #[path = "tests/planning.rs"]
 mod planning;
 #[path = "tests/rows.rs"]
