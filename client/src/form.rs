@@ -15,7 +15,7 @@ use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::aims::kind::Kind;
 use aimslog_proto::aims::schema::{FieldSchema, MessageSchema, ValueType};
 use aimslog_proto::aims::submission::{
-    Located, RecordError, Submission, drafts, line_in, read_at,
+    RecordError, Submission, drafts, line_in, read_at,
 };
 use aimslog_proto::reason::{Reason, Violation};
 use aimslog_proto::statement::json::Json;

@@ -114,7 +114,7 @@ impl Hospital {
             .iter()
             .map(|(name, _)| folder.join(&format!("records/{name}")))
             .collect();
-        let records = read_records(&files)?;
+        let records = read_records(&files, &[])?;
         if let Some(invalid) = records.invalid.first() {
             bail!(
                 "{}:{} is invalid: {:?}",

@@ -180,7 +180,7 @@ impl Maker<'_> {
             Source::Column(source) => {
                 let columns = source.column.names().iter();
                 let columns: Vec<u32> = columns.filter_map(|name| self.table.column(name)).collect();
-                let says = |column: &&u32| self.row.cells.contains_key(column);
+                let says = |column: &&u32| self.row.cells.contains_key(*column);
                 let column = columns.iter().find(says).or_else(|| columns.first());
                 if let Some(column) = column {
                     let place = self.table.place(*column, self.row.number);

@@ -44,7 +44,11 @@ pub(crate) fn format_of(bytes: &[u8]) -> Option<Result<(), TableError>> {
 /// Unpacks every part and throws it away: the sizes that a ZIP file names of itself may lie.
 fn measure(bytes: &[u8]) -> Result<(), TableError> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
-    let names: Vec<&str> = archive.file_names().collect();
+    // A part whose name is no text is none that a workbook needs; its size counts all the same.
+    let names: Vec<String> = archive
+        .file_names()
+        .filter_map(|name| Some(name.ok()?.into_owned()))
+        .collect();
     let has = |name: &str| names.iter().any(|found| found.eq_ignore_ascii_case(name));
     if has("xl/workbook.bin") {
         let found = "this is a binary workbook (.xlsb)";
@@ -65,7 +69,7 @@ fn measure(bytes: &[u8]) -> Result<(), TableError> {
     let mut room = INFLATED_BYTES_MAX;
     for index in 0..archive.len() {
         let part = archive.by_index(index).map_err(damaged)?;
-        let name = part.name().to_owned();
+        let name = part.name().map_or_else(|_| index.to_string(), Into::into);
         let packed = part.compressed_size().max(1);
         let most = RATIO_FREE_BYTES.max(packed.saturating_mul(RATIO_MAX));
         let mut part = part.take(room.min(most).saturating_add(1));

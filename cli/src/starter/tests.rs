@@ -1,7 +1,6 @@
 use super::*;
 use aimslog_client::form::{read_drafts, read_file};
 use aimslog_proto::aims::schema::{FieldSchema, Format, MessageSchema, ValueType};
-use clap::ValueEnum as _;
 use std::collections::BTreeSet;
 use time::macros::datetime;
 

@@ -1,6 +1,6 @@
 use super::*;
 
-#[path = "../../../../tests/offline/xlsx.rs"]
+#[path = "../../../tests/offline/xlsx.rs"]
 mod xlsx;
 
 use xlsx::{data, parts, workbook, zipped};
