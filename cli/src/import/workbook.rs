@@ -101,9 +101,13 @@ pub(crate) fn read(
     let all = sheets.join(", ");
     let sheet = match (sheet, sheets.as_slice()) {
         (Some(found), sheets) => {
-            let known = sheets.iter().find(|sheet| sheet.eq_ignore_ascii_case(found));
+            let known = sheets
+                .iter()
+                .find(|sheet| sheet.eq_ignore_ascii_case(found));
             let found = found.to_owned();
-            known.cloned().ok_or(TableError::NoSuchSheet { found, sheets: all })?
+            known
+                .cloned()
+                .ok_or(TableError::NoSuchSheet { found, sheets: all })?
         }
         (None, [only]) => only.clone(),
         (None, []) => return Err(TableError::Empty),
@@ -117,7 +121,10 @@ fn rows(workbook: &mut Xlsx<Cursor<&[u8]>>, sheet: &str) -> Result<Vec<Row>, Tab
     let mut reader = workbook.worksheet_cells_reader(sheet).map_err(unreadable)?;
     let mut rows: BTreeMap<u32, BTreeMap<u32, Cell>> = BTreeMap::new();
     let mut count = 0;
-    while let Some(cell) = reader.next_cell_with_formula_metadata().map_err(unreadable)? {
+    while let Some(cell) = reader
+        .next_cell_with_formula_metadata()
+        .map_err(unreadable)?
+    {
         let (row, column) = cell.pos;
         let number = row.saturating_add(1);
         let Some(value) = value(cell.value, cell.formula) else {
@@ -147,7 +154,9 @@ fn rows(workbook: &mut Xlsx<Cursor<&[u8]>>, sheet: &str) -> Result<Vec<Row>, Tab
 fn value(value: DataRef<'_>, formula: Option<XlsxFormulaMetadata>) -> Option<Cell> {
     match formula {
         None => {}
-        Some(XlsxFormulaMetadata::Normal { formula } | XlsxFormulaMetadata::Shared { formula, .. }) => {
+        Some(
+            XlsxFormulaMetadata::Normal { formula } | XlsxFormulaMetadata::Shared { formula, .. },
+        ) => {
             return Some(Cell::Formula(format!("={formula}")));
         }
         Some(_) => return Some(Cell::Formula("= as in another cell".to_owned())),

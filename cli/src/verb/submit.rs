@@ -20,13 +20,13 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::args::Connection;
+use crate::attach::read_given;
 use crate::broken::Broken;
 use crate::context::Context;
 use crate::describe::counted;
 use crate::exit::{Exit, UserError};
 use crate::outbox::Outbox;
 use crate::output::Output;
-use crate::attach::read_given;
 use crate::records::{
     AttachmentRules, FileRecord, Invalid, Records, find_attachments, read_records,
 };
@@ -191,7 +191,10 @@ impl Validate {
         let count = records.valid.len();
         if self.offline {
             let (_, given) = read_given(&self.attachments.attach)?;
-            find_attachments(&records.valid, &self.attachments.rules(&self.signing, &given))?;
+            find_attachments(
+                &records.valid,
+                &self.attachments.rules(&self.signing, &given),
+            )?;
             let data = serde_json::json!({ "records": count, "invalid": [] });
             output.data(&data, format!("{} valid", counted(count, "record")))?;
             return Ok(Exit::Ok);
@@ -288,7 +291,9 @@ impl Sent {
     /// How a run ended whose outcome has been printed.
     pub(crate) fn end(self, output: Output) -> Result<Exit> {
         if let Some(error) = self.cut_off {
-            output.say("cut off; what is pending waits in the outbox, and the same command continues");
+            output.say(
+                "cut off; what is pending waits in the outbox, and the same command continues",
+            );
             return Err(error);
         }
         let refused = self.told.iter().any(|told| told.status == REFUSED);
