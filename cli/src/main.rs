@@ -1,12 +1,14 @@
 //! `aimslog`: the command line of the Aimslog evidence ledger.
 
 mod args;
+mod attach;
 mod broken;
 mod catalogues;
 mod context;
 mod demo;
 mod describe;
 mod exit;
+mod import;
 mod keys;
 mod outbox;
 mod output;
@@ -14,6 +16,7 @@ mod reach;
 mod records;
 mod saved;
 mod sealed;
+mod starter;
 mod verb;
 mod when;
 
@@ -85,8 +88,11 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Control(control) => control.run(flags, output),
         Command::Access(access) => access.run(flags, output),
         Command::Whoami(whoami) => whoami.run(flags, output),
+        Command::Aims(aims) => aims.run(output),
+        Command::Template(template) => template.run(output),
         Command::Validate(validate) => validate.run(flags, output),
         Command::Submit(submit) => submit.run(flags, output),
+        Command::Import(import) => import.run(flags, output),
         Command::Amend(amend) => amend.run(flags, output),
         Command::Retract(retract) => retract.run(flags, output),
         Command::Get(get) => get.run(flags, output),

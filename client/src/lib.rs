@@ -7,6 +7,7 @@
 //! when an entry was logged ([`EntryRef`]), and that a list or a [`Watch`] leaves out nothing. Of registers and
 //! histories the place of each entry is proven; that it is the newest version, and that nothing is left
 //! out, is the service's word as well.
+//! Records are read from forms and files in [`form`].
 //! Without the feature `transport` nothing here touches the network: [`trust`] and the protocol crate
 //! are all that an offline verifier needs.
 #![warn(missing_docs)]
@@ -30,6 +31,7 @@ pub mod file;
 #[cfg(feature = "transport")]
 mod filter;
 mod finished;
+pub mod form;
 #[cfg(feature = "transport")]
 mod history;
 #[cfg(feature = "transport")]

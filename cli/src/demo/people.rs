@@ -27,7 +27,7 @@ use crate::demo::data::RECORDS;
 use crate::demo::folder::DemoFolder;
 use crate::demo::nodes::ORIGIN;
 use crate::keys;
-use crate::records::{FileRecord, read_records};
+use crate::records::{Additions, FileRecord, read_records};
 
 /// The hospital's id.
 pub(super) const HOSPITAL: &str = "st-fictitia";
@@ -114,7 +114,7 @@ impl Hospital {
             .iter()
             .map(|(name, _)| folder.join(&format!("records/{name}")))
             .collect();
-        let records = read_records(&files)?;
+        let records = read_records(&files, Additions::default())?;
         if let Some(invalid) = records.invalid.first() {
             bail!(
                 "{}:{} is invalid: {:?}",

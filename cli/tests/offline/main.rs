@@ -8,8 +8,11 @@
 )]
 
 mod controls;
+mod forms;
+mod import;
 mod keys;
 mod world;
+mod xlsx;
 
 use std::fs;
 use std::path::Path;
@@ -19,16 +22,17 @@ use tempfile::TempDir;
 use world::World;
 
 /// Every command with its subcommands.
-const COMMANDS: [&[&str]; 56] = [
+const COMMANDS: [&[&str]; 59] = [
     &["access", "list"],
+    &["aims", "init"],
     &["amend"],
     &["checkpoint"],
-    &["cluster"],
     &["cluster", "init"],
     &["cluster", "move-leader"],
     &["cluster", "replace"],
     &["cluster", "snapshot"],
     &["cluster", "status"],
+    &["cluster"],
     &["completions"],
     &["context"],
     &["control", "add"],
@@ -43,6 +47,7 @@ const COMMANDS: [&[&str]; 56] = [
     &["engagement", "grant"],
     &["get"],
     &["history"],
+    &["import"],
     &["init"],
     &["key", "decrypt"],
     &["key", "encrypt"],
@@ -72,6 +77,7 @@ const COMMANDS: [&[&str]; 56] = [
     &["role", "grant"],
     &["role", "withdraw"],
     &["submit"],
+    &["template"],
     &["validate"],
     &["verify"],
     &["watch"],
@@ -79,7 +85,8 @@ const COMMANDS: [&[&str]; 56] = [
 ];
 
 /// Commands whose help ends with an example.
-const TAUGHT: [&[&str]; 33] = [
+const TAUGHT: [&[&str]; 37] = [
+    &["aims", "init"],
     &["amend"],
     &["checkpoint"],
     &["cluster", "replace"],
@@ -95,6 +102,7 @@ const TAUGHT: [&[&str]; 33] = [
     &["engagement", "grant"],
     &["get"],
     &["history"],
+    &["import"],
     &["key", "decrypt"],
     &["key", "encrypt"],
     &["key", "generate"],
@@ -112,6 +120,8 @@ const TAUGHT: [&[&str]; 33] = [
     &["register", "show"],
     &["role", "grant"],
     &["role", "withdraw"],
+    &["submit"],
+    &["template"],
     &["watch"],
 ];
 
