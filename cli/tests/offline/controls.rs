@@ -23,10 +23,8 @@ fn said(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
 fn json(folder: &Path, arguments: &[&str]) -> (i32, Value) {
     let (code, out, err) = said(folder, &[arguments, &["--json"]].concat());
     let value = serde_json::from_str(&out);
-    (
-        code,
-        value.unwrap_or_else(|_| panic!("{arguments:?}: {out}{err}")),
-    )
+    assert!(value.is_ok(), "{arguments:?}: {out}{err}");
+    (code, value.unwrap())
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::verb::statement::{Told, log_as_administrator, organization};
 /// From its place in the log on, records of your organisation cite the ids of the scheme that the file
 /// has, and no others; `org` takes every id until then. A later version has the next number, names all
 /// controls again, and replaces the one before; what was cited earlier stays valid. A scheme other than
-/// org is named in the `meta` of a record that cites it: "catalogues": ["iso27001-2022"].
+/// org is named under `catalogues` in the `meta` of a record that cites it.
 ///
 /// Signed by an administrator of the organisation: the key of the context, or --key. Ids and titles are
 /// public, and for ever: no names of people.

@@ -95,7 +95,9 @@ impl Lint {
         };
         for file in &self.files {
             let ids = self.file(&judge, file)?;
-            ids.iter().for_each(|line| report.summary.count(line));
+            for line in &ids {
+                report.summary.count(line);
+            }
             let kept = |line: &Line| !self.wrong || line.mention.status.is_wrong();
             report.files.push(FileReport {
                 file: file.display().to_string(),

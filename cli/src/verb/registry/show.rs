@@ -74,7 +74,7 @@ struct Declared {
     digest: String,
     title: String,
     controls: Vec<String>,
-    declared_at: u64,
+    since: u64,
 }
 
 #[derive(Serialize)]
@@ -270,7 +270,7 @@ fn declared((index, catalogue): (LeafIndex, &Catalogue)) -> Declared {
         digest: catalogue.digest().to_string(),
         title: catalogue.parts().title.clone(),
         controls: controls.map(|control| control.id.clone()).collect(),
-        declared_at: index.0,
+        since: index.0,
     }
 }
 
@@ -378,7 +378,7 @@ fn write_organization(text: &mut String, organization: &Organization) -> std::fm
         writeln!(
             text,
             "  catalogue {scheme} version {version}: {count} ({}), since {}; digest {}",
-            catalogue.title, catalogue.declared_at, catalogue.digest
+            catalogue.title, catalogue.since, catalogue.digest
         )?;
     }
     Ok(())

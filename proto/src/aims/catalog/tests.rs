@@ -504,12 +504,10 @@ fn a_file_that_is_no_catalogue_is_refused_with_its_place() {
         let refused = Catalogue::parse(&text).expect_err(to).to_string();
         assert!(refused.contains(place), "{to}: {refused}");
     }
-    let mut many = SMALL.to_owned();
-    for number in 3..=1_001 {
-        many.push_str(&format!(
-            "\n[[control]]\nid = \"C.{number}\"\ntitle = \"x\"\n"
-        ));
-    }
+    let more: Vec<String> = (3..=1_001)
+        .map(|number| format!("\n[[control]]\nid = \"C.{number}\"\ntitle = \"x\"\n"))
+        .collect();
+    let many = [SMALL.to_owned(), more.concat()].concat();
     assert!(Catalogue::parse(&many).is_err());
 }
 

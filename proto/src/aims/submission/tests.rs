@@ -330,11 +330,11 @@ fn an_id_of_the_guide_becomes_the_controls_that_it_stands_for() {
 #[test]
 fn one_record_cites_several_schemes() {
     let digest = "ab".repeat(32);
-    let mut controls =
+    let controls =
         "[\"A.9.2\",\"org/SEC.1\",\"eu-ai-act-2024/Art.14\",\"iso27001-2022/A.5.19\"]".to_owned();
     let refused = with_controls(&controls).expect_err("no such catalogue");
     assert_eq!(refused[0].reason, Reason::UnknownCatalogue);
-    controls.push_str(&format!(",\"catalogues\":[\"iso27001-2022@{digest}\"]"));
+    let controls = format!("{controls},\"catalogues\":[\"iso27001-2022@{digest}\"]");
     let submission = with_controls(&controls).expect("valid");
     let schemes: Vec<&str> = submission
         .controls

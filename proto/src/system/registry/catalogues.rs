@@ -1,5 +1,6 @@
 //! Catalogues of organisations: which ids of which scheme they take, at a position of the log.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::checks::refuse;
@@ -73,7 +74,7 @@ impl Registry {
             let rule = format!("a catalogue has at most {CATALOGUE_VERSIONS_MAX} versions");
             return Some(refuse(Reason::InvalidField, "payload.version", rule).found(number));
         }
-        let count = schemes.map_or(0, |schemes| schemes.len());
+        let count = schemes.map_or(0, BTreeMap::len);
         if versions.is_none() && count >= CATALOGUES_MAX {
             let rule = format!("an organisation declares at most {CATALOGUES_MAX} schemes");
             return Some(refuse(Reason::InvalidField, "payload.scheme", rule).found(count));

@@ -161,7 +161,7 @@ fn text_of(bytes: &[u8]) -> Result<&str, SourceError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = before.split(|byte| *byte == b'\n').count();
         SourceError::NotUtf8 { line }
     })?;
     match text.bytes().position(|byte| byte == 0) {
@@ -204,13 +204,13 @@ fn csv(text: &str, separator: u8, columns: &[String]) -> Result<Vec<Passage>, So
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(separator)
         .from_reader(text.as_bytes());
-    let headings = reader.headers().map_err(csv_error)?;
+    let headings = reader.headers().map_err(|error| csv_error(&error))?;
     let headings: Vec<String> = headings.iter().map(|text| text.trim().to_owned()).collect();
     check_named(&headings, columns)?;
     let ids = id_columns(&headings, columns);
     let mut passages = Vec::new();
     for record in reader.records() {
-        let record = record.map_err(csv_error)?;
+        let record = record.map_err(|error| csv_error(&error))?;
         let line = record.position().map_or(0, csv::Position::line);
         for (index, cell) in record.iter().enumerate() {
             let name = headings.get(index).filter(|name| !name.is_empty());
@@ -249,7 +249,7 @@ pub(super) fn push(
     Ok(())
 }
 
-fn csv_error(error: csv::Error) -> SourceError {
+fn csv_error(error: &csv::Error) -> SourceError {
     let line = error.position().map_or(0, csv::Position::line);
     match error.kind() {
         csv::ErrorKind::UnequalLengths {

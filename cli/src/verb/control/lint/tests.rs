@@ -256,7 +256,8 @@ fn a_workbook_that_is_damaged_huge_or_another_says_so() {
         let said = refused("soa.xlsx", &whole[..length]);
         assert!(said.contains("damaged or cut off"), "{length}: {said}");
     }
-    let cut = workbook(&ROWS[..ROWS.len() - 40]);
+    let (kept, _) = ROWS.split_at(ROWS.len() - 40);
+    let cut = workbook(kept);
     let said = refused("soa.xlsx", &cut);
     assert!(said.contains("SoA!") || said.contains("damaged"), "{said}");
     let zeros = vec![b' '; 129 * 1024 * 1024];
