@@ -75,11 +75,9 @@ pub(crate) fn columns(table: &Table, mapping: &Mapping) -> Columns {
 pub(crate) fn unknown_constants(mapping: &Mapping, constants: &[Constant]) -> Vec<String> {
     let bundle = RuleBundle::v1();
     let is_for = |path: &str| {
-        let records = mapping.record.iter();
+        let mut records = mapping.record.iter();
         let path = record_path(path);
-        records
-            .map(|record| is_known(bundle, &record.kind, &path))
-            .any(|known| known)
+        records.any(|record| is_known(bundle, &record.kind, &path))
     };
     let unknown = constants.iter().filter(|constant| !is_for(&constant.path));
     unknown.map(|constant| constant.path.clone()).collect()
@@ -383,13 +381,11 @@ fn member<'j>(json: &'j mut Json, name: &str) -> Option<&'j mut Json> {
     let Json::Object(members) = json else {
         return None;
     };
-    let at = match members.iter().position(|(found, _)| found == name) {
-        Some(at) => at,
-        None => {
-            members.push((name.to_owned(), Json::Null));
-            members.len() - 1
-        }
-    };
+    let known = members.iter().position(|(found, _)| found == name);
+    let at = known.unwrap_or(members.len());
+    if known.is_none() {
+        members.push((name.to_owned(), Json::Null));
+    }
     members.get_mut(at).map(|(_, value)| value)
 }
 

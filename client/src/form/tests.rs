@@ -14,7 +14,8 @@ fn golden(kind: &Kind) -> Vec<u8> {
 /// The golden record of a kind as a form: fields, and a `meta` that lets it be in any state.
 fn filled(kind: &Kind, detail: Detail) -> (String, Record) {
     let bytes = golden(kind);
-    let record = Record::from_canonical_bytes(kind, bytes.trim_ascii_end()).expect(kind.name());
+    let record = Record::from_canonical_bytes(kind, bytes.trim_ascii_end())
+        .expect("the golden record reads");
     let fields: Vec<(&str, Json)> = record
         .fields(kind)
         .filter_map(|(name, value)| Some((name, value?.clone())))
@@ -45,7 +46,7 @@ fn filled(kind: &Kind, detail: Detail) -> (String, Record) {
         detail,
     };
     let form = filled_form(RuleBundle::v1(), (kind, state.as_deref()), filled);
-    (form.expect(kind.name()), record)
+    (form.expect("the golden record reads"), record)
 }
 
 #[test]
@@ -96,7 +97,7 @@ fn required(kind: &Kind) -> Vec<String> {
 #[test]
 fn a_blank_form_lacks_what_is_required_and_nothing_else() {
     for kind in RuleBundle::v1().kinds() {
-        let form = form(RuleBundle::v1(), kind, None).expect(kind.name());
+        let form = form(RuleBundle::v1(), kind, None).expect("the golden record reads");
         let error = read_file(RuleBundle::v1(), Notation::Yaml, form.as_bytes())
             .swap_remove(0)
             .expect_err(kind.name());

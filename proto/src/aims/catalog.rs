@@ -259,6 +259,9 @@ pub struct Parts {
     pub controls: Vec<Control>,
 }
 
+/// The scheme of a control that is named without one.
+pub const DEFAULT_SCHEME: &str = "iso42001-2023";
+
 /// A catalogue whose form is right: ids once each, texts of one line, references within it that lead
 /// somewhere. Whether kinds and controls of other catalogues exist is for the rule bundle to say.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Alias, Taker};
 use crate::aims::bundle::parse_hex;
-use crate::aims::catalog::{ControlClaim, Resolved, Schemes, check_own_id};
+use crate::aims::catalog::{ControlClaim, DEFAULT_SCHEME, Resolved, Schemes, check_own_id};
 use crate::aims::cited;
 use crate::aims::kind::Kind;
 use crate::aims::record::Record;
@@ -52,7 +52,7 @@ impl Controls {
 
     /// Takes one as it is written, or refuses it.
     fn take(&mut self, schemes: &Schemes, field: &str, text: &str) -> Result<(), Violation> {
-        let (scheme, id) = text.split_once('/').unwrap_or(("iso42001-2023", text));
+        let (scheme, id) = text.split_once('/').unwrap_or((DEFAULT_SCHEME, text));
         if self.logged.contains(scheme) {
             check_own_id(field, id)?;
             self.add(scheme, id);
