@@ -3,6 +3,7 @@
 //! Method: an evidence service that lies (`aimslog_tests::fake`), to the real client.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "helpers of a test end it where something they need is missing"
 )]
 
@@ -71,15 +72,15 @@ impl World {
         }
     }
 
-    fn proof(&self, places: &[u64]) -> Option<v1::PageProof> {
+    fn proof(&self, places: &[u64]) -> v1::PageProof {
         let indices = places.iter().copied().map(LeafIndex).collect();
         let plan = MultiPlan::new(indices, TreeSize(3)).unwrap();
         let proof = plan.build(&self.story.read(plan.nodes())).unwrap();
         let hashes = proof.hashes().iter();
-        Some(v1::PageProof {
+        v1::PageProof {
             head: Some(self.story.signed(3)),
             hashes: hashes.map(|hash| hash.as_bytes().to_vec()).collect(),
-        })
+        }
     }
 
     /// The register in front of entry 2.
@@ -88,7 +89,7 @@ impl World {
             entities: vec![self.version(0), self.version(1)],
             at: 2,
             count: Some(count(2)),
-            proof: self.proof(&[0, 1]),
+            proof: Some(self.proof(&[0, 1])),
             next_page_token: String::new(),
         }
     }
@@ -143,7 +144,7 @@ async fn a_register_with_a_hole_or_without_a_proof_is_refused() {
     };
     let first_alone = |it: &mut v1::ListRegisterResponse| {
         it.entities.pop();
-        it.proof = world.proof(&[0]);
+        it.proof = Some(world.proof(&[0]));
     };
     let table = [
         ("came behind number 1", number(1, 3)),
@@ -162,7 +163,7 @@ async fn a_register_with_a_hole_or_without_a_proof_is_refused() {
                 it.entities.truncate(1);
                 it.count = Some(count(1));
                 it.entities[0].entry.as_mut().unwrap().index = 1;
-                it.proof = world.proof(&[1]);
+                it.proof = Some(world.proof(&[1]));
             }),
         ),
         (
@@ -174,7 +175,7 @@ async fn a_register_with_a_hole_or_without_a_proof_is_refused() {
             changed(&|it| {
                 it.entities.push(world.version(2));
                 it.count = Some(count(3));
-                it.proof = world.proof(&[0, 1, 2]);
+                it.proof = Some(world.proof(&[0, 1, 2]));
             }),
         ),
     ];
@@ -182,6 +183,16 @@ async fn a_register_with_a_hole_or_without_a_proof_is_refused() {
         let why = why(world.tell_register(register, "hospital").await);
         assert!(why.contains(part), "{part}: {why}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_register_of_somebody_else_or_under_no_head_is_refused() {
+    let world = World::new().await;
+    let changed = |change: &dyn Fn(&mut v1::ListRegisterResponse)| {
+        let mut register = world.register();
+        change(&mut register);
+        register
+    };
     let other = why(world.tell_register(world.register(), "clinic").await);
     assert!(other.contains("another organisation"), "{other}");
     // A head that too few have cosigned proves nothing.
@@ -200,7 +211,8 @@ async fn a_register_with_a_hole_or_without_a_proof_is_refused() {
     );
     // Whoever may see a part cannot know what is left out, and is not told that it is all.
     let part = changed(&|it| {
-        first_alone(it);
+        it.entities.pop();
+        it.proof = Some(world.proof(&[0]));
         it.count = None;
     });
     assert_eq!(world.tell_register(part, "hospital").await.unwrap(), 1);
@@ -220,7 +232,7 @@ async fn changes_fit_the_counts_and_the_places() {
         to: 3,
         count_from: Some(count(1)),
         count_to: Some(count(3)),
-        proof: world.proof(&[1, 2]),
+        proof: Some(world.proof(&[1, 2])),
         next_page_token: String::new(),
     };
     let tell = async |diff: v1::DiffRegisterResponse| {
@@ -238,10 +250,10 @@ async fn changes_fit_the_counts_and_the_places() {
     grown.count_to = Some(count(4));
     let mut hidden = honest();
     hidden.changes.pop();
-    hidden.proof = world.proof(&[1]);
+    hidden.proof = Some(world.proof(&[1]));
     let mut before = honest();
     before.changes[0].after = Some(world.version(0));
-    before.proof = world.proof(&[0, 2]);
+    before.proof = Some(world.proof(&[0, 2]));
     let mut turned = honest();
     turned.changes.reverse();
     let mut elsewhere = honest();
@@ -275,7 +287,7 @@ async fn a_history_is_of_the_entity_that_was_asked_for_and_has_its_end() {
         }],
         at: 3,
         count: Some(count),
-        proof: world.proof(&[place]),
+        proof: Some(world.proof(&[place])),
         next_page_token: String::new(),
     };
     let tell = async |history: v1::GetHistoryResponse| {
@@ -290,7 +302,7 @@ async fn a_history_is_of_the_entity_that_was_asked_for_and_has_its_end() {
     };
     assert_eq!(tell(history(0, 1)).await.unwrap(), 1);
     let mut wrong_proof = history(0, 1);
-    wrong_proof.proof = world.proof(&[1]);
+    wrong_proof.proof = Some(world.proof(&[1]));
     for (part, history) in [
         ("another entity", history(1, 1)),
         ("has more", history(0, 2)),

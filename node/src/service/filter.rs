@@ -191,13 +191,13 @@ mod tests {
         request
     }
 
-    fn control(scheme: &str, id: &str) -> Option<pb::ControlFilter> {
+    fn control(scheme: &str, id: &str) -> pb::ControlFilter {
         let (scheme, id) = (scheme.to_owned(), id.to_owned());
-        Some(pb::ControlFilter { scheme, id })
+        pb::ControlFilter { scheme, id }
     }
 
-    fn time(seconds: i64) -> Option<prost_types::Timestamp> {
-        Some(prost_types::Timestamp { seconds, nanos: 0 })
+    fn time(seconds: i64) -> prost_types::Timestamp {
+        prost_types::Timestamp { seconds, nanos: 0 }
     }
 
     #[test]
@@ -210,12 +210,14 @@ mod tests {
                 it.system = "a".to_owned();
                 it.subject = "urn:aimslog:acme:system:b".to_owned();
             }),
-            ("control.scheme", |it| it.control = control("", "A.9.2")),
-            ("control.id", |it| it.control = control("s", "")),
+            ("control.scheme", |it| {
+                it.control = Some(control("", "A.9.2"))
+            }),
+            ("control.id", |it| it.control = Some(control("s", ""))),
             ("principal", |it| it.principal = "nobody".to_owned()),
             ("principal", |it| it.principal = "No Id".to_owned()),
             ("registered_to", |it| {
-                (it.registered_from, it.registered_to) = (time(2), time(1));
+                (it.registered_from, it.registered_to) = (Some(time(2)), Some(time(1)));
             }),
             ("end_index", |it| (it.start_index, it.end_index) = (5, 4)),
         ];
