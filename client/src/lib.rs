@@ -46,7 +46,8 @@ mod register;
 mod status;
 #[cfg(feature = "transport")]
 mod submitter;
-#[cfg(all(test, feature = "transport"))]
+#[cfg(feature = "transport")]
+#[cfg(test)]
 mod testing;
 pub mod trust;
 pub mod verifier;
