@@ -19,13 +19,8 @@ use tokio::time::{Instant, sleep};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A nonconformity that is opened.
-fn open(reference: &str, system: &str) -> String {
-    nonconformity(reference, ("OPEN", system), None)
-}
-
-/// A nonconformity, or the next version of one; what its analysis has found comes with the state.
-fn nonconformity(reference: &str, (state, system): (&str, &str), amends: Option<&str>) -> String {
+/// A nonconformity; what its analysis has found comes with the state.
+fn nonconformity(reference: &str, state: &str, system: &str) -> String {
     let mut record = json!({
         "occurred_at": "2026-08-03T05:00:00Z",
         "actor": {"id": "p-105", "role": "process owner"},
@@ -52,14 +47,11 @@ fn nonconformity(reference: &str, (state, system): (&str, &str), amends: Option<
         record["extent"] = json!("One gateway of three.");
         record["similar_checks"] = json!([{"place": "The other two", "found": true}]);
     }
-    let mut meta = json!({
+    let meta = json!({
         "kind": "nonconformity",
         "subject": system,
         "controls": ["10.2", "A.6.2.6"],
     });
-    if let Some(amends) = amends {
-        meta["amends"] = json!(amends);
-    }
     json!({"meta": meta, "record": record}).to_string()
 }
 
@@ -92,20 +84,19 @@ struct History {
 impl History {
     /// Three nonconformities: the first is analysed, the second retracted; and a decision in between.
     async fn log(desk: &Desk) -> Self {
-        for (file, reference, system) in [
-            ("first.json", "NC-1", "sys-test-1"),
-            ("second.json", "NC-2", "sys-test-2"),
-            ("third.json", "NC-3", "sys-test-1"),
+        for (file, reference, state, system) in [
+            ("first.json", "NC-1", "OPEN", "sys-test-1"),
+            ("second.json", "NC-2", "OPEN", "sys-test-2"),
+            ("analysed.json", "NC-1", "ANALYSED", "sys-test-1"),
+            ("third.json", "NC-3", "OPEN", "sys-test-1"),
         ] {
-            desk.write(file, open(reference, system).as_bytes());
+            desk.write(file, nonconformity(reference, state, system).as_bytes());
         }
         desk.write_decision("decision.json", 1);
         let submit = |arguments: &[&str]| Logged::of(&desk.submit(arguments));
         let first = submit(&["submit", "first.json"]);
         let second = submit(&["submit", "second.json"]);
-        let analysed = nonconformity("NC-1", ("ANALYSED", "sys-test-1"), Some(&first.id));
-        desk.write("analysed.json", analysed.as_bytes());
-        let analysed = submit(&["submit", "analysed.json"]);
+        let analysed = submit(&["amend", &first.id, "analysed.json"]);
         let decision = submit(&["submit", "decision.json"]);
         let third = submit(&["submit", "third.json"]);
         let retracted = submit(&["retract", &second.id, "--reason", "the same as NC-1"]);
