@@ -1,8 +1,4 @@
 //! Statements for the tests of what a node says of registers and lists.
-#![expect(
-    clippy::unwrap_used,
-    reason = "helpers of a test end it where something they need is missing"
-)]
 
 use aimslog_proto::pb::v1;
 use aimslog_proto::statement::commitment::Commitment;
