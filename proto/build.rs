@@ -4,6 +4,7 @@
 //! The descriptor set is written as protox encodes it, not through `prost_types`, which would drop
 //! the custom field options that `aims::kind` reads.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .include_source_info(true)
         .open_files(&files)?;
     let with_comments = compiler.file_descriptor_set();
+    list_comments(&out, &with_comments)?;
     compiler.include_source_info(false);
     fs::write(
         out.join("aimslog.binpb"),
@@ -52,6 +54,55 @@ fn list_rules(out: &Path) -> Result<(), Box<dyn Error>> {
     table.push_str("];\n");
     fs::write(out.join("rule_files.rs"), table)?;
     Ok(())
+}
+
+/// Writes the table of what the proto files say about the messages of the evidence package, their
+/// fields and their enum values: full name and text, sorted by name. It stands beside the descriptors,
+/// not in them, so that the digest of the rules covers no comment.
+fn list_comments(
+    out: &Path,
+    descriptors: &prost_types::FileDescriptorSet,
+) -> Result<(), Box<dyn Error>> {
+    let mut comments = BTreeMap::new();
+    let evidence = |file: &&prost_types::FileDescriptorProto| file.package() == "aimslog.evidence.v1";
+    for file in descriptors.file.iter().filter(evidence) {
+        let Some(info) = &file.source_code_info else {
+            continue;
+        };
+        for location in &info.location {
+            let text = location.leading_comments().split_whitespace();
+            let text = text.collect::<Vec<_>>().join(" ");
+            if let Some(name) = described(file, &location.path).filter(|_| !text.is_empty()) {
+                comments.insert(format!("{}.{name}", file.package()), text);
+            }
+        }
+    }
+    let mut table = String::from("static COMMENTS: &[(&str, &str)] = &[\n");
+    for (name, text) in comments {
+        writeln!(table, "({name:?}, {text:?}),")?;
+    }
+    table.push_str("];\n");
+    fs::write(out.join("comments.rs"), table)?;
+    Ok(())
+}
+
+/// The name, without the package, of the message, field or enum value at this path of a file; the
+/// numbers are those of the fields of `FileDescriptorProto`, and messages are not nested.
+fn described(file: &prost_types::FileDescriptorProto, path: &[i32]) -> Option<String> {
+    let at = |index: &i32| usize::try_from(*index).ok();
+    match path {
+        [4, message] => Some(file.message_type.get(at(message)?)?.name().to_owned()),
+        [4, message, 2, field] => {
+            let message = file.message_type.get(at(message)?)?;
+            let field = message.field.get(at(field)?)?;
+            Some(format!("{}.{}", message.name(), field.name()))
+        }
+        [5, names, 2, value] => {
+            let names = file.enum_type.get(at(names)?)?;
+            Some(names.value.get(at(value)?)?.name().to_owned())
+        }
+        _ => None,
+    }
 }
 
 /// All files of a folder with this extension, sorted: the order of directories differs between file

@@ -9,6 +9,9 @@ use crate::exit::{Exit, exit_of};
 /// A broken rule, and what to do about it where that is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Broken {
+    /// Where it is written: `file:line`, or a cell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<String>,
     reason: &'static str,
     field: String,
     rule: String,
@@ -25,16 +28,38 @@ pub(crate) struct Broken {
 impl Broken {
     /// The same with advice.
     pub(crate) fn advised(violation: &Violation, advice: impl Into<String>) -> Self {
-        Self {
-            advice: Some(advice.into()),
-            ..Self::from(violation)
-        }
+        Self::from(violation).with_advice(advice)
+    }
+}
+
+impl Broken {
+    /// The same with the place at which it is written.
+    pub(crate) fn written_at(self, place: String) -> Self {
+        let at = Some(place);
+        Self { at, ..self }
+    }
+
+    /// The same with what to do about it.
+    pub(crate) fn with_advice(self, advice: impl Into<String>) -> Self {
+        let advice = Some(advice.into());
+        Self { advice, ..self }
+    }
+
+    /// The field that it is about.
+    pub(crate) fn field(&self) -> &str {
+        &self.field
+    }
+
+    /// Where it is written.
+    pub(crate) fn place(&self) -> Option<&str> {
+        self.at.as_deref()
     }
 }
 
 impl From<&Violation> for Broken {
     fn from(violation: &Violation) -> Self {
         Self {
+            at: None,
             reason: violation.reason.as_str(),
             field: violation.field.clone(),
             rule: violation.rule.clone(),

@@ -1,11 +1,13 @@
 //! `aimslog`: the command line of the Aimslog evidence ledger.
 
 mod args;
+mod attach;
 mod broken;
 mod context;
 mod demo;
 mod describe;
 mod exit;
+mod import;
 mod keys;
 mod outbox;
 mod output;
@@ -13,6 +15,7 @@ mod reach;
 mod records;
 mod saved;
 mod sealed;
+mod starter;
 mod verb;
 
 use std::process::ExitCode;
@@ -82,8 +85,11 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Engagement(engagement) => engagement.run(flags, output),
         Command::Access(access) => access.run(flags, output),
         Command::Whoami(whoami) => whoami.run(flags, output),
+        Command::Aims(aims) => aims.run(output),
+        Command::Template(template) => template.run(output),
         Command::Validate(validate) => validate.run(flags, output),
         Command::Submit(submit) => submit.run(flags, output),
+        Command::Import(import) => import.run(flags, output),
         Command::Amend(amend) => amend.run(flags, output),
         Command::Retract(retract) => retract.run(flags, output),
         Command::Get(get) => get.run(flags, output),

@@ -5,14 +5,15 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use aimslog_client::form::{Draft, Notation, read_drafts};
 use aimslog_proto::aims::bundle::RuleBundle;
-use aimslog_proto::aims::submission::{Submission, parse_file};
+use aimslog_proto::aims::submission::{Located, RecordError, Submission};
 use aimslog_proto::limits;
-use aimslog_proto::reason::Violation;
 use aimslog_proto::statement::json::Json;
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
+use crate::attach::{Given, attach};
 use crate::exit::UserError;
 use crate::verb::key::hex;
 
@@ -23,6 +24,8 @@ pub(crate) struct FileRecord {
     pub(crate) file: PathBuf,
     /// Its position among the records of the file, from 1.
     pub(crate) number: usize,
+    /// What messages call it instead, where it does not stand in the file as a record.
+    pub(crate) place: Option<String>,
     /// The record.
     pub(crate) submission: Submission,
 }
@@ -30,7 +33,10 @@ pub(crate) struct FileRecord {
 impl FileRecord {
     /// How messages call it: `file:number`, with its key where it has one.
     pub(crate) fn name(&self) -> String {
-        let place = format!("{}:{}", self.file.display(), self.number);
+        let place = match &self.place {
+            Some(place) => place.clone(),
+            None => format!("{}:{}", self.file.display(), self.number),
+        };
         match &self.submission.key {
             Some(key) => format!("{place} ({key})"),
             None => place,
@@ -45,8 +51,8 @@ pub(crate) struct Invalid {
     pub(crate) file: PathBuf,
     /// Line of the file where the record begins.
     pub(crate) line: usize,
-    /// Everything that is wrong with it.
-    pub(crate) violations: Vec<Violation>,
+    /// Everything that is wrong with it, each with its line.
+    pub(crate) violations: Vec<Located>,
 }
 
 /// All records of some files, in order, with all that is wrong with any of them.
@@ -58,24 +64,33 @@ pub(crate) struct Records {
     pub(crate) invalid: Vec<Invalid>,
 }
 
-/// Reads files of one record, or of one record a line; `-` is standard input.
-pub(crate) fn read_records(files: &[PathBuf]) -> Result<Records> {
+/// Reads files of records, in JSON or YAML; `-` is standard input. Files given on the command line are
+/// attached to the one record that there is.
+pub(crate) fn read_records(files: &[PathBuf], given: &[Given]) -> Result<Records> {
     let mut records = Records::default();
     for file in files {
         let bytes = read_input(file)?;
-        let parsed = parse_file(RuleBundle::v1(), &bytes);
-        if parsed.is_empty() {
+        let extension = file.extension().and_then(|extension| extension.to_str());
+        let notation = Notation::of(extension, &bytes);
+        let drafts = read_drafts(RuleBundle::v1(), notation, &bytes);
+        if drafts.is_empty() {
             return Err(UserError::usage(format!(
                 "{} holds no record",
                 file.display()
             )));
         }
-        for (number, record) in (1..).zip(parsed) {
-            match record {
+        if !given.is_empty() && (drafts.len() > 1 || files.len() > 1) {
+            return Err(UserError::usage(
+                "--attach is for a run of one record; where there are more, each names its own files",
+            ));
+        }
+        for (number, draft) in (1..).zip(drafts) {
+            match draft.and_then(|draft| finish(draft, given)) {
                 Ok(submission) => {
                     records.valid.push(FileRecord {
                         file: file.clone(),
                         number,
+                        place: None,
                         submission,
                     });
                 }
@@ -88,6 +103,18 @@ pub(crate) fn read_records(files: &[PathBuf]) -> Result<Records> {
         }
     }
     Ok(records)
+}
+
+fn finish(mut draft: Draft<'_>, given: &[Given]) -> Result<Submission, RecordError> {
+    let line = draft.line;
+    attach(&mut draft.json, given).map_err(|found| RecordError {
+        line,
+        violations: found
+            .into_iter()
+            .map(|violation| Located { line, violation })
+            .collect(),
+    })?;
+    draft.read(RuleBundle::v1())
 }
 
 fn read_input(file: &Path) -> Result<Vec<u8>> {
@@ -157,6 +184,8 @@ fn digest_of_hex(text: &str) -> Option<[u8; 32]> {
 /// Where attachments are looked for, and which of them stay at home.
 #[derive(Debug)]
 pub(crate) struct AttachmentRules<'a> {
+    /// The files given one by one, by their names.
+    pub(crate) given: &'a BTreeMap<String, PathBuf>,
     /// The folder given, if any; otherwise beside the record's file, and in `attachments/` there.
     pub(crate) folder: Option<&'a Path>,
     /// Names of files whose digest alone is logged.
@@ -207,7 +236,7 @@ pub(crate) fn find_attachments(
                     found.stored.insert(attachment.digest, path);
                 }
                 None => problems.push(format!(
-                    "{}: the attachment {} is not there; --attach-dir says where, \
+                    "{}: the attachment {} is not there; --attach and --attach-dir say where, \
                      --attach-digest {} logs its digest alone",
                     record.name(),
                     attachment.name,
@@ -244,6 +273,9 @@ pub(crate) fn find_attachments(
 }
 
 fn candidates(record: &FileRecord, rules: &AttachmentRules<'_>, name: &str) -> Vec<PathBuf> {
+    if let Some(given) = rules.given.get(name) {
+        return vec![given.clone()];
+    }
     if let Some(folder) = rules.folder {
         return vec![folder.join(name)];
     }

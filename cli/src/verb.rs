@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod access;
+pub(crate) mod aims;
 pub(crate) mod amend;
 pub(crate) mod checkpoint;
 pub(crate) mod cluster;
@@ -10,6 +11,7 @@ pub(crate) mod disclose;
 pub(crate) mod doctor;
 pub(crate) mod engagement;
 pub(crate) mod get;
+pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod list;
@@ -22,6 +24,7 @@ pub(crate) mod replace;
 pub(crate) mod role;
 mod statement;
 pub(crate) mod submit;
+pub(crate) mod template;
 pub(crate) mod verify;
 pub(crate) mod watch;
 pub(crate) mod whoami;

@@ -5,6 +5,7 @@
 //! bytes are held against the id, and its fields against what the statement commits to. What cannot be
 //! verified says so in its name, with two exceptions, which no call for records can prove: where and
 //! when an entry was logged ([`EntryRef`]), and that a list or a [`Watch`] leaves out nothing.
+//! Records are read from forms and files in [`form`].
 //! Without the feature `transport` nothing here touches the network: [`trust`] and the protocol crate
 //! are all that an offline verifier needs.
 #![warn(missing_docs)]
@@ -26,6 +27,7 @@ pub mod error;
 mod evidence;
 pub mod file;
 mod finished;
+pub mod form;
 #[cfg(feature = "transport")]
 mod ledger;
 #[cfg(feature = "transport")]

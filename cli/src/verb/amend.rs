@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::describe::{entry_key, fields};
 use crate::exit::{Exit, UserError};
 use crate::output::Output;
-use crate::records::{FileRecord, read_records};
+use crate::records::FileRecord;
 use crate::sealed::SealedFields;
 use crate::verb::runtime;
 use crate::verb::submit::{
@@ -31,7 +31,7 @@ use crate::verb::submit::{
 /// The new version carries all fields again. The old one stays: readers see both, in order.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  aimslog amend 17 decision.json\n  aimslog amend 3Jd0…k4 decision-corrected.json --correct"
+    after_help = "Examples:\n  aimslog amend 17 decision.yaml\n  aimslog amend 3Jd0…k4 decision-corrected.json --correct"
 )]
 pub(crate) struct Amend {
     /// Entry id of the newest version, or its index
@@ -67,7 +67,7 @@ pub(crate) struct Retract {
 impl Amend {
     pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
         let context = Context::resolve(flags)?;
-        let records = read_records(std::slice::from_ref(&self.file))?;
+        let records = self.options.attachments.read(std::slice::from_ref(&self.file))?;
         refuse_invalid(&records.invalid, output)?;
         let Ok([mut record]) = <[FileRecord; 1]>::try_from(records.valid) else {
             return Err(UserError::usage("amend takes one new record"));
@@ -108,6 +108,7 @@ impl Retract {
             let record = FileRecord {
                 file,
                 number: 1,
+                place: None,
                 submission,
             };
             submit(&context, vec![record], &options, output).await

@@ -6,6 +6,7 @@ mod send;
 mod sign;
 mod told;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use aimslog_client::author::Author;
@@ -25,24 +26,31 @@ use crate::describe::counted;
 use crate::exit::{Exit, UserError};
 use crate::outbox::Outbox;
 use crate::output::Output;
-use crate::records::{AttachmentRules, FileRecord, Invalid, find_attachments, read_records};
+use crate::attach::read_given;
+use crate::records::{
+    AttachmentRules, FileRecord, Invalid, Records, find_attachments, read_records,
+};
 use crate::sealed::SealedFields;
 use crate::verb::runtime;
 use foresee::foresee;
 use send::{Sending, store_attachments};
 use sign::{Purpose, Signing, sign_all};
-use told::{REFUSED, table};
+use told::REFUSED;
+
+pub(crate) use told::{ALREADY_LOGGED, LOGGED, Told, table};
 
 /// Submit records to the ledger.
 ///
-/// A file holds one record, or one a line (JSON lines); `-` is standard input. Each record is
-/// `{"meta": {...}, "record": {...}}`; `meta` names kind, subject, links and controls. Everything is
-/// checked before anything is sent. Records are signed, kept in the outbox, then sent: a run that was
+/// A file holds records in YAML (`---` between two; `aimslog template` makes the form) or in JSON (one, or
+/// one a line); `-` is standard input. Each record has two parts: `meta` names kind, subject, links and
+/// controls, `record` holds the fields. Everything is checked before anything is sent, and what is wrong
+/// is named with its line. Records are signed, kept in the outbox, then sent: a run that was
 /// cut off is repeated by the same command, and no record is logged twice by accident.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  aimslog submit decision.json
+  aimslog submit decision.yaml
+  aimslog submit policy.yaml --attach policy.pdf
   aimslog submit inventory.jsonl audit.jsonl --attach-dir files/ --wait receipt
   my-export | aimslog submit -")]
 pub(crate) struct Submit {
@@ -97,6 +105,10 @@ pub(crate) struct SigningOptions {
 /// Where the attachments are.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct AttachmentOptions {
+    /// File that belongs to the one record: its name, digest, media type and size are filled in;
+    /// several allowed
+    #[arg(long, value_name = "FILE")]
+    attach: Vec<PathBuf>,
     /// Folder of the attachments [default: beside the record's file, or attachments/ there]
     #[arg(long, value_name = "DIR")]
     attach_dir: Option<PathBuf>,
@@ -165,7 +177,7 @@ struct Desk {
 impl Submit {
     pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
         let context = Context::resolve(flags)?;
-        let records = read_records(&self.files)?;
+        let records = self.options.attachments.read(&self.files)?;
         refuse_invalid(&records.invalid, output)?;
         runtime()?.block_on(submit(&context, records.valid, &self.options, output))
     }
@@ -173,11 +185,13 @@ impl Submit {
 
 impl Validate {
     pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
-        let records = read_records(&self.files)?;
+        let records = self.attachments.read(&self.files)?;
         refuse_invalid(&records.invalid, output)?;
         self.signing.refuse_unsealable(&records.valid, output)?;
         let count = records.valid.len();
         if self.offline {
+            let (_, given) = read_given(&self.attachments.attach)?;
+            find_attachments(&records.valid, &self.attachments.rules(&self.signing, &given))?;
             let data = serde_json::json!({ "records": count, "invalid": [] });
             output.data(&data, format!("{} valid", counted(count, "record")))?;
             return Ok(Exit::Ok);
@@ -189,9 +203,14 @@ impl Validate {
 
 /// Nothing is sent where one record of the run is invalid: all of them are named at once.
 pub(crate) fn refuse_invalid(invalid: &[Invalid], output: Output) -> Result<()> {
+    let at = |record: &Invalid, line: usize| format!("{}:{line}", record.file.display());
     let unsent = invalid.iter().map(|record| Unsent {
-        record: format!("{}:{}", record.file.display(), record.line),
-        violations: record.violations.iter().map(Broken::from).collect(),
+        record: at(record, record.line),
+        violations: record
+            .violations
+            .iter()
+            .map(|found| Broken::from(&found.violation).written_at(at(record, found.line)))
+            .collect(),
     });
     refuse(&unsent.collect::<Vec<_>>(), output)
 }
@@ -205,12 +224,20 @@ fn refuse(unsent: &[Unsent], output: Output) -> Result<()> {
     } else {
         for Unsent { record, violations } in unsent {
             for violation in violations {
-                output.say(format!("{record}: {violation}"));
+                let place = violation.place().unwrap_or(record);
+                output.say(format!("{place}: {violation}"));
             }
         }
     }
     let invalid = counted(unsent.len(), "invalid record");
     Err(UserError::usage(format!("{invalid}; nothing was sent")))
+}
+
+/// What became of the records of a run.
+pub(crate) struct Sent {
+    pub(crate) told: Vec<Told>,
+    /// Why it did not come to its end, if it did not: what is pending waits in the outbox.
+    pub(crate) cut_off: Option<anyhow::Error>,
 }
 
 /// Signs, stores attachments, sends, and prints where each record ended up.
@@ -220,10 +247,23 @@ pub(crate) async fn submit(
     options: &SubmitOptions,
     output: Output,
 ) -> Result<Exit> {
+    let sent = send_all(context, records, options, output).await?;
+    output.data(&sent.told, table(&sent.told))?;
+    sent.end(output)
+}
+
+/// Signs, stores attachments and sends.
+pub(crate) async fn send_all(
+    context: &Context,
+    records: Vec<FileRecord>,
+    options: &SubmitOptions,
+    output: Output,
+) -> Result<Sent> {
     options.signing.refuse_unsealable(&records, output)?;
     let ledger = context.ledger()?;
     let desk = Desk::of(context);
-    let rules = options.attachments.rules(&options.signing);
+    let (_, given) = read_given(&options.attachments.attach)?;
+    let rules = options.attachments.rules(&options.signing, &given);
     let attachments = find_attachments(&records, &rules)?;
     let signing = Signing {
         author: options.signing.author(context)?,
@@ -241,13 +281,19 @@ pub(crate) async fn submit(
         output,
     };
     let (told, cut_off) = sending.all(&signed).await;
-    output.data(&told, table(&told))?;
-    if let Some(error) = cut_off {
-        output.say("cut off; what is pending waits in the outbox, and the same command continues");
-        return Err(error);
+    Ok(Sent { told, cut_off })
+}
+
+impl Sent {
+    /// How a run ended whose outcome has been printed.
+    pub(crate) fn end(self, output: Output) -> Result<Exit> {
+        if let Some(error) = self.cut_off {
+            output.say("cut off; what is pending waits in the outbox, and the same command continues");
+            return Err(error);
+        }
+        let refused = self.told.iter().any(|told| told.status == REFUSED);
+        Ok(if refused { Exit::Refused } else { Exit::Ok })
     }
-    let refused = told.iter().any(|told| told.status == REFUSED);
-    Ok(if refused { Exit::Refused } else { Exit::Ok })
 }
 
 async fn validate(
@@ -259,7 +305,9 @@ async fn validate(
     let ledger = context.ledger()?;
     let desk = Desk::of(context);
     let options = &command.signing;
-    let attachments = find_attachments(&records, &command.attachments.rules(options))?;
+    let (_, given) = read_given(&command.attachments.attach)?;
+    let rules = command.attachments.rules(options, &given);
+    let attachments = find_attachments(&records, &rules)?;
     let signing = Signing {
         author: options.author(context)?,
         options,
@@ -289,8 +337,19 @@ impl Desk {
 }
 
 impl AttachmentOptions {
-    fn rules<'a>(&'a self, signing: &SigningOptions) -> AttachmentRules<'a> {
+    /// The records of some files, the one with what is attached to it.
+    pub(crate) fn read(&self, files: &[PathBuf]) -> Result<Records> {
+        let (given, _) = read_given(&self.attach)?;
+        read_records(files, &given)
+    }
+
+    fn rules<'a>(
+        &'a self,
+        signing: &SigningOptions,
+        given: &'a BTreeMap<String, PathBuf>,
+    ) -> AttachmentRules<'a> {
         AttachmentRules {
+            given,
             folder: self.attach_dir.as_deref(),
             digest_only: &self.attach_digest,
             all_digest_only: signing.sealed,

@@ -7,8 +7,11 @@
     reason = "a test that cannot make its files has nothing to test"
 )]
 
+mod forms;
+mod import;
 mod keys;
 mod world;
+mod xlsx;
 
 use std::fs;
 use std::path::Path;
@@ -18,8 +21,9 @@ use tempfile::TempDir;
 use world::World;
 
 /// Every command with its subcommands.
-const COMMANDS: [&[&str]; 48] = [
+const COMMANDS: [&[&str]; 51] = [
     &["access", "list"],
+    &["aims", "init"],
     &["amend"],
     &["checkpoint"],
     &["cluster"],
@@ -36,6 +40,7 @@ const COMMANDS: [&[&str]; 48] = [
     &["engagement", "end"],
     &["engagement", "grant"],
     &["get"],
+    &["import"],
     &["init"],
     &["key", "decrypt"],
     &["key", "encrypt"],
@@ -63,6 +68,7 @@ const COMMANDS: [&[&str]; 48] = [
     &["role", "grant"],
     &["role", "withdraw"],
     &["submit"],
+    &["template"],
     &["validate"],
     &["verify"],
     &["watch"],
@@ -70,7 +76,8 @@ const COMMANDS: [&[&str]; 48] = [
 ];
 
 /// Commands whose help ends with an example.
-const TAUGHT: [&[&str]; 25] = [
+const TAUGHT: [&[&str]; 29] = [
+    &["aims", "init"],
     &["amend"],
     &["checkpoint"],
     &["cluster", "replace"],
@@ -80,6 +87,7 @@ const TAUGHT: [&[&str]; 25] = [
     &["engagement", "end"],
     &["engagement", "grant"],
     &["get"],
+    &["import"],
     &["key", "decrypt"],
     &["key", "encrypt"],
     &["key", "generate"],
@@ -95,6 +103,8 @@ const TAUGHT: [&[&str]; 25] = [
     &["prove"],
     &["role", "grant"],
     &["role", "withdraw"],
+    &["submit"],
+    &["template"],
     &["watch"],
 ];
 

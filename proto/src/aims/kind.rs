@@ -1,5 +1,7 @@
 //! A kind of evidence: the frozen field list, the message behind it and the tables of its life.
 
+mod tables;
+
 use super::catalog::Schemes;
 use super::lifecycle::LifeCycle;
 use super::nearest::nearest;

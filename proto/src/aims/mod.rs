@@ -5,6 +5,7 @@
 
 pub mod bundle;
 pub mod catalog;
+pub mod comments;
 pub mod content;
 pub mod convert;
 pub mod entity;

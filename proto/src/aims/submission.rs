@@ -1,7 +1,7 @@
 //! Files of records that the client submits.
 //!
-//! A file holds one JSON object, or one per line (JSON lines; empty lines are skipped). Each is the
-//! wrapper
+//! A file holds one JSON object, or one per line (JSON lines; empty lines are skipped); the client
+//! reads the same wrapper in YAML too. Each is the wrapper
 //!
 //! ```json
 //! {"meta":{"kind":"finding","key":"finding-03","subject":"sys-triage-1",
@@ -24,6 +24,12 @@
 //! | `amends` | the record that this is the next version of: an entry id or `key:NAME` | a first version |
 //! | `change` | with `amends`: `amend`, `correct` or `retract` | `amend` |
 
+mod file;
+
+pub use file::{
+    Draft, Located, RecordError, drafts, line_in, locate, parse_file, read_at, status_path,
+};
+
 use super::bundle::RuleBundle;
 use super::catalog::ControlClaim;
 use super::convert::{from_free, parse_free};
@@ -31,7 +37,7 @@ use super::format::is_id;
 use super::kind::Kind;
 use super::record::{HeaderView, Record, check_against_header};
 use super::value::unknown_name;
-use crate::limits::{CONTROLS_MAX, LINKS_MAX, SUBMISSION_FILE_BYTES_MAX};
+use crate::limits::{CONTROLS_MAX, LINKS_MAX};
 use crate::reason::{Reason, Violation};
 use crate::statement::header::Change;
 use crate::statement::id::EntryId;
@@ -100,55 +106,13 @@ pub enum Target {
     Key(String),
 }
 
-/// What is wrong with one record of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordError {
-    /// 1-based line of the file where the record starts.
-    pub line: usize,
-    /// Everything that is wrong with it, at least one.
-    pub violations: Vec<Violation>,
-}
-
-/// Reads a file of submissions: one result for each record, in order.
-pub fn parse_file(bundle: &RuleBundle, bytes: &[u8]) -> Vec<Result<Submission, RecordError>> {
-    if bytes.len() > SUBMISSION_FILE_BYTES_MAX {
-        let rule = "a file of submissions has at most 64 MiB";
-        let violations =
-            vec![Violation::new(Reason::BatchTooLarge, "file", rule).found(bytes.len())];
-        return vec![Err(RecordError {
-            line: 1,
-            violations,
-        })];
-    }
-    // One object over many lines is no JSON line each; so the whole file is tried first.
-    if let Ok(json) = Json::parse_free(bytes) {
-        return vec![read(bundle, json).map_err(|violations| RecordError {
-            line: 1,
-            violations,
-        })];
-    }
-    let lines: Vec<(usize, &[u8])> = bytes
-        .split(|byte| *byte == b'\n')
-        .enumerate()
-        .filter(|(_, line)| !line.iter().all(u8::is_ascii_whitespace))
-        .collect();
-    lines
-        .into_iter()
-        .map(|(index, line)| {
-            parse(bundle, line).map_err(|violations| RecordError {
-                line: index + 1,
-                violations,
-            })
-        })
-        .collect()
-}
-
 /// Reads one wrapper.
 pub fn parse(bundle: &RuleBundle, bytes: &[u8]) -> Result<Submission, Vec<Violation>> {
     read(bundle, parse_free("file", bytes)?)
 }
 
-fn read(bundle: &RuleBundle, json: Json) -> Result<Submission, Vec<Violation>> {
+/// The submission that a wrapper describes, however it was written down.
+pub fn read(bundle: &RuleBundle, json: Json) -> Result<Submission, Vec<Violation>> {
     let mut wrapper = Taker::new("file", json, &["meta", "record"])?;
     let meta = wrapper.take("meta").unwrap_or(Json::Null);
     let record = wrapper.take("record").unwrap_or(Json::Null);

@@ -8,6 +8,7 @@
 //! [`Json::parse_free`] reads what people and programs write (white space, other escapes, other
 //! names), for conversion on the client; it still refuses floats, doubled names and large numbers.
 
+pub mod locate;
 mod parse;
 
 use std::fmt;

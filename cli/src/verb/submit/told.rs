@@ -9,30 +9,30 @@ use crate::broken::Broken;
 
 /// Where a record ended up.
 #[derive(Debug, Serialize)]
-pub(super) struct Told {
-    pub(super) record: String,
+pub(crate) struct Told {
+    pub(crate) record: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) key: Option<String>,
-    pub(super) status: &'static str,
+    pub(crate) key: Option<String>,
+    pub(crate) status: &'static str,
     /// None of a record that is not signed to be sent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) entry_id: Option<String>,
+    pub(crate) entry_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) index: Option<u64>,
+    pub(crate) index: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) evidence: Option<PathBuf>,
+    pub(crate) evidence: Option<PathBuf>,
     /// Where the fields of a sealed record stay.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) fields_kept: Option<PathBuf>,
+    pub(crate) fields_kept: Option<PathBuf>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) violations: Vec<Broken>,
+    pub(crate) violations: Vec<Broken>,
 }
 
-pub(super) const LOGGED: &str = "logged";
-pub(super) const ALREADY_LOGGED: &str = "already logged";
-pub(super) const PENDING: &str = "pending";
-pub(super) const REFUSED: &str = "refused";
-pub(super) const VALID: &str = "valid";
+pub(crate) const LOGGED: &str = "logged";
+pub(crate) const ALREADY_LOGGED: &str = "already logged";
+pub(crate) const PENDING: &str = "pending";
+pub(crate) const REFUSED: &str = "refused";
+pub(crate) const VALID: &str = "valid";
 
 impl Told {
     pub(super) fn of(signed: &Signed, status: &'static str) -> Self {
@@ -50,7 +50,7 @@ impl Told {
 }
 
 /// All of them for people, and the sum of many.
-pub(super) fn table(told: &[Told]) -> String {
+pub(crate) fn table(told: &[Told]) -> String {
     let mut lines = Vec::new();
     for told in told {
         let index = told

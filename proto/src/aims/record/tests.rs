@@ -8,12 +8,12 @@ use std::path::Path;
 
 #[path = "tests/governance.rs"]
 mod governance;
+#[path = "tests/operation_audit.rs"]
+mod operation_audit;
 #[path = "tests/planning.rs"]
 mod planning;
 #[path = "tests/rows.rs"]
 mod rows;
-#[path = "tests/operation_audit.rs"]
-mod operation_audit;
 
 /// The golden files of a kind: strict record, disclosures and commitment root, made by a second
 /// implementation (`tests/golden/make.py`).

@@ -199,6 +199,50 @@ fn file_names_the_line_of_each_bad_record() {
     assert!(parse_file(RuleBundle::v1(), b"\n \n").is_empty());
 }
 
+/// What is written, what is written instead, and the line of the field that is refused for it.
+const MISPLACED: [(&str, &str, usize); 7] = [
+    ("\"kind\": \"finding\"", "\"kind\": \"findin\"", 2),
+    ("\"A.9.2\"", "\"A.9.5\"", 4),
+    ("\"id\": \"p-301\"", "\"id\": \"P 301\"", 6),
+    ("\"grade\": \"OBSERVATION\"", "\"grade\": \"HEAVY\"", 9),
+    ("\"findingReference\": \"F-03\"", "\"findingReference\": \" F-03\"", 8),
+    (
+        "\"status\": \"ISSUED\"",
+        "\"status\": \"ACKNOWLEDGED\", \"acknowledged_at\": \"2026-10-20T10:00:00Z\"",
+        7,
+    ),
+    ("\"title\": \"Late\"", "\"title\": \"TBD\"", 10),
+];
+
+const MANY_LINES: &str = r#"{"meta": {
+  "kind": "finding", "subject": "aims:main",
+  "controls": [
+    "A.9.2"]},
+ "record": {"occurred_at": "2026-10-16T16:00:00Z",
+  "actor": {"role": "lead auditor", "id": "p-301"}, "confidentiality": "INTERNAL",
+  "status": "ISSUED", "personal_data": false, "audit_reference": "A1",
+  "findingReference": "F-03",
+  "grade": "OBSERVATION",
+  "title": "Late", "description": "Late training.", "criteria": ["iso42001-2023/7.2"],
+  "evidence": [{"description": "Sample", "reference": "s"}], "auditor": "p-301",
+  "issued_at": "2026-10-16T16:00:00Z", "auditee": "p-105"}}"#;
+
+#[test]
+fn what_is_wrong_is_named_with_its_line() {
+    let bundle = RuleBundle::v1();
+    let read = |text: &str| parse_file(bundle, text.as_bytes()).swap_remove(0);
+    read(MANY_LINES).expect("valid");
+    for (from, to, line) in MISPLACED {
+        let changed = MANY_LINES.replacen(from, to, 1);
+        assert_ne!(changed, MANY_LINES, "{from}");
+        let error = read(&changed).expect_err(to);
+        assert!(error.violations.iter().any(|found| found.line == line), "{to}: {error:?}");
+    }
+    // A mistake in the text itself has a line too, also where the file is one object over many.
+    let error = read(&MANY_LINES.replace("\"F-03\",", "\"F-03\"")).expect_err("no comma");
+    assert_eq!(error.line, 9);
+}
+
 /// 20,000 seeded mutations: no panic, and what is accepted is a valid record.
 #[test]
 fn mutated_files_are_read_or_refused() {

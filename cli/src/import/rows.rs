@@ -1,0 +1,423 @@
+//! From rows to records: every row is read, and everything that is wrong has its cell.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aimslog_proto::aims::bundle::RuleBundle;
+use aimslog_proto::aims::submission::{Submission, Target, locate, read, status_path};
+use aimslog_proto::reason::{Reason, Violation};
+use aimslog_proto::statement::json::Json;
+use aimslog_proto::statement::json::locate::{Step, steps};
+use serde::Serialize;
+
+use super::mapping::{Mapping, RecordMap, Source, Wanted, names_in};
+use super::table::{Row, Table};
+use super::value::{self, Refused};
+use crate::broken::Broken;
+
+/// Longest list that a path such as `evidence[3]` may ask for.
+const PATH_INDEX_MAX: usize = 100;
+
+/// What became of a row for one of the records that it is to give.
+#[derive(Debug)]
+pub(crate) struct Made {
+    /// `Sheet1!7`.
+    pub(crate) place: String,
+    /// The kind.
+    pub(crate) kind: String,
+    /// The record, or everything that is wrong with it.
+    pub(crate) result: Result<Submission, Vec<Broken>>,
+}
+
+/// How the columns of a table and those of a mapping fit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Columns {
+    /// In the table, and not imported.
+    pub(crate) unused: Vec<String>,
+    /// In the mapping, not in the table, and not needed.
+    pub(crate) absent: Vec<String>,
+    /// In the mapping, not in the table, and needed.
+    pub(crate) missing: Vec<String>,
+}
+
+/// A value for every record, from the command line: the path of a field or of a member of `meta`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Constant {
+    /// `actor.id`, `meta.subject`.
+    pub(crate) path: String,
+    /// The value.
+    pub(crate) value: String,
+}
+
+/// Which columns fit.
+pub(crate) fn columns(table: &Table, mapping: &Mapping) -> Columns {
+    let wanted = mapping.columns();
+    let without = |asked: Wanted| {
+        let names = wanted.iter().filter(|(name, wanted)| {
+            **wanted == asked && table.column(name).is_none()
+        });
+        names.map(|(name, _)| (*name).to_owned()).collect()
+    };
+    let ignored = mapping.ignore.iter().map(String::as_str);
+    let known = wanted.keys().copied().chain(ignored);
+    let known: BTreeSet<u32> = known.filter_map(|name| table.column(name)).collect();
+    let unused = table.columns.iter().filter(|(column, _)| !known.contains(column));
+    Columns {
+        unused: unused.map(|(_, name)| name.clone()).collect(),
+        absent: without(Wanted::Optional),
+        missing: without(Wanted::Required),
+    }
+}
+
+/// Constants for fields that no record of the mapping has: they would be lost without a word.
+pub(crate) fn unknown_constants(mapping: &Mapping, constants: &[Constant]) -> Vec<String> {
+    let bundle = RuleBundle::v1();
+    let is_for = |path: &str| {
+        let records = mapping.record.iter();
+        let path = record_path(path);
+        records.map(|record| is_known(bundle, &record.kind, &path)).any(|known| known)
+    };
+    let unknown = constants.iter().filter(|constant| !is_for(&constant.path));
+    unknown.map(|constant| constant.path.clone()).collect()
+}
+
+/// The records of all rows, in order.
+pub(crate) fn make(table: &Table, mapping: &Mapping, constants: &[Constant]) -> Vec<Made> {
+    let bundle = RuleBundle::v1();
+    let mut made = Vec::new();
+    for row in &table.rows {
+        for record in &mapping.record {
+            let maker = Maker {
+                table,
+                row,
+                mapping,
+                record,
+                cells: Vec::new(),
+                found: Vec::new(),
+            };
+            if !maker.is_asked() {
+                continue;
+            }
+            made.push(Made {
+                place: table.row_place(row.number),
+                kind: record.kind.clone(),
+                result: maker.make(bundle, constants),
+            });
+        }
+    }
+    refuse_doubled(&mut made);
+    refuse_dangling(&mut made);
+    made
+}
+
+/// Makes one record of one row.
+struct Maker<'a> {
+    table: &'a Table,
+    row: &'a Row,
+    mapping: &'a Mapping,
+    record: &'a RecordMap,
+    /// Which cell feeds which path of the wrapper.
+    cells: Vec<(String, String)>,
+    found: Vec<Broken>,
+}
+
+impl Maker<'_> {
+    /// Whether the row has what the record is made of.
+    fn is_asked(&self) -> bool {
+        let says = |name: &String| {
+            let column = self.table.column(name);
+            column.is_some_and(|column| self.row.cells.contains_key(&column))
+        };
+        self.record.when.iter().all(says)
+    }
+
+    fn make(
+        mut self,
+        bundle: &RuleBundle,
+        constants: &[Constant],
+    ) -> Result<Submission, Vec<Broken>> {
+        let mut wrapper = Json::Object(Vec::new());
+        let kind = Json::Text(self.record.kind.clone());
+        put(&mut wrapper, "meta.kind", kind);
+        put(&mut wrapper, "record", Json::Object(Vec::new()));
+        let record = self.record;
+        for (area, sources) in [("meta", &record.meta), ("record", &record.fields)] {
+            for (name, source) in sources {
+                let path = format!("{area}.{name}");
+                if let Some(value) = self.value(&path, source)
+                    && !put(&mut wrapper, &path, value)
+                {
+                    self.refuse(&path, Refused::new("a path of the mapping is names and [index]", name));
+                }
+            }
+        }
+        self.links(&mut wrapper);
+        for Constant { path, value } in constants {
+            let path = record_path(path);
+            // Of several kinds in a row, each takes the constants for the fields that it has.
+            if is_known(bundle, &record.kind, &path) {
+                put(&mut wrapper, &path, constant(bundle, &record.kind, &path, value));
+            }
+        }
+        let status = status_path(bundle, &wrapper);
+        match read(bundle, wrapper) {
+            Ok(submission) if self.found.is_empty() => Ok(submission),
+            Ok(_) => Err(self.found),
+            Err(violations) => {
+                for violation in violations {
+                    self.add(&violation, status.as_deref());
+                }
+                Err(self.found)
+            }
+        }
+    }
+
+    /// The value for a path; what a cell does not give is said and left out.
+    fn value(&mut self, path: &str, source: &Source) -> Option<Json> {
+        match source {
+            Source::Truth(truth) => Some(Json::Bool(*truth)),
+            Source::Number(number) => Some(Json::Integer(*number)),
+            Source::Text(text) => self.text(path, text).map(Json::Text),
+            Source::Column(source) => {
+                let columns = source.column.names().iter();
+                let columns: Vec<u32> = columns.filter_map(|name| self.table.column(name)).collect();
+                let says = |column: &&u32| self.row.cells.contains_key(column);
+                let column = columns.iter().find(says).or_else(|| columns.first());
+                if let Some(column) = column {
+                    let place = self.table.place(*column, self.row.number);
+                    self.cells.push((path.to_owned(), place));
+                }
+                let cell = column.and_then(|column| self.row.cells.get(column));
+                match value::read(source, &self.mapping.people, cell) {
+                    Ok(value) => value,
+                    Err(refused) => {
+                        self.refuse(path, refused);
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    /// A text with the cells that it names. Nothing where it names cells, and all of them are empty.
+    fn text(&mut self, path: &str, text: &str) -> Option<String> {
+        let names = names_in(text);
+        let mut filled = text.to_owned();
+        let mut says = names.is_empty();
+        for name in names {
+            let Some(column) = self.table.column(name) else {
+                filled = filled.replace(&format!("{{{name}}}"), "");
+                continue;
+            };
+            let place = self.table.place(column, self.row.number);
+            self.cells.push((path.to_owned(), place));
+            let words = match self.row.cells.get(&column).map(value::text_of) {
+                Some(Ok(words)) => words,
+                Some(Err(refused)) => {
+                    self.refuse(path, refused);
+                    ""
+                }
+                None => "",
+            };
+            says |= !words.is_empty();
+            filled = filled.replace(&format!("{{{name}}}"), words);
+        }
+        let filled = filled.trim();
+        (says && !filled.is_empty()).then(|| filled.to_owned())
+    }
+
+    fn links(&mut self, wrapper: &mut Json) {
+        let mut links = Vec::new();
+        for (relation, target) in &self.record.links {
+            if let Some(target) = self.text("meta.links", target) {
+                let pair = [relation.clone(), target].map(Json::Text);
+                links.push(Json::Array(pair.into()));
+            }
+        }
+        if !links.is_empty() {
+            put(wrapper, "meta.links", Json::Array(links));
+        }
+    }
+
+    fn refuse(&mut self, path: &str, refused: Refused) {
+        let Refused { rule, found, nearest, advice } = refused;
+        let field = path.to_owned();
+        let violation = Violation::new(Reason::InvalidField, field, rule).found(found);
+        let violation = match nearest {
+            Some(nearest) => violation.nearest(nearest),
+            None => violation,
+        };
+        let place = self.cell_of(path).unwrap_or_else(|| self.table.row_place(self.row.number));
+        let broken = Broken::from(&violation).written_at(place);
+        self.found.push(match advice {
+            Some(advice) => broken.with_advice(advice),
+            None => broken,
+        });
+    }
+
+    /// What the rules say of the record that was made. What a cell did not give has been said.
+    fn add(&mut self, violation: &Violation, status: Option<&str>) {
+        let is_said = self.found.iter().any(|found| found.field() == violation.field);
+        if is_said {
+            return;
+        }
+        let place = locate(&violation.field, status, |path| self.cell_of(path));
+        let is_fed = place.is_some();
+        let place = place.unwrap_or_else(|| self.table.row_place(self.row.number));
+        let broken = Broken::from(violation).written_at(place);
+        let field = violation.field.strip_prefix("record.");
+        self.found.push(match field.filter(|_| !is_fed) {
+            Some(field) => broken.with_advice(format!(
+                "no column feeds it: --set '{field}=VALUE', or a line in the mapping"
+            )),
+            None => broken,
+        });
+    }
+
+    /// The cell that feeds a path, or the first that feeds a part of it.
+    fn cell_of(&self, path: &str) -> Option<String> {
+        let exact = self.cells.iter().find(|(fed, _)| fed == path);
+        let inside = |fed: &str| fed.strip_prefix(path).is_some_and(|rest| rest.starts_with(['.', '[']));
+        let cell = exact.or_else(|| self.cells.iter().find(|(fed, _)| inside(fed)));
+        cell.map(|(_, cell)| cell.clone())
+    }
+}
+
+/// The path in the wrapper of what a constant names.
+fn record_path(path: &str) -> String {
+    if path.starts_with("meta.") {
+        path.to_owned()
+    } else {
+        format!("record.{path}")
+    }
+}
+
+fn is_known(bundle: &RuleBundle, kind: &str, path: &str) -> bool {
+    let Some(field) = path.strip_prefix("record.") else {
+        return true;
+    };
+    let top = field.split(['.', '[']).next().unwrap_or(field);
+    bundle.newest_kind(kind).is_ok_and(|kind| kind.field_index(top).is_some())
+}
+
+/// A constant as its field takes it: truth values and numbers are no texts.
+fn constant(bundle: &RuleBundle, kind: &str, path: &str, value: &str) -> Json {
+    use aimslog_proto::aims::schema::ValueType;
+    let field = path.strip_prefix("record.").and_then(|field| {
+        let kind = bundle.newest_kind(kind).ok()?;
+        let mut steps = steps(field).filter_map(|step| match step {
+            Step::Member(name) => Some(name),
+            Step::Element(_) => None,
+        });
+        let first = kind.schema().field(steps.next()?)?;
+        steps.try_fold(first, |field, name| match &field.value {
+            ValueType::Message(message) => message.field(name),
+            _ => None,
+        })
+    });
+    let one = |text: &str| match (field.map(|field| &field.value), text) {
+        (Some(ValueType::Bool), "true") => Json::Bool(true),
+        (Some(ValueType::Bool), "false") => Json::Bool(false),
+        _ => Json::Text(text.to_owned()),
+    };
+    let is_list = field.is_some_and(|field| field.repeated) && !path.ends_with(']');
+    if is_list || path == "meta.controls" {
+        let parts = value.split(';').map(str::trim).filter(|part| !part.is_empty());
+        Json::Array(parts.map(one).collect())
+    } else {
+        one(value)
+    }
+}
+
+/// Puts a value at a path, making what surrounds it. Says whether the path leads anywhere.
+fn put(json: &mut Json, path: &str, value: Json) -> bool {
+    let mut at = json;
+    for step in steps(path) {
+        let next = match step {
+            Step::Member(name) => member(at, name),
+            Step::Element(index) => element(at, index),
+        };
+        let Some(next) = next else {
+            return false;
+        };
+        at = next;
+    }
+    *at = value;
+    true
+}
+
+fn member<'j>(json: &'j mut Json, name: &str) -> Option<&'j mut Json> {
+    if *json == Json::Null {
+        *json = Json::Object(Vec::new());
+    }
+    let Json::Object(members) = json else {
+        return None;
+    };
+    let at = match members.iter().position(|(found, _)| found == name) {
+        Some(at) => at,
+        None => {
+            members.push((name.to_owned(), Json::Null));
+            members.len() - 1
+        }
+    };
+    members.get_mut(at).map(|(_, value)| value)
+}
+
+fn element(json: &mut Json, index: usize) -> Option<&mut Json> {
+    if *json == Json::Null {
+        *json = Json::Array(Vec::new());
+    }
+    let Json::Array(elements) = json else {
+        return None;
+    };
+    if index > PATH_INDEX_MAX {
+        return None;
+    }
+    while elements.len() <= index {
+        elements.push(Json::Null);
+    }
+    elements.get_mut(index)
+}
+
+/// Two rows with one key would be two records of one thing.
+fn refuse_doubled(made: &mut [Made]) {
+    let mut first: BTreeMap<String, String> = BTreeMap::new();
+    for one in made {
+        let Ok(Submission { key: Some(key), .. }) = &one.result else {
+            continue;
+        };
+        let Some(earlier) = first.get(key) else {
+            first.insert(key.clone(), one.place.clone());
+            continue;
+        };
+        let rule = format!("each row has a key of its own; this one stands in {earlier} too");
+        let violation = Violation::new(Reason::DuplicateField, "meta.key", rule).found(key);
+        one.result = Err(vec![Broken::from(&violation).written_at(one.place.clone())]);
+    }
+}
+
+/// A record that links to one that is refused could not be sent either.
+fn refuse_dangling(made: &mut [Made]) {
+    let mut valid: BTreeSet<String> = BTreeSet::new();
+    for one in made {
+        let Ok(submission) = &one.result else {
+            continue;
+        };
+        let mut links = submission.links.iter();
+        let missing = links.find_map(|link| match &link.target {
+            Target::Key(key) if !valid.contains(key) => Some(key.clone()),
+            _ => None,
+        });
+        if let Some(key) = missing {
+            let rule = "a link leads to a valid record of an earlier row, or to an entry of the log";
+            let violation = Violation::new(Reason::MissingLinkTarget, "meta.links", rule);
+            let violation = violation.found(format!("key:{key}"));
+            one.result = Err(vec![Broken::from(&violation).written_at(one.place.clone())]);
+        } else {
+            valid.extend(submission.key.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "rows/tests.rs"]
+mod tests;

@@ -1,0 +1,126 @@
+use super::*;
+use crate::import::mapping::Known;
+use crate::import::table::read_csv;
+use std::path::Path;
+
+const NC: &str = "\
+NC ID,Date,Requirement / Process,Finding,Root Cause,Correction,Corrective Action,Owner,Due Date,Status,Effectiveness Check
+NC-1,2026-03-02,Clause 7.2; A.9.2,Two reviewers had no training,Nobody watched the dates,They were trained,Remind four weeks before,p-105,2026-04-30,Closed,No lapse for a quarter
+NC-2,2026-03-09,9.2.1,The programme leaves out A.10.3,,,,p-105,2026-06-30,Open,
+";
+
+fn constants() -> Vec<Constant> {
+    [("source", "AUDIT"), ("grade", "MINOR")]
+        .map(|(path, value)| Constant { path: path.to_owned(), value: value.to_owned() })
+        .into()
+}
+
+fn nc(text: &str, constants: &[Constant]) -> Vec<Made> {
+    let table = read_csv(Path::new("nc.csv"), text.as_bytes(), None).unwrap();
+    let mapping = Mapping::parse(Known::Nc.text()).unwrap();
+    assert_eq!(columns(&table, &mapping), Columns::default());
+    make(&table, &mapping, constants)
+}
+
+#[test]
+fn a_row_gives_the_records_that_its_mapping_says() {
+    let made = nc(NC, &constants());
+    let kinds: Vec<(&str, &str)> = made.iter().map(|one| (one.place.as_str(), one.kind.as_str())).collect();
+    assert_eq!(kinds, [
+        ("nc.csv!2", "nonconformity"),
+        ("nc.csv!2", "corrective_action"),
+        ("nc.csv!3", "nonconformity"),
+    ]);
+    let first = made[0].result.as_ref().unwrap_or_else(|found| panic!("{found:#?}"));
+    let kind = RuleBundle::v1().newest_kind("nonconformity").unwrap();
+    let text = String::from_utf8(first.record.canonical_bytes(kind)).unwrap();
+    for part in [
+        r#""requirements":["iso42001-2023/7.2","iso42001-2023/A.9.2"]"#,
+        r#""detected_at":"2026-03-02T00:00:00Z""#,
+        r#""due_at":"2026-04-30T23:59:00Z""#,
+        r#""source":"AUDIT""#,
+        r#""status_reason":"Status in the register: Closed""#,
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let action = made[1].result.as_ref().unwrap_or_else(|found| panic!("{found:#?}"));
+    assert_eq!(action.links[0].target, Target::Key("NC-1".to_owned()));
+    assert!(made[2].result.is_ok());
+    // The same file gives the same records: that is what makes a second run safe.
+    let again = nc(NC, &constants());
+    for (one, other) in made.iter().zip(&again) {
+        assert_eq!(one.result.as_ref().unwrap(), other.result.as_ref().unwrap());
+    }
+}
+
+/// What is written, what is written instead, the cell that is refused for it, and a word of the rule.
+const SLIPS: [(&str, &str, &str, &str); 10] = [
+    ("2026-03-02", "2 March", "nc.csv!B2", "a date or time"),
+    ("Clause 7.2", "Training", "nc.csv!C2", "catalogue"),
+    ("A.9.2", "A.9.5", "nc.csv!C2", "A.9.4"),
+    ("Two reviewers had no training", "TBD", "nc.csv!D2", "placeholder"),
+    ("Two reviewers had no training", "sdf", "nc.csv!D2", "placeholder"),
+    ("Two reviewers had no training", "", "nc.csv!D2", "required"),
+    ("Two reviewers had no training", "=A1&B1", "nc.csv!D2", "formula"),
+    ("p-105,2026-04", "Jane Doe,2026-04", "nc.csv!H2", "--person"),
+    ("2026-04-30", "2026-02-01", "nc.csv!I2", "not before"),
+    ("No lapse for a quarter", "", "nc.csv!K2", "required"),
+];
+
+#[test]
+fn what_is_wrong_has_its_cell_its_rule_and_what_was_found() {
+    for (from, to, cell, word) in SLIPS {
+        let text = NC.replacen(from, to, 1);
+        assert_ne!(text, NC, "{from}");
+        let made = nc(&text, &constants());
+        let refused: Vec<&Broken> = made.iter().filter_map(|one| one.result.as_ref().err()).flatten().collect();
+        let is = |broken: &&&Broken| broken.place() == Some(cell) && broken.to_string().contains(word);
+        assert!(refused.iter().any(|broken| is(&broken)), "{to}: {refused:#?}");
+    }
+}
+
+#[test]
+fn what_no_column_feeds_is_said_with_what_to_do() {
+    let made = nc(NC, &[]);
+    let found = made[0].result.as_ref().unwrap_err();
+    let said: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert!(said.iter().any(|said| said.contains("--set 'source=VALUE'")), "{said:?}");
+    assert_eq!(found[0].place(), Some("nc.csv!2"));
+    assert!(made[1].result.is_err(), "its nonconformity cannot be sent");
+}
+
+#[test]
+fn one_thing_stands_in_one_row() {
+    let text = NC.replace("NC-2", "NC-1");
+    let made = nc(&text, &constants());
+    let found = made[2].result.as_ref().unwrap_err();
+    assert!(found[0].to_string().contains("nc.csv!2 too"), "{found:?}");
+}
+
+#[test]
+fn columns_that_do_not_fit_are_named() {
+    let text = NC.replacen("Due Date", "Deadline", 1).replacen("Effectiveness Check", "Note", 1);
+    let table = read_csv(Path::new("nc.csv"), text.as_bytes(), None).unwrap();
+    let mapping = Mapping::parse(Known::Nc.text()).unwrap();
+    let fit = columns(&table, &mapping);
+    assert_eq!(fit.missing, ["Due Date", "Effectiveness Check"]);
+    assert_eq!(fit.unused, ["Deadline", "Note"]);
+}
+
+#[test]
+fn constants_that_no_record_has_are_found() {
+    let mapping = Mapping::parse(Known::Nc.text()).unwrap();
+    let wrong = [Constant { path: "sorce".to_owned(), value: "AUDIT".to_owned() }];
+    assert_eq!(unknown_constants(&mapping, &wrong), ["sorce"]);
+    assert_eq!(unknown_constants(&mapping, &constants()), [""; 0]);
+}
+
+#[test]
+fn paths_make_what_surrounds_them() {
+    let mut json = Json::Object(Vec::new());
+    assert!(put(&mut json, "a.b[1].c", Json::Integer(1)));
+    assert!(put(&mut json, "a.b[0]", Json::Bool(true)));
+    assert_eq!(json.to_string(), r#"{"a":{"b":[true,{"c":1}]}}"#);
+    assert!(!put(&mut json, "a.b.c", Json::Null), "a list has no members");
+    assert!(!put(&mut json, "x[999999]", Json::Null), "no list is that long");
+}

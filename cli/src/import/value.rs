@@ -1,0 +1,326 @@
+//! Reading cells: dates, people, controls, and words that stand for others.
+
+use std::collections::BTreeMap;
+
+use aimslog_proto::statement::json::Json;
+use time::format_description::{self, well_known::Rfc3339};
+use time::{Date, OffsetDateTime, PrimitiveDateTime, Time};
+
+use super::mapping::{ColumnSource, Reading};
+use super::table::Cell;
+
+/// Why a cell gives no value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// The rule.
+    pub(super) rule: String,
+    /// What the cell says.
+    pub(super) found: String,
+    /// The nearest that it could say.
+    pub(super) nearest: Option<String>,
+    /// What to do.
+    pub(super) advice: Option<String>,
+}
+
+impl Refused {
+    pub(super) fn new(rule: impl Into<String>, found: impl Into<String>) -> Self {
+        Self {
+            rule: rule.into(),
+            found: found.into(),
+            nearest: None,
+            advice: None,
+        }
+    }
+
+    fn advice(self, advice: impl Into<String>) -> Self {
+        let advice = Some(advice.into());
+        Self { advice, ..self }
+    }
+}
+
+/// What a cell says as a text; formulas and errors say nothing that could be signed.
+pub(super) fn text_of(cell: &Cell) -> Result<&str, Refused> {
+    match cell {
+        Cell::Formula(formula) => {
+            let rule = "a cell holds a value, not a formula, whose result depends on other cells";
+            Err(Refused::new(rule, formula)
+                .advice("copy the column and paste it as values, then import again"))
+        }
+        Cell::Fault(fault) => Err(Refused::new("a cell holds a value, not an error", fault)),
+        cell => Ok(cell.words()),
+    }
+}
+
+/// The value that a column gives for a row. Nothing where the cell is empty and nothing stands in for
+/// it.
+pub(super) fn read(
+    source: &ColumnSource,
+    people: &BTreeMap<String, String>,
+    cell: Option<&Cell>,
+) -> Result<Option<Json>, Refused> {
+    let text = match cell {
+        None => return Ok(source.default.clone().map(Json::Text)),
+        Some(cell) => text_of(cell)?,
+    };
+    let one = |text: &str| read_one(source, people, text);
+    let Some(separator) = &source.split else {
+        return one(text).map(Some);
+    };
+    let parts = text.split(separator.as_str());
+    let parts = parts.map(str::trim).filter(|part| !part.is_empty());
+    let elements = parts.map(one).collect::<Result<Vec<_>, _>>()?;
+    Ok(Some(Json::Array(elements)))
+}
+
+fn read_one(
+    source: &ColumnSource,
+    people: &BTreeMap<String, String>,
+    text: &str,
+) -> Result<Json, Refused> {
+    let text = match &source.values {
+        Some(values) => look_up(values, source.otherwise.as_deref(), text)?,
+        None => text,
+    };
+    let text = match source.reading {
+        Reading::Text => match source.first {
+            Some(count) => beginning(text, count),
+            None => text.to_owned(),
+        },
+        Reading::Date => date(source, text)?,
+        Reading::Person => person(people, text)?,
+        Reading::Id => with_for_others(text, '-').to_lowercase(),
+        Reading::Name => with_for_others(text, '_').to_uppercase(),
+        Reading::Lower => text.to_lowercase(),
+        Reading::Control => control(text),
+        Reading::Truth => return truth(text),
+    };
+    Ok(Json::Text(text))
+}
+
+fn look_up<'v>(
+    values: &'v BTreeMap<String, String>,
+    otherwise: Option<&'v str>,
+    text: &str,
+) -> Result<&'v str, Refused> {
+    let wanted = text.to_lowercase();
+    let found = values.iter().find(|(said, _)| said.to_lowercase() == wanted);
+    let found = found.map(|(_, value)| value.as_str()).or(otherwise);
+    if let Some(value) = found {
+        return Ok(value);
+    }
+    let known: Vec<&str> = values.keys().map(String::as_str).collect();
+    let rule = format!("the mapping knows {}", known.join(", "));
+    let near = known.iter().find(|known| {
+        let known = known.to_lowercase();
+        known.starts_with(&wanted) || wanted.starts_with(&known)
+    });
+    Err(Refused {
+        nearest: near.map(|near| (*near).to_owned()),
+        ..Refused::new(rule, text)
+    }
+    .advice("add it to `values` of the mapping"))
+}
+
+/// The beginning of a text, at a word, on one line.
+fn beginning(text: &str, count: usize) -> String {
+    let mut short = String::new();
+    for word in text.split_whitespace() {
+        if short.chars().count() + 1 + word.chars().count() > count && !short.is_empty() {
+            return short + " …";
+        }
+        if !short.is_empty() {
+            short.push(' ');
+        }
+        short.push_str(word);
+    }
+    short
+}
+
+/// A date or time in UTC. Spreadsheets know no zones: a time without one is taken as UTC.
+fn date(source: &ColumnSource, text: &str) -> Result<String, Refused> {
+    if OffsetDateTime::parse(text, &Rfc3339).is_ok() {
+        return Ok(text.to_owned());
+    }
+    let iso = ["YYYY-MM-DDThh:mm:ss", "YYYY-MM-DD hh:mm:ss", "YYYY-MM-DD hh:mm", "YYYY-MM-DD"];
+    let forms = iso.into_iter().chain(source.dates.iter().map(String::as_str));
+    let at = forms.clone().find_map(|form| parse_date(form, text, source.time.as_deref()));
+    at.ok_or_else(|| {
+        let forms: Vec<&str> = forms.collect();
+        Refused::new(format!("a date or time as {}", forms.join(", ")), text)
+            .advice("`dates` of the mapping adds forms such as \"DD.MM.YYYY\"")
+    })
+}
+
+/// Reads a text in a form of `YYYY`, `MM`, `DD`, `hh`, `mm`, `ss` and what stands between them.
+fn parse_date(form: &str, text: &str, time: Option<&str>) -> Option<String> {
+    let mut description = form.replace("YYYY", "[year]");
+    for (word, part) in [
+        ("MM", "[month padding:none]"),
+        ("DD", "[day padding:none]"),
+        ("hh", "[hour padding:none]"),
+        ("mm", "[minute]"),
+        ("ss", "[second]"),
+    ] {
+        description = description.replace(word, part);
+    }
+    let description = format_description::parse_borrowed::<2>(&description).ok()?;
+    let at = match PrimitiveDateTime::parse(text, &description) {
+        Ok(at) => at,
+        Err(_) => {
+            let date = Date::parse(text, &description).ok()?;
+            PrimitiveDateTime::new(date, time_of_day(time)?)
+        }
+    };
+    at.assume_utc().format(&Rfc3339).ok()
+}
+
+fn time_of_day(text: Option<&str>) -> Option<Time> {
+    let Some(text) = text else {
+        return Some(Time::MIDNIGHT);
+    };
+    let (hour, minute) = text.split_once(':')?;
+    Time::from_hms(hour.parse().ok()?, minute.parse().ok()?, 0).ok()
+}
+
+/// A person is named by an opaque id: names do not belong into a log that is kept for ten years.
+fn person(people: &BTreeMap<String, String>, text: &str) -> Result<String, Refused> {
+    let wanted = text.to_lowercase();
+    let known = people.iter().find(|(name, _)| name.to_lowercase() == wanted);
+    if let Some((_, id)) = known {
+        return Ok(id.clone());
+    }
+    let is_id = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let has_digit = text.bytes().any(|byte| byte.is_ascii_digit());
+    if text.bytes().all(is_id) && has_digit {
+        return Ok(text.to_owned());
+    }
+    let rule = "a person is named by an opaque id, in lower case and with a digit, such as p-113";
+    Err(Refused::new(rule, text).advice(format!(
+        "say which id it is: --person '{text}=ID', or [people] in the mapping"
+    )))
+}
+
+fn with_for_others(text: &str, other: char) -> String {
+    let mut word = String::new();
+    for letter in text.chars() {
+        if letter.is_ascii_alphanumeric() {
+            word.push(letter);
+        } else if !word.is_empty() && !word.ends_with(other) {
+            word.push(other);
+        }
+    }
+    word.trim_end_matches(other).to_owned()
+}
+
+/// The id of a control as records name it. Whether there is such a one is for the catalogue to say.
+fn control(text: &str) -> String {
+    let words = text.trim();
+    if words.contains('/') {
+        return words.to_owned();
+    }
+    let is_id = |word: &&str| word.contains('.') && word.chars().any(|c| c.is_ascii_digit());
+    let id = words.split_whitespace().find(is_id).unwrap_or(words);
+    let id = id.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    format!("iso42001-2023/{id}")
+}
+
+fn truth(text: &str) -> Result<Json, Refused> {
+    match text.to_lowercase().as_str() {
+        "true" | "yes" | "y" | "x" | "1" => Ok(Json::Bool(true)),
+        "false" | "no" | "n" | "0" => Ok(Json::Bool(false)),
+        _ => Err(Refused::new("yes or no", text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(reading: Reading) -> ColumnSource {
+        ColumnSource {
+            reading,
+            ..ColumnSource::default()
+        }
+    }
+
+    fn said(source: &ColumnSource, text: &str) -> Result<String, Refused> {
+        let people = BTreeMap::from([("Jane Doe".to_owned(), "p-7".to_owned())]);
+        let value = read(source, &people, Some(&Cell::Text(text.to_owned())))?;
+        Ok(value.unwrap().to_string())
+    }
+
+    #[test]
+    fn dates_are_read_in_the_forms_that_the_mapping_names() {
+        let mut source = column(Reading::Date);
+        let iso = Ok("\"2026-11-02T00:00:00Z\"".to_owned());
+        assert_eq!(said(&source, "2026-11-02"), iso);
+        assert_eq!(said(&source, "2026-11-02T00:00:00"), iso);
+        assert_eq!(said(&source, "2026-11-02 00:00"), iso);
+        let refused = said(&source, "02.11.2026").unwrap_err();
+        assert!(refused.advice.unwrap().contains("DD.MM.YYYY"));
+        source.dates = vec!["DD.MM.YYYY".to_owned(), "MM/DD/YYYY".to_owned()];
+        source.time = Some("17:30".to_owned());
+        let late = Ok("\"2026-11-02T17:30:00Z\"".to_owned());
+        assert_eq!(said(&source, "02.11.2026"), late);
+        assert_eq!(said(&source, "2.11.2026"), late);
+        assert_eq!(said(&source, "11/02/2026"), late);
+        for wrong in ["31.02.2026", "2026-13-01", "soon", "45321", "2/11/26"] {
+            assert!(said(&source, wrong).is_err(), "{wrong}");
+        }
+        let zoned = "2026-11-02T08:00:00+01:00";
+        assert_eq!(said(&source, zoned), Ok(format!("\"{zoned}\"")));
+    }
+
+    #[test]
+    fn people_are_named_by_ids() {
+        let source = column(Reading::Person);
+        assert_eq!(said(&source, "jane doe"), Ok("\"p-7\"".to_owned()));
+        assert_eq!(said(&source, "p-113"), Ok("\"p-113\"".to_owned()));
+        for name in ["Max Example", "max", "M. Example 2"] {
+            let refused = said(&source, name).unwrap_err();
+            assert!(refused.advice.unwrap().contains("--person"), "{name}");
+        }
+    }
+
+    #[test]
+    fn words_are_read_as_what_they_stand_for() {
+        assert_eq!(said(&column(Reading::Id), "SYS 001 (old)"), Ok("\"sys-001-old\"".to_owned()));
+        assert_eq!(said(&column(Reading::Name), "In production"), Ok("\"IN_PRODUCTION\"".to_owned()));
+        for (text, id) in [
+            ("9.2", "iso42001-2023/9.2"),
+            ("Clause 9.2.1:", "iso42001-2023/9.2.1"),
+            ("A.9.2 Responsible use", "iso42001-2023/A.9.2"),
+            ("org/SEC.1", "org/SEC.1"),
+            ("Training", "iso42001-2023/Training"),
+        ] {
+            assert_eq!(said(&column(Reading::Control), text), Ok(format!("\"{id}\"")));
+        }
+        assert_eq!(said(&column(Reading::Truth), "Yes"), Ok("true".to_owned()));
+        assert!(said(&column(Reading::Truth), "perhaps").is_err());
+        let mut source = column(Reading::Text);
+        source.values = Some(BTreeMap::from([("High".to_owned(), "HIGH".to_owned())]));
+        assert_eq!(said(&source, "high"), Ok("\"HIGH\"".to_owned()));
+        let refused = said(&source, "Hi").unwrap_err();
+        assert_eq!(refused.nearest.as_deref(), Some("High"));
+        let mut source = column(Reading::Control);
+        source.split = Some(";".to_owned());
+        let list = r#"["iso42001-2023/7.2","iso42001-2023/A.9.2"]"#;
+        assert_eq!(said(&source, "7.2; A.9.2;"), Ok(list.to_owned()));
+        let mut source = column(Reading::Text);
+        source.first = Some(12);
+        assert_eq!(said(&source, "A long\nstory of it"), Ok("\"A long story …\"".to_owned()));
+    }
+
+    #[test]
+    fn formulas_and_errors_are_refused_and_empty_cells_have_a_default() {
+        let mut source = column(Reading::Text);
+        let people = BTreeMap::new();
+        for cell in [Cell::Formula("=A1*B1".to_owned()), Cell::Fault("#REF!".to_owned())] {
+            let refused = read(&source, &people, Some(&cell)).unwrap_err();
+            assert_eq!(refused.found, cell.words());
+        }
+        assert_eq!(read(&source, &people, None), Ok(None));
+        source.default = Some("MINOR".to_owned());
+        assert_eq!(read(&source, &people, None), Ok(Some(Json::Text("MINOR".to_owned()))));
+    }
+}

@@ -1,0 +1,161 @@
+//! Goal: a register is shown before anything is sent, and every cell that is wrong is named. Method:
+//! the built program without a ledger, on small CSV files and workbooks.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::Value;
+
+use super::{aimslog, text, xlsx};
+
+const HEADER: [&str; 11] = [
+    "NC ID",
+    "Date",
+    "Requirement / Process",
+    "Finding",
+    "Root Cause",
+    "Correction",
+    "Corrective Action",
+    "Owner",
+    "Due Date",
+    "Status",
+    "Effectiveness Check",
+];
+const FIRST: [&str; 11] = [
+    "NC-1",
+    "@46328",
+    "7.2; A.9.2",
+    "Two reviewers had no training",
+    "Nobody watched the dates",
+    "They were trained",
+    "Remind four weeks before",
+    "Jane Doe",
+    "@46360",
+    "Closed",
+    "No lapse for a quarter",
+];
+const SECOND: [&str; 11] =
+    ["NC-2", "2026-11-09", "9.2.1", "The programme leaves out A.10.3", "", "", "", "p-105", "2026-12-30", "Open", ""];
+const CONSTANTS: [&str; 6] =
+    ["--set", "source=AUDIT", "--set", "grade=MINOR", "--person", "Jane Doe=p-7"];
+
+fn import(folder: &Path, arguments: &[&str]) -> Output {
+    aimslog(folder, &[&["import"], arguments, &["--like", "nc"], &CONSTANTS].concat())
+}
+
+/// A folder with a workbook of these rows below the header.
+fn register(rows: &[&[&str]]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let rows: Vec<&[&str]> = std::iter::once(&HEADER[..]).chain(rows.iter().copied()).collect();
+    fs::write(folder.path().join("nc.xlsx"), xlsx::workbook("Register", &rows)).unwrap();
+    folder
+}
+
+#[test]
+fn a_workbook_is_shown_before_anything_is_sent() {
+    let folder = register(&[&FIRST, &SECOND]);
+    let answer = import(folder.path(), &["nc.xlsx", "--preview"]);
+    let said = text(&answer.stdout);
+    assert_eq!(answer.status.code(), Some(0), "{said}{}", text(&answer.stderr));
+    for part in ["Register: 2 rows, 3 records", "Register!2", "NC-1-CA planned", "3 valid, 0 refused"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    let answer = import(folder.path(), &["nc.xlsx", "--preview", "--json"]);
+    let said: Value = serde_json::from_slice(&answer.stdout).unwrap();
+    assert_eq!(said["valid"], 3);
+    assert_eq!(said["records"][1]["kind"], "corrective_action");
+}
+
+#[test]
+fn wrong_cells_are_named_and_nothing_is_sent() {
+    let mut formula = FIRST;
+    formula[8] = "=B2+30";
+    let mut placeholder = SECOND;
+    placeholder[3] = "TBD";
+    let folder = register(&[&formula, &placeholder]);
+    for arguments in [&["nc.xlsx", "--preview"][..], &["nc.xlsx", "--yes"]] {
+        let answer = import(folder.path(), arguments);
+        let said = text(&answer.stdout) + &text(&answer.stderr);
+        assert_eq!(answer.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains("Register!I2") && said.contains("formula"), "{said}");
+        assert!(said.contains("Register!D3") && said.contains("placeholder"), "{said}");
+    }
+    let answer = import(folder.path(), &["nc.xlsx", "--yes", "--json"]);
+    let said: Value = serde_json::from_slice(&answer.stdout).unwrap();
+    assert_eq!(said["invalid"], 3);
+    assert_eq!(said["records"][0]["violations"][0]["at"], "Register!I2");
+    assert!(text(&answer.stderr).contains("nothing was sent"));
+}
+
+#[test]
+fn nothing_is_sent_without_a_word() {
+    let folder = register(&[&SECOND]);
+    // Valid, but there is no ledger to send it to.
+    let answer = import(folder.path(), &["nc.xlsx", "--yes"]);
+    assert_eq!(answer.status.code(), Some(2), "{}", text(&answer.stderr));
+    let answer = import(folder.path(), &["nc.xlsx", "--sheet", "Other", "--preview"]);
+    assert!(text(&answer.stderr).contains("sheets are: Register"));
+    let answer = import(folder.path(), &["nc.xlsx", "--preview", "--set", "sorce=AUDIT"]);
+    assert!(text(&answer.stderr).contains("sorce"), "{}", text(&answer.stderr));
+}
+
+#[test]
+fn csv_and_workbook_give_the_same() {
+    let folder = register(&[&SECOND]);
+    let quoted = |row: &[&str]| {
+        let cells: Vec<String> = row.iter().map(|cell| format!("\"{cell}\"")).collect();
+        cells.join(";") + "\r\n"
+    };
+    fs::write(folder.path().join("nc.csv"), quoted(&HEADER) + &quoted(&SECOND)).unwrap();
+    let shown = |file: &str| -> Value {
+        let answer = import(folder.path(), &[file, "--preview", "--json"]);
+        let mut said: Value = serde_json::from_slice(&answer.stdout).unwrap();
+        said["records"][0]["row"] = Value::Null;
+        said["sheet"] = Value::Null;
+        said
+    };
+    assert_eq!(shown("nc.csv"), shown("nc.xlsx"));
+}
+
+#[test]
+fn files_that_are_no_register_are_refused() {
+    let folder = register(&[&FIRST]);
+    let whole = fs::read(folder.path().join("nc.xlsx")).unwrap();
+    for (name, bytes, word) in [
+        ("old.xls", &b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"[..], ".xls"),
+        ("cut.xlsx", &whole[..whole.len() / 2], "damaged or cut off"),
+        ("cut.csv", b"NC ID,Date\nNC-1,\"2026", "may be cut off"),
+        ("empty.csv", b"", "no row holds anything"),
+        ("other.csv", b"A,B\n1,2\n", "no column Corrective Action"),
+    ] {
+        fs::write(folder.path().join(name), bytes).unwrap();
+        let answer = import(folder.path(), &[name, "--preview"]);
+        let said = text(&answer.stderr);
+        assert_eq!(answer.status.code(), Some(2), "{name}: {said}");
+        assert!(said.contains(word), "{name}: {said}");
+    }
+    let answer = import(folder.path(), &["nowhere.csv", "--preview"]);
+    assert_eq!(answer.status.code(), Some(3));
+}
+
+#[test]
+fn a_mapping_is_printed_changed_and_given() {
+    let folder = register(&[&FIRST]);
+    for known in ["nc", "inventory", "risk", "evidence"] {
+        let answer = aimslog(folder.path(), &["import", "--like", known, "--print-mapping"]);
+        assert_eq!(answer.status.code(), Some(0), "{known}");
+        fs::write(folder.path().join(format!("{known}.toml")), &answer.stdout).unwrap();
+    }
+    let path = folder.path().join("nc.toml");
+    let mapping = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("ignore = []\n[people]\n\"Jane Doe\" = \"p-7\"\n{mapping}")).unwrap();
+    let constants = ["--set", "source=AUDIT", "--set", "grade=MINOR"];
+    let arguments = ["import", "nc.xlsx", "--mapping", "nc.toml", "--preview"];
+    let answer = aimslog(folder.path(), &[&arguments[..], &constants].concat());
+    assert_eq!(answer.status.code(), Some(0), "{}{}", text(&answer.stdout), text(&answer.stderr));
+    fs::write(&path, "[[record]]\nkind = \"finding\"\nfilds = 3\n").unwrap();
+    let answer = aimslog(folder.path(), &arguments);
+    assert_eq!(answer.status.code(), Some(2));
+    assert!(text(&answer.stderr).contains("line 3"), "{}", text(&answer.stderr));
+}
