@@ -27,6 +27,7 @@ pub mod peer;
 pub mod people;
 pub mod proxy;
 pub mod refusals;
+pub mod sample;
 pub mod stall;
 pub mod volume;
 pub mod wire;

@@ -202,3 +202,69 @@ async fn attachments_are_stored_or_stay_at_home_at_any_size() {
         ]);
     }
 }
+
+/// What the administrator says about a record that somebody else has logged in another run.
+const VERDICT: &str = r#"
+meta:
+  kind: rule_verdict
+  links:
+    - [record, key:decision-1]
+record:
+  occurred_at: 2026-03-03T08:00:00Z
+  actor: { id: admin-1, role: administrator }
+  confidentiality: INTERNAL
+  personal_data: false
+  rule: R24
+  rule_title: Decisions name reviewer, time and context
+  rules_digest: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+  audited: hospital
+  tree_size: 5
+  root: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+  as_of: 2026-03-03T08:00:00Z
+  examined_count: 1
+  withheld_count: 0
+  result: PASS
+  verdict_digest: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+  program: aimslog
+  evaluated_at: 2026-03-03T08:00:00Z
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_records_reach_over_runs_and_over_who_signs() {
+    let desk = Desk::new().await;
+    let named = |meta: &str| decision_json(1).replacen("\"meta\":{", meta, 1);
+    desk.write(
+        "one.json",
+        named(r#""meta":{"key":"decision-1","#).as_bytes(),
+    );
+    let one = desk.submit(&["submit", "one.json", "--known", "known.json"]);
+    assert_eq!(text(&one, "/status"), "logged");
+
+    desk.write("verdict.yaml", VERDICT.as_bytes());
+    let submit = ["--key", "admin.seed", "submit", "verdict.yaml"];
+    let ran = desk.run(&submit);
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(2), "{said}");
+    assert!(said.contains("key:decision-1"), "{said}");
+    // Looked at or sent, with the file the link leads there.
+    let look = ["--key", "admin.seed", "validate", "verdict.yaml"];
+    let told = desk.data(&[&look[..], &["--known", "known.json"]].concat());
+    assert_eq!(text(&told, "/0/status"), "valid");
+    let told = desk.submit(&[&submit[..], &["--known", "known.json"]].concat());
+    assert_eq!(text(&told, "/status"), "logged");
+
+    // A later version in a third run, and one of that in a fourth: the entity is known as well.
+    for (file, earlier, key) in [
+        ("two.json", "decision-1", "decision-1b"),
+        ("three.json", "decision-1b", "decision-1c"),
+    ] {
+        let meta =
+            format!(r#""meta":{{"key":"{key}","amends":"key:{earlier}","change":"correct","#);
+        desk.write(file, named(&meta).as_bytes());
+        let told = desk.submit(&["submit", file, "--known", "known.json"]);
+        assert_eq!(text(&told, "/status"), "logged", "{told}");
+    }
+    let known: Value = serde_json::from_slice(&fs::read(desk.file("known.json")).unwrap()).unwrap();
+    assert_eq!(known["decision-1c"]["entity"], known["decision-1"]["entry"]);
+    assert_eq!(known["decision-1"]["entry"], one["entry_id"]);
+}

@@ -2,6 +2,7 @@
 //! and sent in [`send`].
 
 mod foresee;
+mod known;
 mod send;
 mod sign;
 mod told;
@@ -53,6 +54,7 @@ Examples:
   aimslog submit decision.yaml
   aimslog submit policy.yaml --attach policy.pdf
   aimslog submit inventory.jsonl audit.jsonl --attach-dir files/ --wait receipt
+  aimslog submit findings.yaml --known keys.json
   my-export | aimslog submit -")]
 pub(crate) struct Submit {
     /// Files of records, or - for standard input
@@ -95,6 +97,10 @@ pub(crate) struct SigningOptions {
     /// of the context, in the only copy that there is, and `disclose` shows them later
     #[arg(long)]
     pub(crate) sealed: bool,
+    /// Keys of records of other runs, which `key:NAME` may name as well; what this run logs is added.
+    /// The file is made where there is none
+    #[arg(long, value_name = "FILE")]
+    known: Option<PathBuf>,
     /// Who recorded it
     #[arg(long, value_enum, default_value = "person")]
     origin: RecordedBy,
@@ -302,6 +308,9 @@ pub(crate) async fn send_all(
         output,
     };
     let (told, cut_off) = sending.all(&signed).await;
+    if let Some(path) = &options.signing.known {
+        known::keep(path, &signed, &told)?;
+    }
     Ok(Sent { told, cut_off })
 }
 

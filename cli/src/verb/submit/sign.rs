@@ -10,7 +10,7 @@ use aimslog_proto::statement::statement::UnverifiedStatement;
 use aimslog_proto::time::UnixSeconds;
 use anyhow::Result;
 
-use super::{Desk, SigningOptions};
+use super::{Desk, SigningOptions, known};
 use crate::exit::UserError;
 use crate::outbox::Kept;
 use crate::output::Output;
@@ -56,6 +56,9 @@ pub(super) async fn sign_all(
 ) -> Result<Vec<Signed>> {
     let progress = output.progress(records.len(), "signing");
     let mut known = entities_of_amended(ledger, &records).await?;
+    if let Some(path) = &signing.options.known {
+        known.extend(known::read(path)?);
+    }
     let mut all = Vec::with_capacity(records.len());
     for record in records {
         let signed = signing.sign(record, &known)?;
@@ -176,7 +179,7 @@ fn refusal(record: &FileRecord, error: ComposeError) -> anyhow::Error {
 }
 
 /// An entry and the entity that it is a version of, read from its own header.
-fn referred(statement: &[u8]) -> Result<Referred> {
+pub(super) fn referred(statement: &[u8]) -> Result<Referred> {
     let parsed = UnverifiedStatement::parse(statement)?;
     let entry = parsed.entry_id();
     let entity = parsed
