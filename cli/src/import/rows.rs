@@ -6,16 +6,13 @@ use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::aims::submission::{Submission, Target, locate, read, status_path};
 use aimslog_proto::reason::{Reason, Violation};
 use aimslog_proto::statement::json::Json;
-use aimslog_proto::statement::json::locate::{Step, steps};
 use serde::Serialize;
 
 use super::mapping::{Mapping, RecordMap, Source, Wanted, names_in};
+use super::path::{constant, is_known, put, record_path};
 use super::table::{Row, Table};
 use super::value::{self, Refused};
 use crate::broken::Broken;
-
-/// Longest list that a path such as `evidence[3]` may ask for.
-const PATH_INDEX_MAX: usize = 100;
 
 /// What became of a row for one of the records that it is to give.
 #[derive(Debug)]
@@ -304,105 +301,6 @@ impl Maker<'_> {
         let cell = exact.or_else(|| self.cells.iter().find(|(fed, _)| inside(fed)));
         cell.map(|(_, cell)| cell.clone())
     }
-}
-
-/// The path in the wrapper of what a constant names.
-fn record_path(path: &str) -> String {
-    if path.starts_with("meta.") {
-        path.to_owned()
-    } else {
-        format!("record.{path}")
-    }
-}
-
-fn is_known(bundle: &RuleBundle, kind: &str, path: &str) -> bool {
-    let Some(field) = path.strip_prefix("record.") else {
-        return true;
-    };
-    let top = field.split(['.', '[']).next().unwrap_or(field);
-    bundle
-        .newest_kind(kind)
-        .is_ok_and(|kind| kind.field_index(top).is_some())
-}
-
-/// A constant as its field takes it: truth values and numbers are no texts.
-fn constant(bundle: &RuleBundle, kind: &str, path: &str, value: &str) -> Json {
-    use aimslog_proto::aims::schema::ValueType;
-    let field = path.strip_prefix("record.").and_then(|field| {
-        let kind = bundle.newest_kind(kind).ok()?;
-        let mut steps = steps(field).filter_map(|step| match step {
-            Step::Member(name) => Some(name),
-            Step::Element(_) => None,
-        });
-        let first = kind.schema().field(steps.next()?)?;
-        steps.try_fold(first, |field, name| match &field.value {
-            ValueType::Message(message) => message.field(name),
-            _ => None,
-        })
-    });
-    let one = |text: &str| match (field.map(|field| &field.value), text) {
-        (Some(ValueType::Bool), "true") => Json::Bool(true),
-        (Some(ValueType::Bool), "false") => Json::Bool(false),
-        _ => Json::Text(text.to_owned()),
-    };
-    let is_list = field.is_some_and(|field| field.repeated) && !path.ends_with(']');
-    if is_list || path == "meta.controls" {
-        let parts = value
-            .split(';')
-            .map(str::trim)
-            .filter(|part| !part.is_empty());
-        Json::Array(parts.map(one).collect())
-    } else {
-        one(value)
-    }
-}
-
-/// Puts a value at a path, making what surrounds it. Says whether the path leads anywhere.
-fn put(json: &mut Json, path: &str, value: Json) -> bool {
-    let mut at = json;
-    for step in steps(path) {
-        let next = match step {
-            Step::Member(name) => member(at, name),
-            Step::Element(index) => element(at, index),
-        };
-        let Some(next) = next else {
-            return false;
-        };
-        at = next;
-    }
-    *at = value;
-    true
-}
-
-fn member<'j>(json: &'j mut Json, name: &str) -> Option<&'j mut Json> {
-    if *json == Json::Null {
-        *json = Json::Object(Vec::new());
-    }
-    let Json::Object(members) = json else {
-        return None;
-    };
-    let known = members.iter().position(|(found, _)| found == name);
-    let at = known.unwrap_or(members.len());
-    if known.is_none() {
-        members.push((name.to_owned(), Json::Null));
-    }
-    members.get_mut(at).map(|(_, value)| value)
-}
-
-fn element(json: &mut Json, index: usize) -> Option<&mut Json> {
-    if *json == Json::Null {
-        *json = Json::Array(Vec::new());
-    }
-    let Json::Array(elements) = json else {
-        return None;
-    };
-    if index > PATH_INDEX_MAX {
-        return None;
-    }
-    while elements.len() <= index {
-        elements.push(Json::Null);
-    }
-    elements.get_mut(index)
 }
 
 /// Two rows with one key would be two records of one thing.

@@ -6,6 +6,7 @@ mod known;
 mod send;
 mod sign;
 mod told;
+mod unsent;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,18 +20,17 @@ use aimslog_proto::statement::header::{Change, Origin};
 use aimslog_proto::statement::id::EntryId;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use serde::Serialize;
 
 use crate::args::Connection;
 use crate::attach::read_given;
 use crate::broken::Broken;
 use crate::context::Context;
 use crate::describe::counted;
-use crate::exit::{Exit, UserError};
+use crate::exit::Exit;
 use crate::outbox::Outbox;
 use crate::output::Output;
 use crate::records::{
-    Additions, AttachmentRules, FileRecord, Invalid, Records, find_attachments, read_records,
+    Additions, AttachmentRules, FileRecord, Records, find_attachments, read_records,
 };
 use crate::sealed::SealedFields;
 use crate::verb::runtime;
@@ -38,8 +38,10 @@ use foresee::foresee;
 use send::{Sending, store_attachments};
 use sign::{Purpose, Signing, sign_all};
 use told::REFUSED;
+use unsent::{Unsent, refuse};
 
 pub(crate) use told::{ALREADY_LOGGED, LOGGED, Told, table};
+pub(crate) use unsent::refuse_invalid;
 
 /// Submit records to the ledger.
 ///
@@ -168,13 +170,6 @@ pub(crate) struct Validate {
     attachments: AttachmentOptions,
 }
 
-/// A record that was refused before anything was sent.
-#[derive(Debug, Serialize)]
-struct Unsent {
-    record: String,
-    violations: Vec<Broken>,
-}
-
 /// What a context keeps of what it submits.
 struct Desk {
     outbox: Outbox,
@@ -213,20 +208,6 @@ impl Validate {
     }
 }
 
-/// Nothing is sent where one record of the run is invalid: all of them are named at once.
-pub(crate) fn refuse_invalid(invalid: &[Invalid], output: Output) -> Result<()> {
-    let at = |record: &Invalid, line: usize| format!("{}:{line}", record.file.display());
-    let unsent = invalid.iter().map(|record| Unsent {
-        record: at(record, record.line),
-        violations: record
-            .violations
-            .iter()
-            .map(|found| Broken::from(&found.violation).written_at(at(record, found.line)))
-            .collect(),
-    });
-    refuse(&unsent.collect::<Vec<_>>(), output)
-}
-
 /// Says what became of ids that stand for others: what is signed is not what was written.
 pub(crate) fn tell_aliases(records: &[FileRecord], output: Output) {
     for record in records {
@@ -240,24 +221,6 @@ pub(crate) fn tell_aliases(records: &[FileRecord], output: Output) {
             ));
         }
     }
-}
-
-fn refuse(unsent: &[Unsent], output: Output) -> Result<()> {
-    if unsent.is_empty() {
-        return Ok(());
-    }
-    if output.is_json() {
-        output.data(&serde_json::json!({ "invalid": unsent }), "")?;
-    } else {
-        for Unsent { record, violations } in unsent {
-            for violation in violations {
-                let place = violation.place().unwrap_or(record);
-                output.say(format!("{place}: {violation}"));
-            }
-        }
-    }
-    let invalid = counted(unsent.len(), "invalid record");
-    Err(UserError::usage(format!("{invalid}; nothing was sent")))
 }
 
 /// What became of the records of a run.

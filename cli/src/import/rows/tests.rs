@@ -161,19 +161,3 @@ fn constants_that_no_record_has_are_found() {
     assert_eq!(unknown_constants(&mapping, &wrong), ["sorce"]);
     assert_eq!(unknown_constants(&mapping, &constants()), [""; 0]);
 }
-
-#[test]
-fn paths_make_what_surrounds_them() {
-    let mut json = Json::Object(Vec::new());
-    assert!(put(&mut json, "a.b[1].c", Json::Integer(1)));
-    assert!(put(&mut json, "a.b[0]", Json::Bool(true)));
-    assert_eq!(json.to_string(), r#"{"a":{"b":[true,{"c":1}]}}"#);
-    assert!(
-        !put(&mut json, "a.b.c", Json::Null),
-        "a list has no members"
-    );
-    assert!(
-        !put(&mut json, "x[999999]", Json::Null),
-        "no list is that long"
-    );
-}
