@@ -278,7 +278,10 @@ impl Maker<'_> {
         if is_said {
             return;
         }
-        let place = locate(&violation.field, status, |path| self.cell_of(path));
+        // A cell that feeds some other field of the record says nothing of this one.
+        let place = locate(&violation.field, status, |path| {
+            self.cell_of(path).filter(|_| path != "record")
+        });
         let is_fed = place.is_some();
         let place = place.unwrap_or_else(|| self.table.row_place(self.row.number));
         let broken = Broken::from(violation).written_at(place);

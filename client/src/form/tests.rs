@@ -77,7 +77,8 @@ fn a_form_filled_with_the_golden_record_gives_the_same_strict_bytes() {
             "{}",
             kind.name()
         );
-        assert_eq!(submission.controls.len(), 2);
+        // Those of the form, and what the record itself cites of own catalogues.
+        assert!(submission.controls.len() >= 2, "{}", kind.name());
         let key = Target::Key("before".to_owned());
         assert_eq!(
             submission.amends.as_ref().map(|(target, _)| target),
@@ -312,7 +313,7 @@ fn mutated_forms_are_read_or_refused() {
             match next(4) {
                 0 => bytes[at] = u8::try_from(next(256)).expect("a byte"),
                 1 => drop(bytes.remove(at)),
-                2 => bytes.insert(at, b"{}[]\"':,&*!|>-?%@`#\n\t "[next(23)]),
+                2 => bytes.insert(at, b"{}[]\"':,&*!|>-?%@`#\n\t "[next(22)]),
                 _ => bytes.truncate(at.max(1)),
             }
         }

@@ -81,7 +81,7 @@ fn what_grows_or_hides_is_refused_with_its_line() {
         YamlRule::TooLarge
     );
     assert!(matches!(rule_of("a: [1\nb: 2"), (_, YamlRule::Syntax(_))));
-    assert!(matches!(rule_of("a: 1\n\tb: 2"), (2, YamlRule::Syntax(_))));
+    assert!(matches!(rule_of("a: 1\n\tb: 2"), (1, YamlRule::Syntax(_))));
     let (_, error) = documents(b"a: 1\nb: \xff\n");
     assert_eq!(
         error.map(|error| (error.line, error.rule)),

@@ -197,6 +197,8 @@ fn separator(text: &str) -> u8 {
 }
 
 fn csv(text: &str, separator: u8, columns: &[String]) -> Result<Vec<Passage>, SourceError> {
+    // After a carriage return the reader counts lines one behind.
+    let text = text.replace("\r\n", "\n");
     // The reader takes the end of the file for the end of a quoted cell.
     if !text.matches('"').count().is_multiple_of(2) {
         return Err(SourceError::OpenQuote);
