@@ -67,16 +67,16 @@ pub(super) fn page(
     registry: &Registry,
     (query, sight): (&HistoryQuery, &Sight),
 ) -> Result<pb::GetHistoryResponse, ReadFailure> {
-    let named = named(rows, query.key, sight)?;
+    let (index, named) = named(rows, query.key, sight)?;
     let name = RegisterName {
         organization: &named.organization,
         kind: &named.kind,
     };
     let mut page = Page::new(rows, query.limit)?;
     let at = page.place(query.at)?;
-    let published = LeafIndex(page.head.size);
-    if place_before(rows, name, (named.number, 1), published)?.is_none() {
-        return Err(beyond(published.0).into());
+    // Without the version that was named it would be no answer; a head covers it soon.
+    if index >= page.head.size {
+        return Err(beyond(page.head.size).into());
     }
     let mut response = pb::GetHistoryResponse {
         at: at.0,
@@ -113,8 +113,8 @@ pub(super) fn page(
     Ok(response)
 }
 
-/// The version that was named, if the reader may see it.
-fn named(rows: &impl Rows, key: EntryKey, sight: &Sight) -> Result<EntryRow, ReadFailure> {
+/// Index and entry of the version that was named, if the reader may see it.
+fn named(rows: &impl Rows, key: EntryKey, sight: &Sight) -> Result<(u64, EntryRow), ReadFailure> {
     let index = match key {
         EntryKey::Index(index) => index,
         EntryKey::Id(id) => rows.index(&codec::by_id(&id))?.ok_or_else(not_visible)?,
@@ -125,5 +125,5 @@ fn named(rows: &impl Rows, key: EntryKey, sight: &Sight) -> Result<EntryRow, Rea
         let rule = "a version of a record; records of the ledger itself have none";
         return Err(Failure::field(Reason::InvalidRequest, "key", rule).into());
     }
-    Ok(entry)
+    Ok((index, entry))
 }

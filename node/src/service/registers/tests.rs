@@ -459,6 +459,32 @@ fn a_place_that_no_head_covers_is_refused() {
     let mut history = history_of(scene.first);
     history.at = Some(behind);
     assert_eq!(reason(scene.history(WORKER, &history)), Reason::BeyondTree);
+    // A version that no head covers yet, of an entity that one does.
+    let mut scene = scene;
+    let newest = scene.newest(behind)[0];
+    let entry = |index| crate::ledger::reader::entry(&scene.engine.rows, LeafIndex(index));
+    let id = |index| id_of(&entry(index).unwrap().unwrap().statement);
+    let (first, previous) = (id(scene.first), id(newest.2));
+    let later = Header {
+        revision: Some(Revision {
+            entity: first,
+            previous,
+            change: Differs::Amend,
+        }),
+        ..scene.world.header(WORKER, 500)
+    };
+    let outcome = scene.engine.submit(signed(&later, WORKER));
+    let ItemOutcome::Logged(logged) = outcome else {
+        panic!("{outcome:?}");
+    };
+    let unpublished = scene.history(WORKER, &history_of(logged.index));
+    assert_eq!(reason(unpublished), Reason::BeyondTree);
+    let published = history_of(scene.first);
+    let sight = scene.sight(WORKER);
+    let query = HistoryQuery::new(published).unwrap();
+    let (rows, registry) = (&scene.engine.rows, &scene.engine.registry);
+    let page = history::page(rows, registry, (&query, &sight)).unwrap();
+    assert_eq!(page.versions.len(), 3);
 }
 
 #[test]
