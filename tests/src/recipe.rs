@@ -120,18 +120,14 @@ pub fn is_shown(shown: &str, printed: &str) -> bool {
 
 fn lines_fit(shown: &[String], printed: &[String]) -> bool {
     match (shown.split_first(), printed.split_first()) {
-        (None, None) => true,
-        (None, Some(_)) => false,
-        (Some((line, rest)), _) if line == ANYTHING => {
-            lines_fit(rest, printed)
-                || printed
-                    .split_first()
-                    .is_some_and(|(_, later)| lines_fit(shown, later))
+        (Some((line, rest)), found) if line == ANYTHING => {
+            lines_fit(rest, printed) || found.is_some_and(|(_, later)| lines_fit(shown, later))
         }
-        (Some(_), None) => false,
         (Some((line, rest)), Some((found, later))) => {
             line_fits(line, found) && lines_fit(rest, later)
         }
+        (None, None) => true,
+        (None, Some(_)) | (Some(_), None) => false,
     }
 }
 
@@ -142,9 +138,8 @@ fn line_fits(shown: &str, printed: &str) -> bool {
     let Some(rest) = printed.strip_prefix(before) else {
         return false;
     };
-    let ends = rest
+    let mut ends = rest
         .char_indices()
         .map(|(at, letter)| at + letter.len_utf8());
-    ends.into_iter()
-        .any(|end| line_fits(after, rest.split_at(end).1))
+    ends.any(|end| line_fits(after, rest.split_at(end).1))
 }

@@ -4,6 +4,7 @@
 //! folder like the one that the recipes ask for, and what they print is held against the page.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "helpers of a test end it where something they need is missing"
 )]
 
