@@ -19,7 +19,6 @@ use crate::store::state_db::Rows;
 use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::system::registry::Registry;
-use aimslog_proto::tlog::LeafIndex;
 
 /// A checked request for a page of versions.
 #[derive(Debug)]
