@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod access;
+mod agreed;
 pub(crate) mod amend;
 pub(crate) mod checkpoint;
 pub(crate) mod cluster;
@@ -20,6 +21,7 @@ pub(crate) mod prove;
 pub(crate) mod registry;
 pub(crate) mod replace;
 pub(crate) mod role;
+pub(crate) mod rotate;
 mod statement;
 pub(crate) mod submit;
 pub(crate) mod verify;

@@ -29,6 +29,8 @@ mod finished;
 #[cfg(feature = "transport")]
 mod ledger;
 #[cfg(feature = "transport")]
+mod policies;
+#[cfg(feature = "transport")]
 mod proofs;
 #[cfg(feature = "transport")]
 mod record;
@@ -53,6 +55,8 @@ pub use evidence::EvidenceRequest;
 pub use finished::FinishedStatement;
 #[cfg(feature = "transport")]
 pub use ledger::{EntryKey, Ledger, ReadKey, RecordFilter};
+#[cfg(feature = "transport")]
+pub use policies::LaterPolicy;
 #[cfg(feature = "transport")]
 pub use proofs::{ProvenInclusion, ProvenOrder};
 #[cfg(feature = "transport")]

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use world::World;
 
 /// Every command with its subcommands.
-const COMMANDS: [&[&str]; 48] = [
+const COMMANDS: [&[&str]; 52] = [
     &["access", "list"],
     &["amend"],
     &["checkpoint"],
@@ -26,6 +26,8 @@ const COMMANDS: [&[&str]; 48] = [
     &["cluster", "init"],
     &["cluster", "move-leader"],
     &["cluster", "replace"],
+    &["cluster", "rotate-node"],
+    &["cluster", "rotate-receipt-key"],
     &["cluster", "snapshot"],
     &["cluster", "status"],
     &["completions"],
@@ -46,7 +48,9 @@ const COMMANDS: [&[&str]; 48] = [
     &["org", "add"],
     &["org", "resume"],
     &["org", "suspend"],
+    &["policy", "add-witness"],
     &["policy", "fingerprint"],
+    &["policy", "remove-witness"],
     &["policy", "show"],
     &["principal", "add"],
     &["principal", "auth-key"],
@@ -70,10 +74,12 @@ const COMMANDS: [&[&str]; 48] = [
 ];
 
 /// Commands whose help ends with an example.
-const TAUGHT: [&[&str]; 25] = [
+const TAUGHT: [&[&str]; 30] = [
     &["amend"],
     &["checkpoint"],
     &["cluster", "replace"],
+    &["cluster", "rotate-node"],
+    &["cluster", "rotate-receipt-key"],
     &["completions"],
     &["disclose"],
     &["doctor"],
@@ -88,6 +94,9 @@ const TAUGHT: [&[&str]; 25] = [
     &["list"],
     &["org", "resume"],
     &["org", "suspend"],
+    &["policy", "add-witness"],
+    &["policy", "remove-witness"],
+    &["policy", "show"],
     &["principal", "add"],
     &["principal", "auth-key"],
     &["principal", "revoke"],

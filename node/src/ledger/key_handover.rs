@@ -1,29 +1,42 @@
-//! How a node that joins gets log, receipt and service key: it asks a voter over the peer listener.
+//! How the keys of the ledger come to a voter that has not got them: it asks the others over the peer
+//! listener. A node that joins needs log, receipt and service key; where the operators change the
+//! receipt key every voter needs the new one.
 //!
 //! A certificate of the cluster is not enough. The voter first hears from a quorum who is a member
 //! now, and hands the keys to a node that is one and that the operators admitted by a record. The
 //! receiver holds them against the public keys that its own copy of the log names, stores them, and
 //! only then may lead.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use aimslog_proto::statement::key::PublicKey;
+use aimslog_proto::system::registry::KeyOwner;
+use aimslog_proto::tlog::LeafIndex;
+use ed25519_dalek::SigningKey;
 use futures::future::BoxFuture;
-use tokio::task::spawn_blocking;
-use tokio::time::{Duration, sleep};
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::{Duration, Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::alarms::Alarms;
+use super::alarms::{Alarm, Alarms};
 use super::exchange_client::PeerClients;
 use super::machine::Ledger;
 use super::roster::{Roster, Seat};
 use crate::config::KeyFiles;
-use crate::identity::{KeyRing, LedgerKeys, PublicKeys};
+use crate::identity::{
+    KeyRing, LedgerKeys, Passphrase, PublicKeys, SecretError, drop_next_seed, next_file,
+    read_next_seed,
+};
+use crate::init::statement_key;
 use crate::raft::{Consensus, ReadError, Status};
 
 /// How long a voter waits for word of a quorum before it says that it does not know the members.
 const BARRIER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Between two rounds of asking.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+/// How long a key may be on its way before it is missed.
+const MISSED_AFTER: Duration = Duration::from_secs(5);
 
 /// Why a voter hands out no keys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,11 +83,11 @@ impl KeyKeeper for Keeper {
             current.map_err(KeysRefused::MembersUnknown)?;
             let status = self.consensus.status().borrow().clone();
             may_have(to, &status, self.ledger.seat(to))?;
-            let keys = self.ring.keys().ok_or(KeysRefused::NotHere)?.clone();
-            tracing::warn!(
-                to,
-                "log, receipt and service key are handed to a new member"
-            );
+            let keys = self.ring.keys().ok_or(KeysRefused::NotHere)?;
+            // What the log does not name, not yet or not any more, is nobody's business.
+            let named = PublicKeys::of(&self.ledger.registry()).ok_or(KeysRefused::NotHere)?;
+            let keys = keys.in_force(&named).ok_or(KeysRefused::NotHere)?;
+            tracing::warn!(to, "log, receipt and service key are handed to a member");
             Ok(keys)
         })
     }
@@ -106,81 +119,243 @@ pub struct Seeker {
     pub consensus: Consensus,
     /// What the keys must be.
     pub ledger: Ledger,
-    /// Says that they are here.
+    /// Says whether they are here.
     pub alarms: Alarms,
 }
 
-/// Asks voter after voter, once this node is an admitted member by its own copy of the log, until
-/// the keys are here.
-pub async fn run(seeker: Seeker, shutdown: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            got = seeker.ask_all() => if got { return },
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = sleep(ASK_EVERY) => {}
-        }
+/// What is to be done with the keys of the ledger on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    /// One that the log names is not here.
+    Seek,
+    /// The next receipt key is to take the place of the one before, which signs nothing any more.
+    Promote,
+    /// The next receipt key was retired before it took that place.
+    Drop,
+}
+
+/// What the log says of receipt keys.
+#[derive(Debug)]
+struct Named<'a> {
+    /// Those in force.
+    now: &'a [PublicKey],
+    /// Those that may still sign under a head to come.
+    to_come: &'a [PublicKey],
+    /// Those that never sign again.
+    retired: &'a [PublicKey],
+}
+
+/// Compares the receipt keys that are here with those that the log names.
+fn due(held: Option<&LedgerKeys>, log: &Named<'_>) -> Due {
+    let Some(held) = held else {
+        return Due::Seek;
+    };
+    let here = held.receipt_publics();
+    let Named {
+        now: named,
+        to_come,
+        retired,
+    } = log;
+    match here.as_slice() {
+        [_, next] if retired.contains(next) => Due::Drop,
+        [current, next] if named.contains(next) && !to_come.contains(current) => Due::Promote,
+        here if named.iter().all(|key| here.contains(key)) => Due::Nothing,
+        _ => Due::Seek,
     }
 }
 
+/// Keeps the keys of this node in step with the log until the shutdown: asks voter after voter for
+/// what is not here, once this node is an admitted member by its own copy of the log.
+pub async fn run(seeker: Seeker, shutdown: CancellationToken) {
+    let mut missing = None;
+    let following = async {
+        loop {
+            seeker.step(&mut missing).await;
+            sleep(ASK_EVERY).await;
+        }
+    };
+    shutdown.run_until_cancelled(following).await;
+}
+
+/// Why keys that a voter handed over were not taken.
+#[derive(Debug, thiserror::Error)]
+enum NotTaken {
+    #[error("a voter handed over other keys than the log names")]
+    Foreign,
+    #[error(
+        "the next receipt key has no place: {} holds one that the log does not name; remove it",
+        path.display()
+    )]
+    NoPlace { path: PathBuf },
+    #[error("the keys of the ledger cannot be stored")]
+    Secret(#[from] SecretError),
+    #[error("storing the keys did not end")]
+    Interrupted(#[from] JoinError),
+}
+
 impl Seeker {
-    async fn ask_all(&self) -> bool {
+    async fn step(&self, missing: &mut Option<Instant>) {
+        let registry = self.ledger.registry();
+        let Some(named) = PublicKeys::of(&registry) else {
+            return;
+        };
+        let published = self.ledger.progress().borrow().head;
+        let next = LeafIndex(published.map_or(0, |head| head.tree.size.0));
+        let to_come: Vec<PublicKey> = registry.receipt_keys_at(next).map(|row| row.key).collect();
+        let receipts = registry.keys().map(|(_, row)| row);
+        let receipts = receipts.filter(|row| row.owner == KeyOwner::Receipt);
+        let retired = receipts.filter(|row| row.retired_at.is_some());
+        let log = Named {
+            now: named.receipt(),
+            to_come: &to_come,
+            retired: &retired.map(|row| row.key).collect::<Vec<_>>(),
+        };
+        let held = self.ring.keys();
+        let done = match due(held.as_deref(), &log) {
+            Due::Nothing => Ok(()),
+            Due::Promote => self.promote().await,
+            Due::Drop => self.drop_next().await,
+            Due::Seek => self.seek(&named).await,
+        };
+        if let Err(error) = done {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(error, "the keys of the ledger are not in step with the log");
+        }
+        self.tell(&named, missing);
+    }
+
+    /// Raises or ends the alarm. A node that starts applies its raft log once more, and the log may
+    /// name an older key for a moment, so one is missed only after a while.
+    fn tell(&self, named: &PublicKeys, missing: &mut Option<Instant>) {
+        let keys = self.ring.keys();
+        let foreign = keys.map(|keys| named.foreign(&keys));
+        if foreign.is_some_and(|foreign| foreign.is_empty()) {
+            *missing = None;
+            self.alarms.keys_are_here();
+        } else if missing.get_or_insert_with(Instant::now).elapsed() >= MISSED_AFTER {
+            self.alarms.raise(&Alarm::Keys);
+        }
+    }
+
+    async fn seek(&self, named: &PublicKeys) -> Result<(), NotTaken> {
+        if self.look_beside(named).await? {
+            return Ok(());
+        }
         let status = self.consensus.status().borrow().clone();
         if !status.members.contains_key(&self.node) || self.ledger.seat(self.node) != Seat::Admitted
         {
-            return false;
+            return Ok(());
         }
         for peer in in_turn(&status) {
-            if self.ask(peer).await {
-                return true;
+            if self.ask(peer, named).await? {
+                break;
             }
         }
-        false
+        Ok(())
     }
 
-    async fn ask(&self, peer: u64) -> bool {
+    /// Takes up the next receipt key that was made on this machine.
+    async fn look_beside(&self, named: &PublicKeys) -> Result<bool, NotTaken> {
+        let Some(held) = self.ring.keys() else {
+            return Ok(false);
+        };
+        let files = self.files.clone();
+        let next = spawn_blocking(move || {
+            let passphrase = Passphrase::of(&files)?;
+            read_next_seed(&files.receipt, passphrase.as_ref())
+        });
+        let Some(next) = next.await?? else {
+            return Ok(false);
+        };
+        let with_next = LedgerKeys {
+            next_receipt: Some(next),
+            ..held.as_ref().clone()
+        };
+        let publics = with_next.receipt_publics();
+        let found = publics.last().is_some_and(|key| named.receipt().contains(key));
+        if found && publics != held.receipt_publics() {
+            self.ring.put(with_next);
+            tracing::info!("the operators have named the next receipt key, which is here");
+        }
+        Ok(found)
+    }
+
+    /// Whether the voter had something new.
+    async fn ask(&self, peer: u64, named: &PublicKeys) -> Result<bool, NotTaken> {
         let keys = match self.peers.ledger_keys(peer).await {
             Ok(keys) => keys,
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
                 tracing::info!(peer, error, "the keys of the ledger were not handed over");
-                return false;
+                return Ok(false);
             }
         };
-        let Some(expected) = PublicKeys::of(&self.ledger.registry()) else {
-            return false;
+        if !named.foreign(&keys).is_empty() {
+            return Err(NotTaken::Foreign);
+        }
+        let keys = keys.in_force(named).ok_or(NotTaken::Foreign)?;
+        let held = self.ring.keys();
+        let Some(together) = together(held.as_deref(), keys) else {
+            let path = next_file(&self.files.receipt);
+            return Err(NotTaken::NoPlace { path });
         };
-        let foreign = expected.foreign(&keys);
-        if !foreign.is_empty() {
-            let which: Vec<&str> = foreign.iter().map(|key| key.what).collect();
-            tracing::error!(
-                peer,
-                ?which,
-                "a voter handed over other keys than the log names"
-            );
-            return false;
+        let before = held.map(|held| held.receipt_publics());
+        if before.is_some_and(|before| before == together.receipt_publics()) {
+            return Ok(false);
         }
-        let (files, stored) = (self.files.clone(), keys.clone());
-        match spawn_blocking(move || stored.store(&files)).await {
-            Ok(Ok(())) => {
-                self.ring.put(keys);
-                self.alarms.keys_are_here();
-                tracing::info!(peer, "log, receipt and service key are here");
-                true
-            }
-            Ok(Err(error)) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::error!(error, "the keys of the ledger cannot be stored");
-                false
-            }
-            Err(error) => {
-                tracing::error!(%error, "storing the keys did not end");
-                false
-            }
-        }
+        let (files, stored) = (self.files.clone(), together.clone());
+        spawn_blocking(move || stored.store(&files)).await??;
+        self.ring.put(together);
+        tracing::info!(peer, "log, receipt and service key are here");
+        Ok(true)
     }
+
+    async fn promote(&self) -> Result<(), NotTaken> {
+        let Some(held) = self.ring.keys() else {
+            return Ok(());
+        };
+        let files = self.files.clone();
+        let keys = held.as_ref().clone();
+        let promoted = spawn_blocking(move || keys.promote_receipt(&files)).await??;
+        self.ring.put(promoted);
+        tracing::warn!("receipts are signed with the new key; the file of the old one is gone");
+        Ok(())
+    }
+
+    async fn drop_next(&self) -> Result<(), NotTaken> {
+        let Some(held) = self.ring.keys() else {
+            return Ok(());
+        };
+        let files = self.files.clone();
+        spawn_blocking(move || drop_next_seed(&files.receipt)).await??;
+        self.ring.put(LedgerKeys {
+            next_receipt: None,
+            ..held.as_ref().clone()
+        });
+        tracing::warn!("the operators have retired the next receipt key; its file is gone");
+        Ok(())
+    }
+}
+
+/// What is here with what was handed over: a receipt key that is new becomes the next one. `None`
+/// where the place of the next one is taken.
+fn together(
+    held: Option<&LedgerKeys>,
+    handed: LedgerKeys,
+) -> Option<LedgerKeys> {
+    let Some(held) = held else {
+        return Some(handed);
+    };
+    let here = held.receipt_publics();
+    let is_new = |key: &&SigningKey| !here.contains(&statement_key(key).public_key());
+    let Some(new) = handed.receipt_keys().find(is_new) else {
+        return Some(held.clone());
+    };
+    held.next_receipt.is_none().then(|| LedgerKeys {
+        next_receipt: Some(new.clone()),
+        ..held.clone()
+    })
 }
 
 /// The other voters, the leader first: it surely hears a quorum.
@@ -195,7 +370,6 @@ fn in_turn(status: &Status) -> Vec<u64> {
 mod tests {
     use super::*;
     use crate::raft::{Member, Role, Vote};
-    use aimslog_proto::tlog::LeafIndex;
 
     fn status(voters: &[u64], learners: &[u64]) -> Status {
         let member = |id: &u64| {
@@ -268,6 +442,72 @@ mod tests {
         ];
         for (what, status, node, seat, expected) in rows {
             assert_eq!(may_have(node, status, seat), expected, "{what}");
+        }
+    }
+
+    fn keys(receipt: u8, next: Option<u8>) -> LedgerKeys {
+        let key = |seed| SigningKey::from_bytes(&[seed; 32]);
+        LedgerKeys {
+            log: key(101),
+            receipt: key(receipt),
+            next_receipt: next.map(key),
+            service: key(102),
+        }
+    }
+
+    fn publics(seeds: &[u8]) -> Vec<PublicKey> {
+        let of = |seed: &u8| keys(*seed, None).receipt_publics();
+        seeds.iter().flat_map(of).collect()
+    }
+
+    #[test]
+    fn a_named_receipt_key_is_sought_and_takes_the_place_when_the_old_one_is_done() {
+        for (held, now, to_come, retired, expected) in [
+            (None, &[1][..], &[1][..], &[][..], Due::Seek),
+            (Some((1, None)), &[1], &[1], &[], Due::Nothing),
+            // Made here, and the operators have not named it yet.
+            (Some((1, Some(2))), &[1], &[1], &[], Due::Nothing),
+            (Some((1, None)), &[1, 2], &[1], &[], Due::Seek),
+            (Some((1, Some(2))), &[1, 2], &[1, 2], &[], Due::Nothing),
+            // Named alone, but a head in front of that is not published yet.
+            (Some((1, Some(2))), &[2], &[1, 2], &[1], Due::Nothing),
+            (Some((1, Some(2))), &[2], &[2], &[1], Due::Promote),
+            (Some((2, None)), &[2], &[2], &[1], Due::Nothing),
+            // Away while it was changed, once or twice.
+            (Some((1, None)), &[2], &[2], &[1], Due::Seek),
+            (Some((1, Some(3))), &[2], &[2], &[1], Due::Seek),
+            (Some((1, Some(2))), &[3], &[3], &[1, 2], Due::Drop),
+            // Given up for another one, or for none.
+            (Some((1, Some(2))), &[1, 3], &[1, 3], &[2], Due::Drop),
+            (Some((1, Some(2))), &[1], &[1], &[2], Due::Drop),
+        ] {
+            let held = held.map(|(receipt, next)| keys(receipt, next));
+            let log = Named {
+                now: &publics(now),
+                to_come: &publics(to_come),
+                retired: &publics(retired),
+            };
+            assert_eq!(due(held.as_ref(), &log), expected, "{log:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_handed_over_becomes_the_next_key_where_there_is_room() {
+        for (held, handed, expected) in [
+            (None, (1, Some(2)), Some(&[1, 2][..])),
+            (Some((1, None)), (1, Some(2)), Some(&[1, 2])),
+            (Some((1, None)), (2, None), Some(&[1, 2])),
+            (Some((1, Some(2))), (1, Some(2)), Some(&[1, 2])),
+            // Nothing new.
+            (Some((1, None)), (1, None), Some(&[1])),
+            // Another next key was made here, and is nobody else's.
+            (Some((1, Some(3))), (1, Some(2)), None),
+        ] {
+            let of = |(receipt, next)| keys(receipt, next);
+            let held = held.map(of);
+            let found = together(held.as_ref(), of(handed));
+            let found = found.map(|keys| keys.receipt_publics());
+            assert_eq!(found, expected.map(publics), "{handed:?}");
         }
     }
 

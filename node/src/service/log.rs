@@ -1,12 +1,17 @@
 //! `LogService`: heads, entries and proofs, all under a published head.
 
 use crate::config::EntryVisibility;
+use crate::ledger::policy_steps::policy_steps;
+use crate::ledger::row::EntryRow;
+use crate::ledger::state::TypedRows as _;
 use crate::ledger::tree;
 use crate::limits_server::EVIDENCE_FILES_MAX;
 use crate::service::backend::{Backend, ReadFailure};
 use crate::service::heads::{EntryKey, HeadChoice, beyond, entry_under, head, head_receipt};
 use crate::service::status::Failure;
 use crate::service::{convert, deadline, entries, files};
+use crate::store::codec;
+use crate::store::state_db::Rows;
 use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::pb::v1::log_service_server::LogService;
 use aimslog_proto::reason::Reason;
@@ -157,8 +162,13 @@ impl LogApi {
             .await
     }
 
-    fn info(&self) -> Result<pb::GetLogInfoResponse, Failure> {
+    async fn info(&self, with_policy_steps: bool) -> Result<pb::GetLogInfoResponse, Failure> {
         self.backend.serving()?;
+        let published = self.backend.ledger.progress().borrow().head;
+        let under = match published {
+            Some(_) => self.under_the_newest_head(with_policy_steps).await?,
+            None => pb::GetLogInfoResponse::default(),
+        };
         let registry = self.backend.ledger.registry();
         let facts = &self.backend.facts;
         let next = LeafIndex(registry.last_index().map_or(0, |last| last.0 + 1));
@@ -176,8 +186,39 @@ impl LogApi {
                 .rules_at(next)
                 .map(|digest| digest.to_vec())
                 .unwrap_or_default(),
+            ..under
         })
     }
+
+    /// What of the facts stands under the newest published head.
+    async fn under_the_newest_head(
+        &self,
+        with_policy_steps: bool,
+    ) -> Result<pb::GetLogInfoResponse, Failure> {
+        let registry = self.backend.ledger.registry();
+        self.backend
+            .read(move |view| {
+                let size = TreeSize(head(view, HeadChoice::Newest)?.size);
+                let mut found = pb::GetLogInfoResponse::default();
+                if let Some(index) = registry.keys_record(size) {
+                    found.keys_index = index.0;
+                    found.keys = statement_at(view, index)?;
+                }
+                if with_policy_steps {
+                    for step in policy_steps(view, &registry, size)? {
+                        let statement = statement_at(view, step.index)?;
+                        found.policy_steps.push(convert::policy_step(step, statement));
+                    }
+                }
+                Ok::<_, ReadFailure>(found)
+            })
+            .await
+    }
+}
+
+fn statement_at(rows: &impl Rows, index: LeafIndex) -> Result<Vec<u8>, ReadFailure> {
+    let entry: EntryRow = rows.expect_value(&codec::entry(index.0))?;
+    Ok(entry.statement.to_vec())
 }
 
 macro_rules! key_of {
@@ -282,8 +323,9 @@ impl LogService for LogApi {
 
     async fn get_log_info(
         &self,
-        _request: Request<pb::GetLogInfoRequest>,
+        request: Request<pb::GetLogInfoRequest>,
     ) -> Result<Response<pb::GetLogInfoResponse>, Status> {
-        Ok(Response::new(self.info()?))
+        let with_policy_steps = request.get_ref().with_policy_steps;
+        Ok(Response::new(self.info(with_policy_steps).await?))
     }
 }
