@@ -81,9 +81,10 @@ impl Ledger {
 
 fn parts(step: v1::PolicyStep) -> Result<(PolicyStep, FileEntry), ClientError> {
     let index = LeafIndex(step.index);
-    let hashes = step.proof.iter().map(|bytes| {
-        convert::array(bytes, "proof hashes of 32 bytes").map(Hash::from_bytes)
-    });
+    let hashes = step
+        .proof
+        .iter()
+        .map(|bytes| convert::array(bytes, "proof hashes of 32 bytes").map(Hash::from_bytes));
     let parsed = PolicyStep {
         checkpoint: step.checkpoint,
         index,

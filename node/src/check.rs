@@ -193,7 +193,9 @@ fn has_run(config: &Config) -> bool {
     let is_used = |folder: &PathBuf| {
         std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
     };
-    [&config.data_dir, &config.guard_dir].into_iter().any(is_used)
+    [&config.data_dir, &config.guard_dir]
+        .into_iter()
+        .any(is_used)
 }
 
 /// The keys must be the ones that genesis names, as long as no log says otherwise. A node that was

@@ -181,7 +181,10 @@ mod tests {
     fn field(text: &str, name: &str) -> String {
         let line = text.lines().find_map(|line| line.strip_prefix(name));
         let quoted = line.and_then(|rest| rest.strip_prefix(" = \""));
-        quoted.and_then(|rest| rest.strip_suffix('"')).unwrap().to_owned()
+        quoted
+            .and_then(|rest| rest.strip_suffix('"'))
+            .unwrap()
+            .to_owned()
     }
 
     #[test]
@@ -229,9 +232,15 @@ mod tests {
         let home = node(folder.path());
         std::fs::remove_file(home.join("keys/receipt.seed")).unwrap();
         let refused = rotate(&home.join("aimslogd.toml"), Rotated::Receipt, None);
-        assert!(matches!(refused, Err(RotateError::Secret(_))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(RotateError::Secret(_))),
+            "{refused:?}"
+        );
         assert!(!home.join("keys/receipt.next.seed").exists());
         let missing = rotate(&home.join("none.toml"), Rotated::Cosigner, None);
-        assert!(matches!(missing, Err(RotateError::Config(_))), "{missing:?}");
+        assert!(
+            matches!(missing, Err(RotateError::Config(_))),
+            "{missing:?}"
+        );
     }
 }

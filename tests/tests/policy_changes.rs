@@ -21,7 +21,9 @@ use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::statement::key::SigningKey as StatementKey;
 use aimslog_proto::statement::receipt::HeadReceipt;
 use aimslog_proto::time::UnixSeconds;
-use aimslog_proto::tlog::{Checkpoint, KeyName, Note, Origin, Policy, TreeHead, TreeSize, VerifierKey};
+use aimslog_proto::tlog::{
+    Checkpoint, KeyName, Note, Origin, Policy, TreeHead, TreeSize, VerifierKey,
+};
 use aimslog_tests::check::{check_log, evidence_of};
 use aimslog_tests::cluster::{Cluster, ORIGIN};
 use aimslog_tests::forger::Forger;
@@ -108,7 +110,10 @@ async fn after_three_changes_the_first_policy_file_verifies_all_and_retired_keys
     Load::wait_for_progress(&history, 50, PATIENCE).await;
     let early = some_acknowledged(&history, 10);
     let reading = cluster.ledger_as(hospital.read_key());
-    reading.checkpoint_covering(covering(&history)).await.unwrap();
+    reading
+        .checkpoint_covering(covering(&history))
+        .await
+        .unwrap();
     let oldest = evidence_of(&reading, &early).await;
 
     let leader = cluster.leader().await;
@@ -131,7 +136,11 @@ async fn after_three_changes_the_first_policy_file_verifies_all_and_retired_keys
     let note = Note::parse(file.head.checkpoint.as_bytes()).unwrap();
     assert!(first.check(&note).is_err(), "one of its keys is left");
     assert_eq!(file.policy_steps.len(), 3);
-    for (what, evidence) in [("oldest", &oldest), ("its newest", &again), ("newest", &newest)] {
+    for (what, evidence) in [
+        ("oldest", &oldest),
+        ("its newest", &again),
+        ("newest", &newest),
+    ] {
         for (which, policy) in [("first", &first), ("last", &last)] {
             // Under the last policy alone nothing leads back to a head of the first.
             if (what, which) != ("oldest", "last") {
@@ -165,20 +174,44 @@ async fn rotate(cluster: &mut Cluster, id: u64, history: &History) {
     let proof = cluster.rotate(position, "cosigner");
     let next = fs::read_to_string(keys.join("cosigner.next.seed")).unwrap();
     let number = id.to_string();
-    let words = ["cluster", "rotate-node", &number, "--possession", text(&proof)];
+    let words = [
+        "cluster",
+        "rotate-node",
+        &number,
+        "--possession",
+        text(&proof),
+    ];
     let size = cluster.status(position).await.unwrap().tree_size;
     refused(&operator.agree(&words, 1), 4, "2 operators stand behind it");
-    let other = cluster.nodes.iter().find(|node| node.id != id).unwrap().id.to_string();
-    let elsewhere = ["cluster", "rotate-node", &other, "--possession", text(&proof)];
+    let other = cluster
+        .nodes
+        .iter()
+        .find(|node| node.id != id)
+        .unwrap()
+        .id
+        .to_string();
+    let elsewhere = [
+        "cluster",
+        "rotate-node",
+        &other,
+        "--possession",
+        text(&proof),
+    ];
     refused(&operator.agree(&elsewhere, 2), 2, "for node");
-    assert_eq!(fs::read_to_string(keys.join("cosigner.seed")).unwrap(), before);
+    assert_eq!(
+        fs::read_to_string(keys.join("cosigner.seed")).unwrap(),
+        before
+    );
     let registry_since = cluster.status(position).await.unwrap().tree_size;
     assert!(registry_since >= size);
 
     let told = history.acknowledged();
     must(&operator.agree(&words, 2), cluster);
     assert!(history.acknowledged() > told, "nothing went in meanwhile");
-    assert_eq!(fs::read_to_string(keys.join("cosigner.seed")).unwrap(), next);
+    assert_eq!(
+        fs::read_to_string(keys.join("cosigner.seed")).unwrap(),
+        next
+    );
     assert!(!keys.join("cosigner.next.seed").exists());
     let text = fs::read_to_string(operator.file("policy-new.txt")).unwrap();
     cluster.hand_out_policy(&text);
@@ -207,7 +240,10 @@ fn add_witness(cluster: &Cluster, operator: &Operator) -> VerifierKey {
         4,
         "2 operators stand behind it",
     );
-    must(&operator.agree(&["policy", "add-witness", &words], 2), cluster);
+    must(
+        &operator.agree(&["policy", "add-witness", &words], 2),
+        cluster,
+    );
     vkey
 }
 
@@ -248,7 +284,8 @@ fn the_chain_is_shown(first: &Operator, last: &Operator, (old_id, rotated_id): (
     let names = |step: &Value, which: &str| {
         let keys = step[which].as_array().unwrap().clone();
         let keys = keys.iter().map(|key| key.as_str().unwrap().to_owned());
-        keys.map(|key| key.split('+').next().unwrap().to_owned()).collect::<Vec<_>>()
+        keys.map(|key| key.split('+').next().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
     let node = |id: u64| format!("{ORIGIN}/node/{id}");
     assert_eq!(names(&steps[0], "removed"), [node(old_id)]);
@@ -271,15 +308,22 @@ async fn a_lone_node_changes_its_key_and_says_so_where_it_is_missing() {
     let oldest = newest_evidence(&ledger, &hospital, 1).await;
     let keys = keys_of(&cluster, 0);
     let proof = cluster.rotate(0, "cosigner");
-    let words = ["cluster", "rotate-node", "1", "--wait", "3", "--possession", text(&proof)];
+    let words = [
+        "cluster",
+        "rotate-node",
+        "1",
+        "--wait",
+        "3",
+        "--possession",
+        text(&proof),
+    ];
     let next = keys.join("cosigner.next.seed");
     let aside = keys.join("mislaid");
 
     fs::rename(&next, &aside).unwrap();
     refused(&operator.agree(&words, 1), 4, "does not have the new key");
-    let alarmed = |status: &StatusResponse| {
-        status.alarms.iter().any(|alarm| alarm.name == "COSIGNER")
-    };
+    let alarmed =
+        |status: &StatusResponse| status.alarms.iter().any(|alarm| alarm.name == "COSIGNER");
     cluster.wait_until(0, PATIENCE, alarmed).await;
     fs::rename(&aside, &next).unwrap();
     cluster
@@ -308,10 +352,8 @@ async fn a_lone_node_changes_its_key_and_says_so_where_it_is_missing() {
 
 fn receipt_seeds(cluster: &Cluster) -> Vec<String> {
     let all = 0..cluster.nodes.len();
-    all.map(|position| {
-        fs::read_to_string(keys_of(cluster, position).join("receipt.seed")).unwrap()
-    })
-    .collect()
+    all.map(|position| fs::read_to_string(keys_of(cluster, position).join("receipt.seed")).unwrap())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -333,22 +375,48 @@ async fn the_receipt_key_changes_on_every_voter_while_records_go_in() {
 
     // A voter that is down would come back without it: the old key stays in force until it is there.
     let proof = cluster.rotate(follower, "receipt");
-    let words = ["cluster", "rotate-receipt-key", "--wait", "3", "--possession", text(&proof)];
+    let words = [
+        "cluster",
+        "rotate-receipt-key",
+        "--wait",
+        "3",
+        "--possession",
+        text(&proof),
+    ];
     cluster.kill(away);
     let id = cluster.nodes[away].id;
-    refused(&operator.agree(&words, 1), 4, &format!("node {id} answered at none"));
+    refused(
+        &operator.agree(&words, 1),
+        4,
+        &format!("node {id} answered at none"),
+    );
     assert_eq!(receipt_seeds(&cluster), first);
     cluster.start_node(away);
-    cluster.wait_until(away, PATIENCE, |status| status.alarms.is_empty()).await;
+    cluster
+        .wait_until(away, PATIENCE, |status| status.alarms.is_empty())
+        .await;
     let told = history.acknowledged();
-    let words = ["cluster", "rotate-receipt-key", "--possession", text(&proof)];
+    let words = [
+        "cluster",
+        "rotate-receipt-key",
+        "--possession",
+        text(&proof),
+    ];
     must(&operator.agree(&words, 1), &cluster);
     Load::wait_for_progress(&history, 10, PATIENCE).await;
     assert!(history.acknowledged() > told);
     let second = receipt_seeds(&cluster);
-    assert!(second.iter().all(|seed| *seed == second[0] && *seed != first[0]));
+    assert!(
+        second
+            .iter()
+            .all(|seed| *seed == second[0] && *seed != first[0])
+    );
     for position in 0..3 {
-        assert!(!keys_of(&cluster, position).join("receipt.next.seed").exists());
+        assert!(
+            !keys_of(&cluster, position)
+                .join("receipt.next.seed")
+                .exists()
+        );
         let log = cluster.log_of(position);
         let secret = second[0].trim().rsplit(' ').next().unwrap();
         assert!(!log.contains(secret), "a key was logged");
@@ -359,7 +427,12 @@ async fn the_receipt_key_changes_on_every_voter_while_records_go_in() {
     assert!(talk(&stale).contains("done before"), "{}", talk(&stale));
     let leader = cluster.leader().await;
     let proof = cluster.rotate(leader, "receipt");
-    let words = ["cluster", "rotate-receipt-key", "--possession", text(&proof)];
+    let words = [
+        "cluster",
+        "rotate-receipt-key",
+        "--possession",
+        text(&proof),
+    ];
     must(&operator.agree(&words, 1), &cluster);
     load.stop().await;
     for position in 0..3 {

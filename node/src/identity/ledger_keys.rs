@@ -160,7 +160,10 @@ impl PublicKeys {
         let log = VerifierKey::ed25519(self.log.name().clone(), &keys.log.verifying_key());
         [
             ("log", log == self.log),
-            ("receipt", keys.receipt_keys().any(|key| self.has_receipt(key))),
+            (
+                "receipt",
+                keys.receipt_keys().any(|key| self.has_receipt(key)),
+            ),
             ("service", public(&keys.service) == self.service),
         ]
         .into_iter()

@@ -269,10 +269,12 @@ impl Standing {
         let removed = self.removed.map(Alarm::Removed);
         let keys = (self.keys == KeyState::Awaited).then_some(Alarm::Keys);
         let cosigner = (self.cosigner == KeyState::Awaited).then_some(Alarm::Cosigner);
-        [amnesia, removed, corrupt, fork, clock, space, keys, cosigner]
-            .into_iter()
-            .flatten()
-            .collect()
+        [
+            amnesia, removed, corrupt, fork, clock, space, keys, cosigner,
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     /// Whether the node is one that others may count on at all.

@@ -75,14 +75,18 @@ pub async fn run(parts: ChangeParts, shutdown: CancellationToken) {
     let following = async {
         loop {
             if let Err(error) = change.step().await {
-                let error: &dyn std::error::Error = &error;
-                tracing::error!(error, "the cosigner key cannot follow the log");
+                tell(&error);
                 sleep(MISSED_AFTER).await;
             }
             sleep(LOOK_EVERY).await;
         }
     };
     shutdown.run_until_cancelled(following).await;
+}
+
+fn tell(error: &ChangeError) {
+    let error: &dyn std::error::Error = error;
+    tracing::error!(error, "the cosigner key cannot follow the log");
 }
 
 struct Change {
@@ -157,7 +161,9 @@ impl Change {
         });
         promoted.await??;
         self.parts.ring.promote();
-        tracing::warn!("this node signs with its new cosigner key; the file of the old one is gone");
+        tracing::warn!(
+            "this node signs with its new cosigner key; the file of the old one is gone"
+        );
         Ok(())
     }
 }

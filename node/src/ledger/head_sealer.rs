@@ -50,11 +50,7 @@ struct ReceiptKeyAwaited {
 
 impl LogSealer {
     /// Seals heads of the log `origin`.
-    pub fn new(
-        origin: Origin,
-        ring: Arc<KeyRing>,
-        directory: Arc<dyn ReceiptDirectory>,
-    ) -> Self {
+    pub fn new(origin: Origin, ring: Arc<KeyRing>, directory: Arc<dyn ReceiptDirectory>) -> Self {
         Self {
             origin,
             ring,

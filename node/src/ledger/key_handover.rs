@@ -273,7 +273,9 @@ impl Seeker {
             ..held.as_ref().clone()
         };
         let publics = with_next.receipt_publics();
-        let found = publics.last().is_some_and(|key| named.receipt().contains(key));
+        let found = publics
+            .last()
+            .is_some_and(|key| named.receipt().contains(key));
         if found && publics != held.receipt_publics() {
             self.ring.put(with_next);
             tracing::info!("the operators have named the next receipt key, which is here");
@@ -340,10 +342,7 @@ impl Seeker {
 
 /// What is here with what was handed over: a receipt key that is new becomes the next one. `None`
 /// where the place of the next one is taken.
-fn together(
-    held: Option<&LedgerKeys>,
-    handed: LedgerKeys,
-) -> Option<LedgerKeys> {
+fn together(held: Option<&LedgerKeys>, handed: LedgerKeys) -> Option<LedgerKeys> {
     let Some(held) = held else {
         return Some(handed);
     };

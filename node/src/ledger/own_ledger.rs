@@ -122,10 +122,7 @@ impl ReceiptDirectory for OwnLedger {
     fn receipt_keys(&self, size: TreeSize) -> Vec<PublicKey> {
         let last = LeafIndex(size.0.saturating_sub(1));
         let registry = self.ledger.registry();
-        registry
-            .receipt_keys_at(last)
-            .map(|row| row.key)
-            .collect()
+        registry.receipt_keys_at(last).map(|row| row.key).collect()
     }
 }
 

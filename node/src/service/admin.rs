@@ -146,7 +146,10 @@ impl ClusterApi {
     fn receipt_keys(&self) -> Vec<String> {
         let keys = self.backend.ring.keys();
         let publics = keys.map(|keys| keys.receipt_publics()).unwrap_or_default();
-        publics.iter().map(|key| key.thumbprint().to_string()).collect()
+        publics
+            .iter()
+            .map(|key| key.thumbprint().to_string())
+            .collect()
     }
 
     fn not_leader(&self, words: &str) -> Failure {
@@ -202,7 +205,13 @@ impl ClusterApi {
                 .map_or(0, |head| now.saturating_sub(head.time.0)),
             raft_syncs: syncs.raft,
             guard_syncs: syncs.guard,
-            cosigner_keys: self.backend.cosigners.keys().iter().map(ToString::to_string).collect(),
+            cosigner_keys: self
+                .backend
+                .cosigners
+                .keys()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             receipt_keys: self.receipt_keys(),
         }
     }

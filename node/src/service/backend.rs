@@ -3,10 +3,10 @@
 use crate::clock::Clock;
 use crate::config::EntryVisibility;
 use crate::identity::KeyRing;
-use crate::ledger::cosigner_keys::CosignerRing;
 use crate::ledger::access_journal::AccessJournal;
 use crate::ledger::alarms::{Alarms, Standing};
 use crate::ledger::apply::rules_at;
+use crate::ledger::cosigner_keys::CosignerRing;
 use crate::ledger::door_memory::DoorMemory;
 use crate::ledger::exchange_client::PeerClients;
 use crate::ledger::exchange_memory::PeerMemories;

@@ -93,7 +93,11 @@ pub(super) fn policy_step(step: PolicyStep, statement: Vec<u8>) -> pb::PolicySte
         checkpoint: step.checkpoint,
         index: step.index.0,
         statement,
-        proof: step.proof.iter().map(|hash| hash.as_bytes().to_vec()).collect(),
+        proof: step
+            .proof
+            .iter()
+            .map(|hash| hash.as_bytes().to_vec())
+            .collect(),
     }
 }
 

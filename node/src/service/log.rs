@@ -207,7 +207,9 @@ impl LogApi {
                 if with_policy_steps {
                     for step in policy_steps(view, &registry, size)? {
                         let statement = statement_at(view, step.index)?;
-                        found.policy_steps.push(convert::policy_step(step, statement));
+                        found
+                            .policy_steps
+                            .push(convert::policy_step(step, statement));
                     }
                 }
                 Ok::<_, ReadFailure>(found)

@@ -4,10 +4,10 @@ use crate::statement::header::{Algorithm, Header, Issuer};
 use crate::statement::key::{ApprovalDigest, Approved, Possession, Signature, Signer, SignerError};
 use crate::statement::statement::SignError;
 use crate::statement::{Statement, StatementId};
+use crate::system::node::node_subject_part;
 use crate::system::{
     Approval, KeyPurpose, NodeId, OrganizationId, Payload, PrincipalId, possession_subject, subject,
 };
-use crate::system::node::node_subject_part;
 use crate::time::UnixSeconds;
 use crate::tlog::Origin;
 

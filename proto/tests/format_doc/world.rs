@@ -10,8 +10,8 @@ use aimslog_proto::statement::{StatementId, statement};
 use aimslog_proto::system::{
     Admission, FirstAdministrator, Genesis, Grant, Holder, Keys, Making, NewKey, NodeEntry,
     NodeId as LedgerNode, Operator, Organization, OrganizationId, Payload, PolicyTexts, Principal,
-    PrincipalChange, PrincipalId, ReceiptKey, Role, add_approval, approve_record,
-    prove_node_key, prove_principal_key, prove_read_key, prove_receipt_key, sign_record,
+    PrincipalChange, PrincipalId, ReceiptKey, Role, add_approval, approve_record, prove_node_key,
+    prove_principal_key, prove_read_key, prove_receipt_key, sign_record,
 };
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::tree::NodeId;
@@ -168,7 +168,7 @@ pub(crate) fn other_vkey(id: u8) -> VerifierKey {
 
 /// By that key.
 pub(crate) fn other_possession(id: u8) -> Signature {
-    let node = NodeId::new(u64::from(id)).unwrap();
+    let node = LedgerNode::new(u64::from(id)).unwrap();
     prove_node_key(&origin(), node, &key(NODE + 50 + id)).unwrap()
 }
 

@@ -78,7 +78,10 @@ fn step(before: &Shown, next: &LaterPolicy) -> Step {
 }
 
 fn words(chain: &Chain) -> Result<String> {
-    let mut text = format!("policy of the context, fingerprint {}", chain.from.fingerprint);
+    let mut text = format!(
+        "policy of the context, fingerprint {}",
+        chain.from.fingerprint
+    );
     for step in &chain.steps {
         write!(
             text,

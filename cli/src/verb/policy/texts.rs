@@ -100,14 +100,21 @@ pub(crate) fn remove_witness(text: &str, name: &str) -> Result<String> {
     let Some(found) = witnesses.find(|witness| {
         witness.name.as_bytes() == name.as_bytes() || witness.key.name().as_str() == name
     }) else {
-        let known: Vec<String> = policy.witnesses().iter().map(|it| it.name.to_string()).collect();
+        let known: Vec<String> = policy
+            .witnesses()
+            .iter()
+            .map(|it| it.name.to_string())
+            .collect();
         return Err(UserError::usage(format!(
             "NAME: the policy in force has no witness {name}; it has {}",
             known.join(", ")
         )));
     };
     let asked_for = policy.quorum() == Some(&found.name)
-        || policy.groups().iter().any(|group| group.members.contains(&found.name));
+        || policy
+            .groups()
+            .iter()
+            .any(|group| group.members.contains(&found.name));
     if asked_for {
         return Err(UserError::usage(format!(
             "NAME: the quorum counts on {name}; only a witness that is known and not asked for can be \

@@ -90,7 +90,8 @@ impl AddWitness {
         }
         let name = self.name.as_deref().unwrap_or(key.name().as_str());
         let edit = |trust: &str| add_witness(trust, (name, &key));
-        self.change.make(context, (name, "is known as a witness"), edit, output)
+        self.change
+            .make(context, (name, "is known as a witness"), edit, output)
     }
 }
 

@@ -69,7 +69,10 @@ impl RotateNode {
         let cluster = Cluster::new(&endpoints)?;
         let nodes = Nodes::new(&endpoints)?;
         let patience = Duration::from_secs(self.wait);
-        let folder = format!("rotate-{node}-{}", crate::verb::key::hex(proof.cosigner.id().as_bytes()));
+        let folder = format!(
+            "rotate-{node}-{}",
+            crate::verb::key::hex(proof.cosigner.id().as_bytes())
+        );
         let agreed = Agreed::new(context, &keys, &folder);
         let mut steps = Steps::new(output);
         let now = named_now(&nodes.leader(patience).await?, node)?;
@@ -98,7 +101,9 @@ impl RotateNode {
             }
             None => (before, Outcome::Before),
         };
-        steps.done(format!("policy names it in the place of the old one: {outcome}"));
+        steps.done(format!(
+            "policy names it in the place of the old one: {outcome}"
+        ));
         let policy = write(&self.policy_out, texts.trust.as_bytes())?;
         let judge = |answered: &[StatusResponse]| taken_over(answered, node, &vkey);
         if let Err(missing) = nodes.until(patience, judge).await? {
@@ -163,7 +168,9 @@ async fn policies(
 fn taken_over(answered: &[StatusResponse], node: u64, vkey: &str) -> Result<(), String> {
     let mut all = answered.iter();
     let Some(status) = all.find(|status| status.node_id == node) else {
-        return Err(format!("node {node} answered at none of the admin endpoints"));
+        return Err(format!(
+            "node {node} answered at none of the admin endpoints"
+        ));
     };
     match status.cosigner_keys.as_slice() {
         [only] if only == vkey => Ok(()),

@@ -46,7 +46,8 @@ impl NodeProof {
         if file.node != node {
             return Err(wrong(path, format!("the key is for node {}", file.node)));
         }
-        let id = NodeId::new(node).ok_or_else(|| UserError::usage("NODE: a node id is above zero"))?;
+        let id =
+            NodeId::new(node).ok_or_else(|| UserError::usage("NODE: a node id is above zero"))?;
         let cosigner = VerifierKey::from_str(&file.cosigner)
             .map_err(|error| wrong(path, format!("cosigner: {error}")))?;
         let name = format!("{origin}/node/{id}");
@@ -74,8 +75,8 @@ pub(super) fn receipt(path: &Path, origin: &Origin) -> Result<ReceiptKey> {
     let bytes = STANDARD.decode(&file.receipt).unwrap_or_default();
     let bytes = <[u8; 32]>::try_from(bytes.as_slice())
         .map_err(|_length| wrong(path, "receipt: not base64 of 32 bytes".to_owned()))?;
-    let key = PublicKey::from_bytes(&bytes)
-        .map_err(|error| wrong(path, format!("receipt: {error}")))?;
+    let key =
+        PublicKey::from_bytes(&bytes).map_err(|error| wrong(path, format!("receipt: {error}")))?;
     let possession = signature(path, &file.possession)?;
     prove(path, (&key, &possession), (origin, "keys"))?;
     Ok(ReceiptKey { key, possession })

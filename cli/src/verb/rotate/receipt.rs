@@ -74,7 +74,11 @@ impl RotateReceiptKey {
         };
         steps.done(format!("the new key named beside the old one: {beside}"));
         let all_hold = |answered: &[StatusResponse]| {
-            voters(answered, |held| held.contains(&thumbprint), "has not got the new key")
+            voters(
+                answered,
+                |held| held.contains(&thumbprint),
+                "has not got the new key",
+            )
         };
         waited(nodes.until(patience, all_hold).await?)?;
         steps.done("every voter has it".to_owned());
@@ -89,7 +93,11 @@ impl RotateReceiptKey {
         };
         steps.done(format!("the new key named alone: {alone}"));
         let only = |answered: &[StatusResponse]| {
-            voters(answered, |held| held == [thumbprint.clone()], "still keeps the old key")
+            voters(
+                answered,
+                |held| held == [thumbprint.clone()],
+                "still keeps the old key",
+            )
         };
         waited(nodes.until(patience, only).await?)?;
         steps.done("every voter has removed the file of the old one".to_owned());
@@ -186,7 +194,11 @@ mod tests {
             ..StatusResponse::default()
         };
         let judge = |answered: &[StatusResponse]| {
-            voters(answered, |held| held.iter().any(|key| key == "new"), "lacks it")
+            voters(
+                answered,
+                |held| held.iter().any(|key| key == "new"),
+                "lacks it",
+            )
         };
         let both = [
             says(1, "leader", &["old", "new"]),

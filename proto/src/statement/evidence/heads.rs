@@ -106,10 +106,15 @@ pub(super) fn check_in_force(text: &str, registry: &Registry) -> Result<(), Refu
         return Ok(());
     };
     let policy = Policy::parse(texts.trust.as_bytes()).map_err(|error| wrong(&error))?;
-    AcceptedHead::check(text, &policy).map(drop).map_err(|(code, sentence)| {
-        let sentence = format!("the policy in force since entry {} refuses the head: {sentence}", since.0);
-        (code, sentence)
-    })
+    AcceptedHead::check(text, &policy)
+        .map(drop)
+        .map_err(|(code, sentence)| {
+            let sentence = format!(
+                "the policy in force since entry {} refuses the head: {sentence}",
+                since.0
+            );
+            (code, sentence)
+        })
 }
 
 /// The heads of one log's history that an input shows, and those that its reader saved.

@@ -6,8 +6,8 @@ use crate::aims::bundle::RuleBundle;
 use crate::statement::evidence::testing::note_key;
 use crate::system::{
     Access, AccessRead, Action, Engagement, EngagementChange, EngagementId, Grant, NewKey,
-    Organization, Permissions, Role, RoleChange, RoleRecord, SignedBy, SystemKind,
-    prove_node_key, prove_principal_key, prove_read_key,
+    Organization, Permissions, Role, RoleChange, RoleRecord, SignedBy, SystemKind, prove_node_key,
+    prove_principal_key, prove_read_key,
 };
 use crate::time::UnixSeconds;
 use crate::tlog::KeyName;
@@ -320,7 +320,11 @@ fn a_suspended_organisation_takes_rights_away_and_grants_none() {
                 let statement = sample(action, (stranger, None));
                 let reason = refused(&world, &statement);
                 let foreign = (kind, stranger) == (SystemKind::Engagement, seed::OTHER_ADMIN);
-                let expected = if foreign { Reason::ForeignRecords } else { Reason::NotPermitted };
+                let expected = if foreign {
+                    Reason::ForeignRecords
+                } else {
+                    Reason::NotPermitted
+                };
                 assert_eq!(reason, expected, "{action} by {stranger}");
             }
         } else {
