@@ -79,13 +79,12 @@ pub fn rotate(config: &Path, which: Rotated, out: Option<&Path>) -> Result<Strin
     };
     // Nobody's next key is made: the one before must be here, and open.
     read_seed(path, passphrase.as_ref())?;
-    let next = match read_next_seed(path, passphrase.as_ref())? {
-        Some(made_before) => made_before,
-        None => {
-            let key = random_key();
-            store_seed(&next_file(path), &key, passphrase.as_ref())?;
-            key
-        }
+    let next = if let Some(made_before) = read_next_seed(path, passphrase.as_ref())? {
+        made_before
+    } else {
+        let key = random_key();
+        store_seed(&next_file(path), &key, passphrase.as_ref())?;
+        key
     };
     let proof = match which {
         Rotated::Cosigner => cosigner_proof(&origin, config.node_id, &next)?,

@@ -373,28 +373,8 @@ async fn the_receipt_key_changes_on_every_voter_while_records_go_in() {
     let follower = (leader + 1) % 3;
     let away = (leader + 2) % 3;
 
-    // A voter that is down would come back without it: the old key stays in force until it is there.
     let proof = cluster.rotate(follower, "receipt");
-    let words = [
-        "cluster",
-        "rotate-receipt-key",
-        "--wait",
-        "3",
-        "--possession",
-        text(&proof),
-    ];
-    cluster.kill(away);
-    let id = cluster.nodes[away].id;
-    refused(
-        &operator.agree(&words, 1),
-        4,
-        &format!("node {id} answered at none"),
-    );
-    assert_eq!(receipt_seeds(&cluster), first);
-    cluster.start_node(away);
-    cluster
-        .wait_until(away, PATIENCE, |status| status.alarms.is_empty())
-        .await;
+    a_voter_that_is_down_holds_it_up(&mut cluster, &operator, (&proof, away)).await;
     let told = history.acknowledged();
     let words = [
         "cluster",
@@ -405,35 +385,8 @@ async fn the_receipt_key_changes_on_every_voter_while_records_go_in() {
     must(&operator.agree(&words, 1), &cluster);
     Load::wait_for_progress(&history, 10, PATIENCE).await;
     assert!(history.acknowledged() > told);
-    let second = receipt_seeds(&cluster);
-    assert!(
-        second
-            .iter()
-            .all(|seed| *seed == second[0] && *seed != first[0])
-    );
-    for position in 0..3 {
-        assert!(
-            !keys_of(&cluster, position)
-                .join("receipt.next.seed")
-                .exists()
-        );
-        let log = cluster.log_of(position);
-        let secret = second[0].trim().rsplit(' ').next().unwrap();
-        assert!(!log.contains(secret), "a key was logged");
-    }
-    // Once more, on the leader; and the old proof is worth nothing any more.
-    let stale = operator.agree(&words, 1);
-    must(&stale, &cluster);
-    assert!(talk(&stale).contains("done before"), "{}", talk(&stale));
-    let leader = cluster.leader().await;
-    let proof = cluster.rotate(leader, "receipt");
-    let words = [
-        "cluster",
-        "rotate-receipt-key",
-        "--possession",
-        text(&proof),
-    ];
-    must(&operator.agree(&words, 1), &cluster);
+    every_voter_has_another(&cluster, &first);
+    once_more_on_the_leader(&cluster, &operator, &words).await;
     load.stop().await;
     for position in 0..3 {
         cluster.stop(position);
@@ -446,6 +399,57 @@ async fn the_receipt_key_changes_on_every_voter_while_records_go_in() {
         assert!(report.verdict.is_verified(), "{what}: {report}");
     }
     the_old_receipt_key_signs_nothing(&forger, &policy, &newest);
+}
+
+/// It would come back without the key: the old one stays in force until it is there.
+async fn a_voter_that_is_down_holds_it_up(
+    cluster: &mut Cluster,
+    operator: &Operator,
+    (proof, away): (&Path, usize),
+) {
+    let before = receipt_seeds(cluster);
+    let words = ["cluster", "rotate-receipt-key", "--wait", "3"];
+    let words = [&words[..], &["--possession", text(proof)]].concat();
+    cluster.kill(away);
+    let missing = format!("node {} answered at none", cluster.nodes[away].id);
+    refused(&operator.agree(&words, 1), 4, &missing);
+    assert_eq!(receipt_seeds(cluster), before);
+    cluster.start_node(away);
+    cluster
+        .wait_until(away, PATIENCE, |status| status.alarms.is_empty())
+        .await;
+}
+
+/// The same new key lies on all of them, alone, and was told to nobody else.
+fn every_voter_has_another(cluster: &Cluster, first: &[String]) {
+    let second = receipt_seeds(cluster);
+    let is_new = |seed: &String| *seed == second[0] && *seed != first[0];
+    assert!(second.iter().all(is_new));
+    let secret = second[0].trim().rsplit(' ').next().unwrap();
+    for position in 0..cluster.nodes.len() {
+        let next = keys_of(cluster, position).join("receipt.next.seed");
+        assert!(!next.exists());
+        assert!(
+            !cluster.log_of(position).contains(secret),
+            "a key was logged"
+        );
+    }
+}
+
+/// The same proof again changes nothing; a second change follows the first.
+async fn once_more_on_the_leader(cluster: &Cluster, operator: &Operator, words: &[&str]) {
+    let stale = operator.agree(words, 1);
+    must(&stale, cluster);
+    assert!(talk(&stale).contains("done before"), "{}", talk(&stale));
+    let leader = cluster.leader().await;
+    let proof = cluster.rotate(leader, "receipt");
+    let words = [
+        "cluster",
+        "rotate-receipt-key",
+        "--possession",
+        text(&proof),
+    ];
+    must(&operator.agree(&words, 1), cluster);
 }
 
 fn the_old_receipt_key_signs_nothing(forger: &Forger, policy: &Policy, newest: &[u8]) {

@@ -88,7 +88,7 @@ impl AddWitness {
                 key.name()
             )));
         }
-        let name = self.name.as_deref().unwrap_or(key.name().as_str());
+        let name = self.name.as_deref().unwrap_or_else(|| key.name().as_str());
         let edit = |trust: &str| add_witness(trust, (name, &key));
         self.change
             .make(context, (name, "is known as a witness"), edit, output)

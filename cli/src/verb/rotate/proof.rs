@@ -44,21 +44,24 @@ impl NodeProof {
     pub(super) fn read(path: &Path, origin: &Origin, node: u64) -> Result<Self> {
         let file: NodeFile = parsed(path)?;
         if file.node != node {
-            return Err(wrong(path, format!("the key is for node {}", file.node)));
+            return Err(wrong(
+                path,
+                format_args!("the key is for node {}", file.node),
+            ));
         }
         let id =
             NodeId::new(node).ok_or_else(|| UserError::usage("NODE: a node id is above zero"))?;
         let cosigner = VerifierKey::from_str(&file.cosigner)
-            .map_err(|error| wrong(path, format!("cosigner: {error}")))?;
+            .map_err(|error| wrong(path, format_args!("cosigner: {error}")))?;
         let name = format!("{origin}/node/{id}");
         if cosigner.name().as_str() != name {
-            return Err(wrong(path, format!("the key is not named {name}")));
+            return Err(wrong(path, format_args!("the key is not named {name}")));
         }
         let KeyMaterial::Ed25519(key) = cosigner.material() else {
-            return Err(wrong(path, "no Ed25519 key that cosigns".to_owned()));
+            return Err(wrong(path, "no Ed25519 key that cosigns"));
         };
         let key = PublicKey::from_bytes(key.as_bytes())
-            .map_err(|error| wrong(path, format!("cosigner: {error}")))?;
+            .map_err(|error| wrong(path, format_args!("cosigner: {error}")))?;
         let possession = signature(path, &file.possession)?;
         prove(path, (&key, &possession), (origin, &format!("node/{id}")))?;
         Ok(Self {
@@ -74,9 +77,9 @@ pub(super) fn receipt(path: &Path, origin: &Origin) -> Result<ReceiptKey> {
     let file: ReceiptFile = parsed(path)?;
     let bytes = STANDARD.decode(&file.receipt).unwrap_or_default();
     let bytes = <[u8; 32]>::try_from(bytes.as_slice())
-        .map_err(|_length| wrong(path, "receipt: not base64 of 32 bytes".to_owned()))?;
-    let key =
-        PublicKey::from_bytes(&bytes).map_err(|error| wrong(path, format!("receipt: {error}")))?;
+        .map_err(|_length| wrong(path, "receipt: not base64 of 32 bytes"))?;
+    let key = PublicKey::from_bytes(&bytes)
+        .map_err(|error| wrong(path, format_args!("receipt: {error}")))?;
     let possession = signature(path, &file.possession)?;
     prove(path, (&key, &possession), (origin, "keys"))?;
     Ok(ReceiptKey { key, possession })
@@ -84,13 +87,13 @@ pub(super) fn receipt(path: &Path, origin: &Origin) -> Result<ReceiptKey> {
 
 fn parsed<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T> {
     let text = String::from_utf8(read(path)?)?;
-    toml::from_str(&text).map_err(|error| wrong(path, error.to_string()))
+    toml::from_str(&text).map_err(|error| wrong(path, error))
 }
 
 fn signature(path: &Path, text: &str) -> Result<Signature> {
     let bytes = STANDARD.decode(text).unwrap_or_default();
     let bytes = <[u8; 64]>::try_from(bytes.as_slice())
-        .map_err(|_length| wrong(path, "possession: not base64 of 64 bytes".to_owned()))?;
+        .map_err(|_length| wrong(path, "possession: not base64 of 64 bytes"))?;
     Ok(Signature(bytes))
 }
 
@@ -105,11 +108,11 @@ fn prove(
     };
     key.verify_possession(&claim, possession).map_err(|_wrong| {
         let words = "possession: not by this key, or not for what it is to be";
-        wrong(path, words.to_owned())
+        wrong(path, words)
     })
 }
 
-fn wrong(path: &Path, words: String) -> anyhow::Error {
+fn wrong(path: &Path, words: impl std::fmt::Display) -> anyhow::Error {
     UserError::usage(format!("--possession {}: {words}", path.display()))
 }
 

@@ -131,17 +131,21 @@ fn voters(
     let Some(leader) = leader_of(answered.iter()) else {
         return Err("no node of the admin endpoints leads".to_owned());
     };
-    for voter in leader.members.iter().filter(|member| member.voter) {
-        let id = voter.node_id;
-        match answered.iter().find(|status| status.node_id == id) {
-            None => return Err(format!("node {id} answered at none of the admin endpoints")),
-            Some(status) if !is_good(&status.receipt_keys) => {
-                return Err(format!("node {id} {what}"));
-            }
-            Some(_) => {}
-        }
+    let voters = || leader.members.iter().filter(|member| member.voter);
+    let said = |id: u64| answered.iter().find(|status| status.node_id == id);
+    // One that is down is the more urgent news: nobody can hand it anything.
+    if let Some(silent) = voters().find(|voter| said(voter.node_id).is_none()) {
+        let id = silent.node_id;
+        return Err(format!("node {id} answered at none of the admin endpoints"));
     }
-    Ok(())
+    let is_missing = |status: &&StatusResponse| !is_good(&status.receipt_keys);
+    let mut missing = voters()
+        .filter_map(|voter| said(voter.node_id))
+        .filter(is_missing);
+    match missing.next() {
+        Some(status) => Err(format!("node {} {what}", status.node_id)),
+        None => Ok(()),
+    }
 }
 
 /// A voter that is down cannot be handed the key, and must not come to lead without it.
