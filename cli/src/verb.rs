@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod aims;
+mod agreed;
 pub(crate) mod amend;
 pub(crate) mod checkpoint;
 pub(crate) mod cluster;
@@ -25,6 +26,7 @@ pub(crate) mod register;
 pub(crate) mod registry;
 pub(crate) mod replace;
 pub(crate) mod role;
+pub(crate) mod rotate;
 mod statement;
 pub(crate) mod submit;
 pub(crate) mod template;

@@ -146,7 +146,7 @@ impl Ledger {
     pub async fn unverified_info(&self) -> Result<v1::GetLogInfoResponse, ClientError> {
         let (_, answer) = self
             .log(async |mut client| {
-                let request = self.request(v1::GetLogInfoRequest {})?;
+                let request = self.request(v1::GetLogInfoRequest::default())?;
                 Ok(client.get_log_info(request).await?.into_inner())
             })
             .await?;

@@ -37,6 +37,8 @@ mod history;
 #[cfg(feature = "transport")]
 mod ledger;
 #[cfg(feature = "transport")]
+mod policies;
+#[cfg(feature = "transport")]
 mod proofs;
 #[cfg(feature = "transport")]
 mod record;
@@ -70,6 +72,8 @@ pub use finished::FinishedStatement;
 pub use history::{History, HistoryVersion};
 #[cfg(feature = "transport")]
 pub use ledger::{EntryKey, Ledger, ReadKey};
+#[cfg(feature = "transport")]
+pub use policies::LaterPolicy;
 #[cfg(feature = "transport")]
 pub use proofs::{ProvenInclusion, ProvenOrder};
 #[cfg(feature = "transport")]

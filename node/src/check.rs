@@ -187,11 +187,25 @@ pub fn problems(config: &Config, clock: &dyn Clock) -> Vec<Problem> {
     problems
 }
 
-/// The keys must be the ones that genesis names. A node that was admitted later is in no genesis.
+/// Whether the node has run before. Then its log, which is read when it starts, says which cosigner
+/// and receipt key it should have: the operators may have named others since genesis.
+fn has_run(config: &Config) -> bool {
+    let is_used = |folder: &PathBuf| {
+        std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+    };
+    [&config.data_dir, &config.guard_dir]
+        .into_iter()
+        .any(is_used)
+}
+
+/// The keys must be the ones that genesis names, as long as no log says otherwise. A node that was
+/// admitted later is in no genesis.
 fn key_problems(config: &Config, first: &FirstEntries, keys: &NodeKeys) -> Vec<Problem> {
     let mut problems = Vec::new();
+    let has_run = has_run(config);
     if let (Some(ledger), Some(expected)) = (&keys.ledger, PublicKeys::of(&first.registry)) {
         let foreign = expected.foreign(ledger).into_iter();
+        let foreign = foreign.filter(|key| key.what != "receipt" || !has_run);
         problems
             .extend(foreign.map(|key| Problem::new(format!("keys.{}", key.what), key.to_string())));
     }
@@ -201,7 +215,8 @@ fn key_problems(config: &Config, first: &FirstEntries, keys: &NodeKeys) -> Vec<P
         .nodes
         .iter()
         .find(|node| Some(node.id) == NodeId::new(config.node_id));
-    if let (Some(own), Ok(name)) = (own, KeyName::new(node_name(origin, config.node_id)))
+    if !has_run
+        && let (Some(own), Ok(name)) = (own, KeyName::new(node_name(origin, config.node_id)))
         && VerifierKey::cosignature_v1(name, &keys.cosigner.verifying_key()) != own.cosigner
     {
         let problem = "is not the cosigner key that genesis names";
@@ -236,4 +251,50 @@ fn folder_problem(folder: &Path) -> Result<(), String> {
 pub fn free_bytes(folder: &Path) -> std::io::Result<u64> {
     let volume = rustix::fs::statvfs(folder)?;
     Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::FixedClock;
+    use crate::identity::{next_file, promote_next_seed, store_seed};
+    use crate::init::{Plan, init};
+    use aimslog_proto::tlog::Origin;
+    use ed25519_dalek::SigningKey;
+
+    #[test]
+    fn keys_are_those_of_genesis_until_a_log_may_have_named_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = Plan {
+            origin: Origin::new("ledger.example.com/aims1").unwrap(),
+            nodes: vec!["n1=127.0.0.1:7400".parse().unwrap()],
+            operators: 1,
+            folder: folder.path().join("cluster"),
+            bind: None,
+        };
+        let clock = FixedClock::at_millis(1_800_000_000_000);
+        init(&plan, &clock, [7; 32]).unwrap();
+        let config = Config::load(&plan.folder.join("n1/aimslogd.toml")).unwrap();
+        let wrong = |config: &Config| {
+            let found = problems(config, &clock);
+            found.into_iter().map(|it| it.key).collect::<Vec<_>>()
+        };
+        assert!(wrong(&config).is_empty());
+        let other = SigningKey::from_bytes(&[9; 32]);
+        let files = &config.keys;
+        for path in [&files.cosigner, &files.receipt, &files.log] {
+            store_seed(&next_file(path), &other, None).unwrap();
+        }
+        // What is to follow is not in use.
+        assert!(wrong(&config).is_empty());
+        for path in [&files.cosigner, &files.receipt, &files.log] {
+            promote_next_seed(path).unwrap();
+        }
+        assert_eq!(
+            wrong(&config),
+            ["keys.log", "keys.receipt", "keys.cosigner"]
+        );
+        std::fs::write(config.guard_dir.join("guard"), "a node has run here").unwrap();
+        assert_eq!(wrong(&config), ["keys.log"], "which never changes");
+    }
 }

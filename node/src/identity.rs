@@ -209,10 +209,52 @@ pub fn store_seed(
         }
         None => write_secret(&unnamed, text.as_bytes())?,
     }
-    std::fs::rename(&unnamed, path).map_err(io)?;
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    let folder = std::fs::File::open(folder).map_err(io)?;
-    folder.sync_all().map_err(io)
+    rename_synced(&unnamed, path).map_err(io)
+}
+
+fn rename_synced(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::rename(from, to)?;
+    let folder = to.parent().unwrap_or_else(|| Path::new("."));
+    std::fs::File::open(folder)?.sync_all()
+}
+
+/// Where the key lies that is to follow the one in this file: `receipt.next.seed` beside
+/// `receipt.seed`.
+pub fn next_file(path: &Path) -> PathBuf {
+    path.with_extension("next.seed")
+}
+
+/// The key that is to follow the one in this file, if there is one yet.
+pub fn read_next_seed(
+    path: &Path,
+    passphrase: Option<&Passphrase>,
+) -> Result<Option<SigningKey>, SecretError> {
+    match read_seed(&next_file(path), passphrase) {
+        Ok(key) => Ok(Some(key)),
+        Err(SecretError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes the file of the key that was to follow, if it is there.
+pub fn drop_next_seed(path: &Path) -> Result<(), SecretError> {
+    let path = next_file(path);
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != ErrorKind::NotFound => {
+            Err(SecretError::Io { path, source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Puts the key that is to follow into the place of the one before, in one step: a crash leaves both
+/// or the new one alone. The file of the old key is gone then; what the disk or a backup still has
+/// of it is not.
+pub fn promote_next_seed(path: &Path) -> Result<(), SecretError> {
+    rename_synced(&next_file(path), path).map_err(|source| SecretError::Io {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Writes a seed file with mode 0600 that must not exist yet.
@@ -256,6 +298,8 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), SecretError> {
 pub struct NodeKeys {
     /// Cosigns heads; this node's own.
     pub cosigner: SigningKey,
+    /// Is to cosign in its place, once the log names it.
+    pub next_cosigner: Option<SigningKey>,
     /// `None` on a node that joined and to which no voter has handed them yet.
     pub ledger: Option<LedgerKeys>,
 }
@@ -267,6 +311,7 @@ impl NodeKeys {
         let passphrase = Passphrase::of(files)?;
         Ok(Self {
             cosigner: read_seed(&files.cosigner, passphrase.as_ref())?,
+            next_cosigner: read_next_seed(&files.cosigner, passphrase.as_ref())?,
             ledger: LedgerKeys::load(files)?,
         })
     }
@@ -312,6 +357,27 @@ mod tests {
             Err(SecretError::OtherKey { .. })
         ));
         assert_eq!(read_seed(&path, None).unwrap().to_bytes(), [7; 32]);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_next_key_lies_beside_and_takes_the_place_in_one_step() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cosigner.seed");
+        write_seed(&path, &key()).unwrap();
+        assert!(read_next_seed(&path, None).unwrap().is_none());
+        assert!(promote_next_seed(&path).is_err(), "there is none");
+        let next = SigningKey::from_bytes(&[8; 32]);
+        store_seed(&next_file(&path), &next, None).unwrap();
+        assert_eq!(next_file(&path), folder.path().join("cosigner.next.seed"));
+        let read = read_next_seed(&path, None).unwrap().unwrap();
+        assert_eq!(read.to_bytes(), [8; 32]);
+        promote_next_seed(&path).unwrap();
+        assert_eq!(read_seed(&path, None).unwrap().to_bytes(), [8; 32]);
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        store_seed(&next_file(&path), &key(), None).unwrap();
+        drop_next_seed(&path).unwrap();
+        drop_next_seed(&path).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 

@@ -98,7 +98,7 @@ pub fn init(plan: &Plan, clock: &dyn Clock, rule_bundle: [u8; 32]) -> Result<Str
     Ok(words)
 }
 
-fn random_key() -> SigningKey {
+pub(crate) fn random_key() -> SigningKey {
     SigningKey::from_bytes(&Zeroizing::new(rand::random::<[u8; 32]>()))
 }
 

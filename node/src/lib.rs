@@ -14,6 +14,7 @@ pub mod init;
 pub mod ledger;
 pub mod limits_server;
 pub mod raft;
+pub mod rotate;
 pub mod run;
 pub mod service;
 pub mod store;

@@ -2,6 +2,7 @@
 
 use aimslog_node::clock::{self, SystemClock};
 use aimslog_node::init::{NodeSpec, Plan};
+use aimslog_node::rotate::{Rotated, rotate};
 use aimslog_node::{check, init, run};
 use aimslog_proto::tlog::Origin;
 use clap::{Parser, Subcommand};
@@ -47,6 +48,12 @@ enum Command {
     AddNode(AddArguments),
     /// Makes new certificates with new keys for a node that runs and takes them over by itself.
     Renew(RenewArguments),
+    /// Makes the key that is to follow the node's cosigner key, or the receipt key, beside the old one.
+    ///
+    /// It is not used before the operators have named it (`aimslog cluster rotate-node`,
+    /// `aimslog cluster rotate-receipt-key`), to whom the file goes that this writes: the public half
+    /// and its proof. The node may run. Repeated, it writes the proof of the same key again.
+    Rotate(RotateArguments),
     /// Prints the version.
     Version,
 }
@@ -109,6 +116,20 @@ struct RenewArguments {
     out: PathBuf,
 }
 
+#[derive(Debug, clap::Args)]
+struct RotateArguments {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", env = "AIMSLOGD_CONFIG")]
+    config: PathBuf,
+    /// Which key is to be followed by another one.
+    #[arg(long, value_enum, default_value_t = Rotated::Cosigner)]
+    key: Rotated,
+    /// Where to write the proof of possession. Without it: beside the key, as cosigner.next.toml or
+    /// receipt.next.toml.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
 /// Exit codes: 0 ok, 1 the node failed, 2 usage or configuration.
 const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 2;
@@ -141,6 +162,11 @@ fn main() -> ExitCode {
         Command::Init(arguments) => init_cluster(arguments),
         Command::AddNode(arguments) => add_node(arguments),
         Command::Renew(arguments) => renew(arguments),
+        Command::Rotate(arguments) => made(rotate(
+            &arguments.config,
+            arguments.key,
+            arguments.out.as_deref(),
+        )),
         Command::Version => {
             say(&format!("aimslogd {}\n", env!("CARGO_PKG_VERSION")));
             ExitCode::SUCCESS

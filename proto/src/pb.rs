@@ -21,6 +21,7 @@ impl Drop for raft::v1::GetLedgerKeysResponse {
         self.log_seed.zeroize();
         self.receipt_seed.zeroize();
         self.service_seed.zeroize();
+        self.next_receipt_seed.zeroize();
     }
 }
 
@@ -76,6 +77,7 @@ mod tests {
             log_seed: vec![201; 32],
             receipt_seed: vec![202; 32],
             service_seed: vec![203; 32],
+            next_receipt_seed: vec![204; 32],
         };
         let text = format!("{message:?}");
         assert!(!text.contains("20"), "{text}");

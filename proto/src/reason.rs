@@ -39,7 +39,7 @@ pub enum Reason {
     RevokedKey,
     /// The signer may not sign this kind of statement.
     NotPermitted,
-    /// The operators have suspended the organisation: it logs nothing until they resume it; reading goes on.
+    /// The operators have suspended the organisation: until they resume it, it reads, and takes rights back.
     OrganizationSuspended,
     /// The key is registered for another purpose: a key for reading signs no statement.
     KeyPurpose,

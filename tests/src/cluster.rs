@@ -187,6 +187,19 @@ impl Cluster {
         self.nodes.len() - 1
     }
 
+    /// Makes the next cosigner or receipt key on the machine of a node, as its operator does, and gives
+    /// the file with its proof.
+    pub fn rotate(&self, position: usize, key: &str) -> PathBuf {
+        let folder = &self.nodes[position].folder;
+        let made = Command::new(program("aimslogd"))
+            .args(["rotate", "--key", key, "--config"])
+            .arg(folder.join("aimslogd.toml"))
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "aimslogd rotate failed: {made:?}");
+        folder.join(format!("keys/{key}.next.toml"))
+    }
+
     /// Takes a node away for good: its process ends, and no method speaks of it any more.
     pub fn forget(&mut self, position: usize) {
         let mut node = self.nodes.remove(position);

@@ -113,6 +113,23 @@ impl Operator {
         }
     }
 
+    /// Runs a command that operators sign, with the keys of the first so many.
+    pub fn agree(&self, arguments: &[&str], operators: u16) -> Output {
+        let mut command = self.command();
+        command.args(arguments);
+        self.sign(&mut command, operators);
+        command.output().unwrap()
+    }
+
+    fn sign(&self, command: &mut Command, operators: u16) {
+        for number in 1..=operators {
+            let seed = self
+                .cluster
+                .join(format!("operator-{number}/operator.seed"));
+            command.arg("--operator-key").arg(seed);
+        }
+    }
+
     fn replacing(&self, old: u64, new: u64, operators: u16) -> Command {
         let mut command = self.command();
         command
@@ -121,12 +138,7 @@ impl Operator {
             .args(["--wait", "60"])
             .arg("--policy-out")
             .arg(self.file("policy-new.txt"));
-        for number in 1..=operators {
-            let seed = self
-                .cluster
-                .join(format!("operator-{number}/operator.seed"));
-            command.arg("--operator-key").arg(seed);
-        }
+        self.sign(&mut command, operators);
         command
     }
 

@@ -204,7 +204,16 @@ fn catalogues_change(office: &Office) {
 
 /// Where the suspension that is left stands.
 fn the_operators_suspend(office: &Office) -> u64 {
+    office.administer(&["role", "grant", "clerk", "monitor"]);
+    let engage = ["engagement", "grant", "stage-0", "--body", "certifier"];
+    let time = ["--from", "2027-01-01", "--to", "2027-01-31"];
+    office.administer(&[&engage[..], &time[..]].concat());
     office.operate(&["org", "suspend", "hospital"]);
+    // A suspended organisation takes rights away, and gives none.
+    office.administer(&["engagement", "end", "stage-0"]);
+    office.administer(&["role", "withdraw", "clerk", "monitor"]);
+    let again = ["engagement", "grant", "stage-9", "--body", "certifier"];
+    office.refused(&[&again[..], &time[..]].concat(), "ORGANIZATION_SUSPENDED");
     refused_for(office.decide("two.seed"), "ORGANIZATION_SUSPENDED");
     let grant = ["role", "grant", "clerk", "monitor"];
     office.refused(&grant, "ORGANIZATION_SUSPENDED");
@@ -242,7 +251,7 @@ async fn shown_with(desk: &Desk, place: &str) -> Value {
 
 async fn the_log_says_so(office: &Office, suspended: u64) {
     let desk = &office.desk;
-    let shown = shown_with(desk, "/organizations/1/engagements/1/ended_at").await;
+    let shown = shown_with(desk, "/organizations/1/engagements/2/ended_at").await;
     let replayed = desk.data(&["registry", "replay"]);
     assert_eq!(text(&replayed, "/verdict"), "REPEATED");
     let organizations = shown["organizations"].as_array().unwrap();
@@ -255,7 +264,7 @@ async fn the_log_says_so(office: &Office, suspended: u64) {
     assert_eq!(principal("clerk")["roles"][0], "process_owner");
     assert!(principal("clerk")["read_key"]["retired_at"].is_null());
     assert_eq!(principal("temp")["revoked"]["reason"], "left");
-    assert_eq!(length(hospital, "/engagements"), 2);
+    assert_eq!(length(hospital, "/engagements"), 3);
     let [first, second] = ["stage-1", "stage-2"].map(|id| {
         let engagements = hospital["engagements"].as_array().unwrap();
         engagements.iter().find(|one| one["id"] == id).unwrap()

@@ -14,9 +14,10 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::verb::replace::Replace;
+use crate::verb::rotate::{RotateNode, RotateReceiptKey};
 use crate::verb::runtime;
 
-/// Found a cluster, see how it is, move its lead, replace a node (operators).
+/// Found a cluster, see how it is, move its lead, replace a node, change its keys (operators).
 #[derive(Debug, Args)]
 pub(crate) struct Cluster {
     #[command(subcommand)]
@@ -43,6 +44,8 @@ enum Action {
     /// Build a snapshot on the node that answers, so that its raft log can be shortened
     Snapshot,
     Replace(Replace),
+    RotateNode(RotateNode),
+    RotateReceiptKey(RotateReceiptKey),
 }
 
 #[derive(Serialize)]
@@ -70,6 +73,8 @@ impl Cluster {
             }
             Action::Status => status::run(&endpoints, output).await,
             Action::Replace(replace) => Box::pin(replace.run(context, output)).await,
+            Action::RotateNode(rotate) => Box::pin(rotate.run(context, output)).await,
+            Action::RotateReceiptKey(rotate) => Box::pin(rotate.run(context, output)).await,
             Action::MoveLeader { node } => lead::run(&endpoints, *node, output).await,
             Action::Snapshot => {
                 let applied = AdminCluster::new(&endpoints)?.snapshot().await?;

@@ -31,8 +31,9 @@ enum Action {
     /// Refuse what an organisation signs from here on
     ///
     /// As many operators sign as genesis asks for. Records and registry statements of the organisation
-    /// are refused (`ORGANIZATION_SUSPENDED`) until it is resumed; everything that it has logged
-    /// stays and can be read and proven as before.
+    /// are refused (`ORGANIZATION_SUSPENDED`) until it is resumed, but for those that take a right
+    /// away: to end an engagement, withdraw a role, revoke a principal, end a key for reading. All that
+    /// it has logged stays and can be read and proven as before.
     #[command(after_help = "\
 Example: aimslog org suspend acme --operator-key operator-1.seed --operator-key operator-2.seed")]
     Suspend(Standing),

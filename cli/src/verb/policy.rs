@@ -1,4 +1,8 @@
-//! `aimslog policy`: what the policy file says, and its fingerprint.
+//! `aimslog policy`: what the policy says, how it came about, and its changes by the operators.
+
+mod chain;
+pub(crate) mod texts;
+mod witness;
 
 use std::path::PathBuf;
 
@@ -13,8 +17,9 @@ use crate::context::{Context, read_policy};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::verb::key::hex;
+use witness::{AddWitness, RemoveWitness};
 
-/// Show the policy that heads must satisfy, or its fingerprint.
+/// Show the policy that heads must satisfy, or its fingerprint; change its witnesses (operators).
 #[derive(Debug, Args)]
 pub(crate) struct PolicyCommand {
     #[command(subcommand)]
@@ -23,16 +28,28 @@ pub(crate) struct PolicyCommand {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// The policy, as the file has it
+    /// The policy, as the file has it, or every one that came behind it
+    #[command(after_help = "\
+Example: aimslog policy show policy.txt
+         aimslog policy show --chain -o policy-new.txt")]
     Show {
         /// The file [default: the policy of the context]
         file: Option<PathBuf>,
+        /// Ask the ledger for every policy that came behind that of the context, each proven by a head
+        /// that satisfies it and the one before
+        #[arg(long, conflicts_with = "file")]
+        chain: bool,
+        /// Write the newest of the chain to this file
+        #[arg(short, long, value_name = "FILE", requires = "chain")]
+        output: Option<PathBuf>,
     },
     /// The SHA-256 of the policy: compare it by voice with the operator's
     Fingerprint {
         /// The file [default: the policy of the context]
         file: Option<PathBuf>,
     },
+    AddWitness(AddWitness),
+    RemoveWitness(RemoveWitness),
 }
 
 #[derive(Serialize)]
@@ -44,19 +61,35 @@ struct Shown {
 }
 
 impl PolicyCommand {
-    pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
-        let (Action::Show { file } | Action::Fingerprint { file }) = &self.action;
-        let policy = match file {
-            Some(path) => read_policy(path)?,
-            None => Context::resolve(flags)?.policy()?,
-        };
-        let shown = shown(&policy);
-        let text = match self.action {
-            Action::Show { .. } => format!("{}\nfingerprint {}", shown.text, shown.fingerprint),
-            Action::Fingerprint { .. } => grouped(&shown.fingerprint),
-        };
-        output.data(&shown, text)?;
-        Ok(Exit::Ok)
+    pub(crate) fn run(&self, flags: &Connection, out: Output) -> Result<Exit> {
+        match &self.action {
+            Action::Show {
+                chain: true,
+                output,
+                ..
+            } => chain::run(&Context::resolve(flags)?, output.as_deref(), out),
+            Action::Show { file, .. } => {
+                let shown = shown(&policy(file.as_ref(), flags)?);
+                let text = format!("{}\nfingerprint {}", shown.text, shown.fingerprint);
+                out.data(&shown, text)?;
+                Ok(Exit::Ok)
+            }
+            Action::Fingerprint { file } => {
+                let shown = shown(&policy(file.as_ref(), flags)?);
+                let text = grouped(&shown.fingerprint);
+                out.data(&shown, text)?;
+                Ok(Exit::Ok)
+            }
+            Action::AddWitness(add) => add.run(&Context::resolve(flags)?, out),
+            Action::RemoveWitness(remove) => remove.run(&Context::resolve(flags)?, out),
+        }
+    }
+}
+
+fn policy(file: Option<&PathBuf>, flags: &Connection) -> Result<Policy> {
+    match file {
+        Some(path) => read_policy(path),
+        None => Context::resolve(flags)?.policy(),
     }
 }
 

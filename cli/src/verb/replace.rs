@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aimslog_client::admin::Cluster;
-use aimslog_client::clock;
 use aimslog_proto::pb::admin::v1::Member;
 use anyhow::Result;
 use clap::Args;
@@ -20,9 +19,10 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::keys::KeyRef;
 use crate::output::Output;
+use crate::verb::agreed::{Steps, open_keys};
 use crate::verb::prove::write;
 use members::Members;
-use records::{NewNode, Outcome, Records};
+use records::{NewNode, Records};
 
 /// Put a new node in the place of one that is gone
 ///
@@ -68,16 +68,12 @@ impl Replace {
     pub(crate) async fn run(&self, context: &Context, output: Output) -> Result<Exit> {
         let new = NewNode::read(&self.new)?;
         new.check_place(self.old)?;
-        let keys = self
-            .operator_key
-            .iter()
-            .map(|key| context.open_key(key))
-            .collect::<Result<Vec<_>>>()?;
+        let keys = open_keys(context, &self.operator_key)?;
         let endpoints = context.admin_endpoints()?;
         let cluster = Cluster::new(&endpoints)?;
         let members = Members::new(&endpoints, Duration::from_secs(self.wait))?;
-        let folder = context.state_path(&format!("replace-{}-{}", self.old, new.id));
-        let records = Records::new(context, &keys, folder);
+        let folder = format!("replace-{}-{}", self.old, new.id);
+        let records = Records::new(context, &keys, &folder);
         let mut steps = Steps::new(output);
         // Whoever the new node was made for, or whose records lie here, may have been taken out by a
         // run that was cut off.
@@ -85,13 +81,11 @@ impl Replace {
         let gone = members.check_old(self.old, new.id, begun).await?;
         records.check_policy(self.old, &new).await?;
         // The operators' agreement comes first: without it nothing is changed.
-        let admitted = records.admit(&cluster, &new, clock::unix_seconds()).await?;
+        let admitted = records.admit(&cluster, &new).await?;
         steps.done(format!("node {} admitted: {admitted}", new.id));
         steps.done(members.learn(&cluster, &new).await?);
         steps.done(members.swap(&cluster, self.old, new.id).await?);
-        let removed = records
-            .remove(&cluster, self.old, clock::unix_seconds())
-            .await?;
+        let removed = records.remove(&cluster, self.old).await?;
         steps.done(format!("node {} removed for ever: {removed}", self.old));
         let (texts, outcome) = records.policy(&cluster, self.old, &new).await?;
         steps.done(format!(
@@ -138,32 +132,4 @@ fn addresses(old: u64, gone: Option<&Member>, new: &NewNode) -> String {
         client = named(&new.client),
         admin = named(&new.admin),
     )
-}
-
-struct Steps {
-    output: Output,
-    said: Vec<String>,
-}
-
-impl Steps {
-    fn new(output: Output) -> Self {
-        Self {
-            output,
-            said: Vec::new(),
-        }
-    }
-
-    fn done(&mut self, step: String) {
-        self.output.say(&step);
-        self.said.push(step);
-    }
-}
-
-impl std::fmt::Display for Outcome {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Logged(index) => write!(f, "logged at index {index}"),
-            Self::Before => f.write_str("done before"),
-        }
-    }
 }

@@ -20,7 +20,7 @@ use crate::output::Output;
 use crate::verb::runtime;
 
 /// How long a signed administrative record may wait to be registered.
-const EXPIRES_AFTER_SECONDS: u64 = 3600;
+pub(super) const EXPIRES_AFTER_SECONDS: u64 = 3600;
 
 /// A registry statement that was logged.
 #[derive(Debug, Serialize)]

@@ -228,7 +228,7 @@ fn write_principal(text: &mut String, (at, principal): (u64, &Principal)) -> std
     if let Some(index) = principal.organization_suspended_at {
         writeln!(
             text,
-            "suspended     the organisation, by entry {index}: nothing is taken of it"
+            "suspended     the organisation, by entry {index}: nothing is taken of it but what takes a right away"
         )?;
     }
     if principal.reads_only {

@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use world::World;
 
 /// Every command with its subcommands.
-const COMMANDS: [&[&str]; 59] = [
+const COMMANDS: [&[&str]; 63] = [
     &["access", "list"],
     &["aims", "init"],
     &["amend"],
@@ -30,6 +30,8 @@ const COMMANDS: [&[&str]; 59] = [
     &["cluster", "init"],
     &["cluster", "move-leader"],
     &["cluster", "replace"],
+    &["cluster", "rotate-node"],
+    &["cluster", "rotate-receipt-key"],
     &["cluster", "snapshot"],
     &["cluster", "status"],
     &["cluster"],
@@ -58,7 +60,9 @@ const COMMANDS: [&[&str]; 59] = [
     &["org", "add"],
     &["org", "resume"],
     &["org", "suspend"],
+    &["policy", "add-witness"],
     &["policy", "fingerprint"],
+    &["policy", "remove-witness"],
     &["policy", "show"],
     &["principal", "add"],
     &["principal", "auth-key"],
@@ -85,11 +89,13 @@ const COMMANDS: [&[&str]; 59] = [
 ];
 
 /// Commands whose help ends with an example.
-const TAUGHT: [&[&str]; 37] = [
+const TAUGHT: [&[&str]; 42] = [
     &["aims", "init"],
     &["amend"],
     &["checkpoint"],
     &["cluster", "replace"],
+    &["cluster", "rotate-node"],
+    &["cluster", "rotate-receipt-key"],
     &["completions"],
     &["control", "add"],
     &["control", "catalogue"],
@@ -111,6 +117,9 @@ const TAUGHT: [&[&str]; 37] = [
     &["list"],
     &["org", "resume"],
     &["org", "suspend"],
+    &["policy", "add-witness"],
+    &["policy", "remove-witness"],
+    &["policy", "show"],
     &["principal", "add"],
     &["principal", "auth-key"],
     &["principal", "revoke"],

@@ -9,6 +9,8 @@ use crate::ledger::access_journal::AccessJournal;
 use crate::ledger::alarms::{Alarm, Alarms, Probation};
 use crate::ledger::brake::{self, BrakeParts};
 use crate::ledger::cosigner::{self, CosignerInputs, CosignerParts, HeadCosigner};
+use crate::ledger::cosigner_change::{self, ChangeParts};
+use crate::ledger::cosigner_keys::{CosignerRing, OwnCosigner};
 use crate::ledger::door_memory::DoorMemory;
 use crate::ledger::exchange_client::{LeaderSink, PeerClients};
 use crate::ledger::exchange_memory::PeerMemories;
@@ -33,6 +35,7 @@ use crate::service::tokens::VerifiedTokens;
 use crate::service::turns::Turns;
 use crate::store::fatal::FatalHook;
 use aimslog_proto::tlog::TreeSize;
+use ed25519_dalek::SigningKey;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -62,6 +65,7 @@ pub(super) struct Shared {
     pub(super) own: Arc<OwnLedger>,
     pub(super) door: Arc<DoorMemory>,
     pub(super) cosigner: Arc<dyn HeadCosigner>,
+    pub(super) cosigners: Arc<CosignerRing>,
     pub(super) dialer: Arc<TlsDialer>,
     pub(super) gate: Arc<TlsGate>,
     pub(super) ring: Arc<KeyRing>,
@@ -112,6 +116,8 @@ pub(super) async fn run(
         turns: Turns::new(turns()),
         journal: Arc::clone(&parts.journal),
         tokens: Arc::new(VerifiedTokens::default()),
+        ring: Arc::clone(&shared.ring),
+        cosigners: Arc::clone(&shared.cosigners),
         quotas: Arc::new(Quotas::new(materials.config.allowances)),
         freshness,
         verified: shared.verified.subscribe(),
@@ -140,13 +146,13 @@ pub(super) async fn run(
 fn share(materials: &Materials, parts: &Parts, tls: &LiveTls) -> Result<Shared, StartError> {
     let record = parts.guard.record();
     let origin = materials.first.genesis.origin.clone();
-    let own_origin = origin.clone();
-    let cosigner = NodeCosigner::new(
-        origin,
-        materials.identity(),
-        materials.keys.cosigner.clone(),
-    )
-    .map_err(|error| StartError::State(Box::new(error)))?;
+    let cosigner = |key: &SigningKey| {
+        NodeCosigner::new(origin.clone(), materials.identity(), key.clone())
+            .map_err(|error| StartError::State(Box::new(error)))
+    };
+    let keys = &materials.keys;
+    let next = keys.next_cosigner.as_ref().map(cosigner).transpose()?;
+    let cosigners = Arc::new(CosignerRing::new(cosigner(&keys.cosigner)?, next));
     let alarms = Alarms::new(Probation::Waiting);
     if materials.keys.ledger.is_none() {
         alarms.raise(&Alarm::Keys);
@@ -154,17 +160,24 @@ fn share(materials: &Materials, parts: &Parts, tls: &LiveTls) -> Result<Shared, 
     // Everything below the largest head that this node signed was verified before it signed.
     let (verified, _) = watch::channel(TreeSize(record.signed_size()));
     let door = Arc::new(DoorMemory::default());
+    let own = Arc::new(OwnLedger::new(
+        Arc::new(parts.ledger.clone()),
+        origin.clone(),
+        Arc::clone(&door),
+    ));
+    let cosigner = OwnCosigner::new(
+        materials.config.node_id,
+        Arc::clone(&cosigners),
+        Arc::clone(&own) as _,
+    );
     Ok(Shared {
         alarms,
         verified,
         memories: Arc::new(PeerMemories::from_memories(parts.remembered.clone())),
-        own: Arc::new(OwnLedger::new(
-            Arc::new(parts.ledger.clone()),
-            own_origin,
-            Arc::clone(&door),
-        )),
+        own,
         door,
         cosigner: Arc::new(cosigner),
+        cosigners,
         dialer: Arc::new(materials.dialer(tls)),
         gate: Arc::new(TlsGate::new(materials.cluster)),
         ring: Arc::new(KeyRing::new(materials.keys.ledger.clone())),
@@ -333,9 +346,7 @@ fn spawn_tasks(
         stop.clone(),
     ));
     tasks.spawn(lifecycle::watch(status, progress(), stop.clone()));
-    if shared.ring.keys().is_none() {
-        spawn_seeker(supervisor, (materials, parts, shared), backend);
-    }
+    spawn_key_followers(supervisor, (materials, parts, shared), backend);
 }
 
 /// Watches the data volume.
@@ -374,6 +385,7 @@ fn spawn_publisher(
         sealer: Arc::new(LogSealer::new(
             materials.first.genesis.origin.clone(),
             Arc::clone(&shared.ring),
+            Arc::clone(&shared.own) as _,
         )),
         policies: Arc::clone(&shared.own) as _,
         propose: Arc::new(backend.sequencer.clone()),
@@ -398,8 +410,8 @@ fn spawn_reporter(supervisor: &Supervisor, (_, parts, shared): Inside<'_>, backe
     ));
 }
 
-/// Asks the voters for the keys of the ledger until they are here.
-fn spawn_seeker(
+/// Keeps the keys of this node in step with what the log names.
+fn spawn_key_followers(
     supervisor: &Supervisor,
     (materials, parts, shared): Inside<'_>,
     backend: &Backend,
@@ -415,6 +427,17 @@ fn spawn_seeker(
     };
     let stop = supervisor.stop.clone();
     supervisor.tasks.spawn(key_handover::run(seeker, stop));
+    let change = ChangeParts {
+        identity: materials.identity(),
+        origin: materials.first.genesis.origin.clone(),
+        ring: Arc::clone(&shared.cosigners),
+        files: materials.config.keys.clone(),
+        directory: Arc::clone(&shared.own) as _,
+        progress: parts.ledger.progress(),
+        alarms: shared.alarms.clone(),
+    };
+    let stop = supervisor.stop.clone();
+    supervisor.tasks.spawn(cosigner_change::run(change, stop));
 }
 
 /// Keeps what this node does in raft in step with its alarms.

@@ -7,9 +7,11 @@ use aimslog_proto::tlog::{LeafIndex, VerifierKey};
 use ed25519_dalek::SigningKey;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Passphrase, SecretError, read_seed, store_seed};
+use super::{
+    Passphrase, SecretError, next_file, promote_next_seed, read_next_seed, read_seed, store_seed,
+};
 use crate::config::KeyFiles;
 use crate::init::statement_key;
 
@@ -20,12 +22,15 @@ pub struct LedgerKeys {
     pub log: SigningKey,
     /// Signs receipts.
     pub receipt: SigningKey,
+    /// Is to sign receipts in its place, once the log names it alone.
+    pub next_receipt: Option<SigningKey>,
     /// Signs what the service itself asserts.
     pub service: SigningKey,
 }
 
 impl LedgerKeys {
-    /// Reads all three; `None` where one of the files is not there.
+    /// Reads all three, and the next receipt key if there is one; `None` where one of the three files
+    /// is not there.
     pub fn load(files: &KeyFiles) -> Result<Option<Self>, SecretError> {
         let passphrase = Passphrase::of(files)?;
         let [log, receipt, service] = [&files.log, &files.receipt, &files.service]
@@ -34,6 +39,7 @@ impl LedgerKeys {
             (Some(log), Some(receipt), Some(service)) => Some(Self {
                 log,
                 receipt,
+                next_receipt: read_next_seed(&files.receipt, passphrase.as_ref())?,
                 service,
             }),
             _ => None,
@@ -44,15 +50,61 @@ impl LedgerKeys {
     /// names a passphrase. Blocks on the disk.
     pub fn store(&self, files: &KeyFiles) -> Result<(), SecretError> {
         let passphrase = Passphrase::of(files)?;
-        for (file, key) in [
+        let next = next_file(&files.receipt);
+        let following = self.next_receipt.as_ref().map(|key| (&next, key));
+        let three = [
             (&files.log, &self.log),
             (&files.receipt, &self.receipt),
             (&files.service, &self.service),
-        ] {
+        ];
+        for (file, key) in three.into_iter().chain(following) {
             store_seed(file, key, passphrase.as_ref())?;
         }
         Ok(())
     }
+
+    /// The receipt keys that are here, the next one last.
+    pub fn receipt_keys(&self) -> impl Iterator<Item = &SigningKey> {
+        [&self.receipt].into_iter().chain(&self.next_receipt)
+    }
+
+    /// The public halves of the receipt keys that are here.
+    pub fn receipt_publics(&self) -> Vec<PublicKey> {
+        self.receipt_keys().map(public).collect()
+    }
+
+    /// The same without receipt keys that the log does not name; `None` where it names none of them.
+    #[must_use]
+    pub fn in_force(&self, named: &PublicKeys) -> Option<Self> {
+        let mut receipts = self.receipt_keys().filter(|key| named.has_receipt(key));
+        Some(Self {
+            log: self.log.clone(),
+            receipt: receipts.next()?.clone(),
+            next_receipt: receipts.next().cloned(),
+            service: self.service.clone(),
+        })
+    }
+
+    /// Puts the next receipt key into the place of the one before, on the disk. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`SecretError`]; nothing is changed then.
+    pub fn promote_receipt(self, files: &KeyFiles) -> Result<Self, SecretError> {
+        let Some(next) = self.next_receipt else {
+            return Ok(self);
+        };
+        promote_next_seed(&files.receipt)?;
+        Ok(Self {
+            receipt: next,
+            next_receipt: None,
+            ..self
+        })
+    }
+}
+
+/// The public half of a key that signs statements or receipts.
+fn public(key: &SigningKey) -> PublicKey {
+    statement_key(key).public_key()
 }
 
 fn held(path: &Path, passphrase: Option<&Passphrase>) -> Result<Option<SigningKey>, SecretError> {
@@ -93,15 +145,26 @@ impl PublicKeys {
         })
     }
 
-    /// Which of these keys are others than the log names.
+    /// The receipt keys in force.
+    pub fn receipt(&self) -> &[PublicKey] {
+        &self.receipt
+    }
+
+    fn has_receipt(&self, key: &SigningKey) -> bool {
+        self.receipt.contains(&public(key))
+    }
+
+    /// Which of these keys are others than the log names. A next receipt key that it does not name
+    /// yet is none of them.
     pub fn foreign(&self, keys: &LedgerKeys) -> Vec<ForeignKey> {
         let log = VerifierKey::ed25519(self.log.name().clone(), &keys.log.verifying_key());
-        let receipt = statement_key(&keys.receipt).public_key();
-        let service = statement_key(&keys.service).public_key();
         [
             ("log", log == self.log),
-            ("receipt", self.receipt.contains(&receipt)),
-            ("service", service == self.service),
+            (
+                "receipt",
+                keys.receipt_keys().any(|key| self.has_receipt(key)),
+            ),
+            ("service", public(&keys.service) == self.service),
         ]
         .into_iter()
         .filter(|(_, same)| !same)
@@ -110,24 +173,27 @@ impl PublicKeys {
     }
 }
 
-/// Where the keys of the ledger lie while the node runs: here from the start, or put in once.
+/// Where the keys of the ledger lie while the node runs.
 #[derive(Debug, Default)]
-pub struct KeyRing(OnceLock<LedgerKeys>);
+pub struct KeyRing(RwLock<Option<Arc<LedgerKeys>>>);
 
 impl KeyRing {
     /// The keys that were read at the start, if they were there.
     pub fn new(keys: Option<LedgerKeys>) -> Self {
-        Self(keys.map_or_else(OnceLock::new, OnceLock::from))
+        Self(RwLock::new(keys.map(Arc::new)))
     }
 
     /// The keys, if they are here.
-    pub fn keys(&self) -> Option<&LedgerKeys> {
-        self.0.get()
+    pub fn keys(&self) -> Option<Arc<LedgerKeys>> {
+        // One value is put in whole, so a panic elsewhere leaves nothing half done.
+        let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        keys.as_ref().map(Arc::clone)
     }
 
-    /// Puts in keys that were checked. The first stay.
+    /// Puts in keys that were checked, in the place of those before.
     pub fn put(&self, keys: LedgerKeys) {
-        self.0.get_or_init(|| keys);
+        let mut place = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        *place = Some(Arc::new(keys));
     }
 }
 
@@ -185,10 +251,51 @@ mod tests {
         let all = LedgerKeys {
             log: other.clone(),
             receipt: other.clone(),
-            service: other,
+            next_receipt: None,
+            service: other.clone(),
         };
         let foreign = expected.foreign(&all);
         let named: Vec<&str> = foreign.iter().map(|key| key.what).collect();
         assert_eq!(named, ["log", "receipt", "service"]);
+        assert!(all.in_force(&expected).is_none());
+        // One that is to follow, and that the log does not name, changes nothing and is kept back.
+        let next = LedgerKeys {
+            next_receipt: Some(other.clone()),
+            ..keys.clone()
+        };
+        assert_eq!(expected.foreign(&next), []);
+        assert!(next.in_force(&expected).unwrap().next_receipt.is_none());
+        // The one before is left out once the other is named alone.
+        let old = LedgerKeys {
+            receipt: other,
+            next_receipt: Some(keys.receipt.clone()),
+            ..keys.clone()
+        };
+        assert_eq!(expected.foreign(&old), []);
+        let left = old.in_force(&expected).unwrap();
+        assert_eq!(left.receipt.to_bytes(), keys.receipt.to_bytes());
+        assert!(left.next_receipt.is_none());
+    }
+
+    #[test]
+    fn the_next_receipt_key_is_stored_beside_and_takes_the_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = config(folder.path()).keys;
+        let next = SigningKey::from_bytes(&[9; 32]);
+        let keys = LedgerKeys {
+            next_receipt: Some(next.clone()),
+            ..LedgerKeys::load(&files).unwrap().unwrap()
+        };
+        keys.store(&files).unwrap();
+        let again = LedgerKeys::load(&files).unwrap().unwrap();
+        assert_eq!(again.receipt_publics(), keys.receipt_publics());
+        let promoted = again.promote_receipt(&files).unwrap();
+        assert_eq!(promoted.receipt.to_bytes(), next.to_bytes());
+        let last = LedgerKeys::load(&files).unwrap().unwrap();
+        assert_eq!(last.receipt_publics(), [public(&next)]);
+        // There is nothing more to put in its place.
+        last.promote_receipt(&files).unwrap();
+        let last = LedgerKeys::load(&files).unwrap().unwrap();
+        assert_eq!(last.receipt_publics(), [public(&next)]);
     }
 }

@@ -163,10 +163,12 @@ mod tests {
         let keys = LedgerKeys {
             log: key(2),
             receipt: key(3),
+            next_receipt: Some(key(5)),
             service: key(4),
         };
         keys.store(&files).unwrap();
-        for file in [&files.log, &files.receipt, &files.service] {
+        let next = crate::identity::next_file(&files.receipt);
+        for file in [&files.log, &files.receipt, &files.service, &next] {
             assert!(
                 is_encrypted(&std::fs::read(file).unwrap()),
                 "{}",

@@ -1,8 +1,8 @@
 //! What is wrong with this node, in words, and what it may still do.
 //!
 //! Alarms are raised where they are found and stand until the process ends, except CLOCK, which
-//! follows the clock, NOSPACE, which follows the disk, and KEYS, which ends when they arrive. Whoever votes, acknowledges, leads,
-//! signs or serves asks the [`Standing`].
+//! follows the clock, NOSPACE, which follows the disk, and KEYS and COSIGNER, which end when the keys
+//! are here. Whoever votes, acknowledges, leads, signs or serves asks the [`Standing`].
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -155,10 +155,17 @@ pub enum Alarm {
     NoSpace(#[source] NoSpace),
     /// The keys of the ledger are not here.
     #[error(
-        "KEYS: log, receipt and service key are not here yet; this node leads nothing and asks the \
-         voters for them as soon as it is a member"
+        "KEYS: log, receipt and service key, as the log names them, are not here yet; this node leads \
+         nothing and asks the voters for them as soon as it is a member"
     )]
     Keys,
+    /// The cosigner key that the log names for this node is not here.
+    #[error(
+        "COSIGNER: the log names another cosigner key for this node than its files hold, so that its \
+         cosignatures do not count; put back keys/cosigner.next.seed, or make another one \
+         (aimslogd rotate, then aimslog cluster rotate-node)"
+    )]
+    Cosigner,
 }
 
 /// Name of [`Alarm::NoSpace`], by which other nodes know it.
@@ -176,6 +183,9 @@ pub const CLOCK: &str = "CLOCK";
 /// Name of [`Alarm::Keys`], by which other nodes know it.
 pub const KEYS: &str = "KEYS";
 
+/// Name of [`Alarm::Cosigner`].
+const COSIGNER: &str = "COSIGNER";
+
 impl Alarm {
     /// Stable name for metrics and status.
     pub fn name(&self) -> &'static str {
@@ -187,6 +197,7 @@ impl Alarm {
             Self::Clock(_) => CLOCK,
             Self::NoSpace(_) => NOSPACE,
             Self::Keys => KEYS,
+            Self::Cosigner => COSIGNER,
         }
     }
 }
@@ -200,12 +211,12 @@ pub enum Probation {
     Passed,
 }
 
-/// Whether the node has the keys of the ledger, which whoever leads signs with.
+/// Whether the node has keys that the log names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyState {
     /// They are here.
     Held,
-    /// A voter has yet to hand them over.
+    /// They have yet to come.
     Awaited,
 }
 
@@ -228,6 +239,8 @@ pub struct Standing {
     pub space: Option<NoSpace>,
     /// Whether it could sign what a leader signs.
     pub keys: KeyState,
+    /// Whether its own key is one that the log names.
+    pub cosigner: KeyState,
 }
 
 impl Standing {
@@ -242,6 +255,7 @@ impl Standing {
             clock: None,
             space: None,
             keys: KeyState::Held,
+            cosigner: KeyState::Held,
         }
     }
 
@@ -254,10 +268,13 @@ impl Standing {
         let space = self.space.map(Alarm::NoSpace);
         let removed = self.removed.map(Alarm::Removed);
         let keys = (self.keys == KeyState::Awaited).then_some(Alarm::Keys);
-        [amnesia, removed, corrupt, fork, clock, space, keys]
-            .into_iter()
-            .flatten()
-            .collect()
+        let cosigner = (self.cosigner == KeyState::Awaited).then_some(Alarm::Cosigner);
+        [
+            amnesia, removed, corrupt, fork, clock, space, keys, cosigner,
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     /// Whether the node is one that others may count on at all.
@@ -347,13 +364,12 @@ impl Alarms {
             Alarm::Clock(found) => keep_newest(&mut standing.clock, found),
             Alarm::NoSpace(found) => keep_newest(&mut standing.space, found),
             Alarm::Removed(found) => keep_first(&mut standing.removed, found),
-            Alarm::Keys => {
-                std::mem::replace(&mut standing.keys, KeyState::Awaited) == KeyState::Held
-            }
+            Alarm::Keys => awaited(&mut standing.keys),
+            Alarm::Cosigner => awaited(&mut standing.cosigner),
         });
         if changed {
             match alarm {
-                Alarm::Clock(_) | Alarm::Keys => {
+                Alarm::Clock(_) | Alarm::Keys | Alarm::Cosigner => {
                     tracing::warn!(alarm = alarm.name(), "{alarm}");
                 }
                 Alarm::Amnesia(_)
@@ -389,9 +405,19 @@ impl Alarms {
 
     /// The keys of the ledger are here.
     pub fn keys_are_here(&self) {
-        self.standing.send_if_modified(|standing| {
-            std::mem::replace(&mut standing.keys, KeyState::Held) == KeyState::Awaited
-        });
+        self.standing
+            .send_if_modified(|standing| arrived(&mut standing.keys));
+    }
+
+    /// The log names a cosigner key for this node that is not here.
+    pub fn cosigner_is_missing(&self) {
+        self.raise(&Alarm::Cosigner);
+    }
+
+    /// The cosigner key that the log names is here.
+    pub fn cosigner_is_here(&self) {
+        self.standing
+            .send_if_modified(|standing| arrived(&mut standing.cosigner));
     }
 
     /// The peers have been asked.
@@ -403,6 +429,14 @@ impl Alarms {
             tracing::info!("peers remember no more of this node than it does");
         }
     }
+}
+
+fn awaited(state: &mut KeyState) -> bool {
+    std::mem::replace(state, KeyState::Awaited) == KeyState::Held
+}
+
+fn arrived(state: &mut KeyState) -> bool {
+    std::mem::replace(state, KeyState::Held) == KeyState::Awaited
 }
 
 fn keep_first<T: Clone>(kept: &mut Option<T>, found: &T) -> bool {

@@ -1,6 +1,6 @@
 //! The task that cosigns cuts: feeds the decisions of `cosigner_state` and carries them out.
 //!
-//! It has the node's cosigner key and is the only place that uses it for heads.
+//! It has the node's cosigner keys and is the only place that uses them for heads.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -25,19 +25,37 @@ use super::exchange_root::{SignedRoot, fork_text};
 use super::guard::{Guard, GuardRefused};
 use super::guard_file::{DiskSlots, SlotStore};
 use super::progress::{CutNote, LedgerProgress};
+use super::publisher::PolicyError;
 use crate::clock::Clock;
 use crate::raft::Status;
 
 /// How often a cosignature is offered to the leader, and how long after one another.
 const SUBMIT_ATTEMPTS: u32 = 4;
 
-/// Makes this node's signatures over heads and roots. Holds the key.
+/// Makes this node's signatures over heads and roots. Holds the keys.
 pub trait HeadCosigner: Send + Sync + 'static {
-    /// The C2SP cosignature (type 0x04) over the checkpoint of `head`.
-    fn cosign(&self, head: &TreeHead, time: UnixSeconds) -> Result<NoteSignature, CosignError>;
+    /// The C2SP cosignatures (type 0x04) over the checkpoint of `head`: one for each key of this node
+    /// that counts there, which are two while one takes over from another, and none where the
+    /// policies name none of them.
+    fn cosign(
+        &self,
+        head: &TreeHead,
+        time: UnixSeconds,
+    ) -> Result<Vec<NoteSignature>, HeadSignError>;
 
     /// This node's signed word that its tree has this root.
     fn sign_root(&self, size: TreeSize, root: RootHash) -> SignedRoot;
+}
+
+/// Why a head was not cosigned.
+#[derive(Debug, Error)]
+pub enum HeadSignError {
+    /// Name and text do not make a cosignature.
+    #[error(transparent)]
+    Cosign(#[from] CosignError),
+    /// Which keys count is not known.
+    #[error("the policies in force cannot be read")]
+    Policy(#[source] PolicyError),
 }
 
 /// What the task works with.
@@ -293,16 +311,19 @@ impl<S: SlotStore> Task<S> {
 
     fn release(&mut self, cut: CutNote) {
         let time = UnixSeconds(self.parts.clock.unix_seconds());
-        let signature = match self.parts.cosigner.cosign(&cut.tree, time) {
-            Ok(signature) => signature,
+        let signatures = match self.parts.cosigner.cosign(&cut.tree, time) {
+            Ok(signatures) => signatures,
             Err(error) => {
-                tracing::error!(%error, size = cut.tree.size.0, "head could not be cosigned");
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(error, size = cut.tree.size.0, "head could not be cosigned");
                 return;
             }
         };
-        let sink = Arc::clone(&self.parts.sink);
-        let leader = self.leader.clone();
-        self.work.spawn(submit(sink, leader, cut.tree, signature));
+        for signature in signatures {
+            let sink = Arc::clone(&self.parts.sink);
+            let leader = self.leader.clone();
+            self.work.spawn(submit(sink, leader, cut.tree, signature));
+        }
     }
 
     fn raise_fork(&self, own: RootHash, theirs: &SignedRoot) {

@@ -125,8 +125,10 @@ pub type OwnTreeError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Knows the cosigner keys of the nodes, from the log.
 pub trait NodeDirectory: Send + Sync + 'static {
-    /// The Ed25519 key of a node's cosigner; `None` for a node that was never admitted.
-    fn cosigner_key(&self, node: u64) -> Option<VerifyingKey>;
+    /// The Ed25519 keys that may speak for a node about its tree of this size: its newest cosigner
+    /// key, and those that were replaced by a record which is not in that tree. None for a node that
+    /// was never admitted.
+    fn cosigner_keys(&self, node: u64, size: TreeSize) -> Vec<VerifyingKey>;
 }
 
 /// Takes forwarded calls on the leader.

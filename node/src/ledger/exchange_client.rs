@@ -104,10 +104,10 @@ impl PeerClients {
         peer: u64,
         size: TreeSize,
     ) -> Result<SignedRoot, ExchangeError> {
-        let key = self
-            .nodes
-            .cosigner_key(peer)
-            .ok_or(ExchangeError::UnknownPeer { peer })?;
+        let keys = self.nodes.cosigner_keys(peer, size);
+        if keys.is_empty() {
+            return Err(ExchangeError::UnknownPeer { peer });
+        }
         let request = pb::GetRootRequest {
             envelope: Some(envelope(self.own, peer)),
             size: size.0,
@@ -135,7 +135,7 @@ impl PeerClients {
             root,
             signature,
         }
-        .verify(&key)?)
+        .verify(&keys)?)
     }
 
     /// Hands a cosignature to the leader.

@@ -39,16 +39,18 @@ pub struct WrongRootSignature {
 }
 
 impl RootClaim {
-    /// The claim as a checked one, if `key` signed it.
-    pub fn verify(self, key: &VerifyingKey) -> Result<SignedRoot, WrongRootSignature> {
+    /// The claim as a checked one, if one of these keys signed it.
+    pub fn verify(self, keys: &[VerifyingKey]) -> Result<SignedRoot, WrongRootSignature> {
         let text = root_text(self.identity, self.size, &self.root);
         let signature = Signature::from_bytes(&self.signature);
-        match key.verify_strict(text.as_bytes(), &signature) {
-            Ok(()) => Ok(SignedRoot(self)),
-            Err(_) => Err(WrongRootSignature {
+        let by = |key: &VerifyingKey| key.verify_strict(text.as_bytes(), &signature).is_ok();
+        if keys.iter().any(by) {
+            Ok(SignedRoot(self))
+        } else {
+            Err(WrongRootSignature {
                 identity: self.identity,
                 size: self.size,
-            }),
+            })
         }
     }
 }
@@ -141,7 +143,7 @@ mod tests {
         let key = SigningKey::from_bytes(&[3; 32]);
         let signed = SignedRoot::sign(&key, identity(1), TreeSize(10), root(1));
         let claim = signed.claim().clone();
-        assert_eq!(claim.clone().verify(&key.verifying_key()), Ok(signed));
+        assert_eq!(claim.clone().verify(&[key.verifying_key()]), Ok(signed));
         let other_key = SigningKey::from_bytes(&[4; 32]).verifying_key();
         let mut flipped = claim.signature;
         flipped[40] ^= 1;
@@ -186,9 +188,12 @@ mod tests {
             ),
         ];
         for (what, changed) in changed {
-            assert!(changed.verify(&key.verifying_key()).is_err(), "{what}");
+            assert!(changed.verify(&[key.verifying_key()]).is_err(), "{what}");
         }
-        assert!(claim.verify(&other_key).is_err());
+        assert!(claim.clone().verify(&[other_key]).is_err());
+        assert!(claim.clone().verify(&[]).is_err());
+        // Of a node whose key was exchanged either may have signed.
+        assert!(claim.verify(&[other_key, key.verifying_key()]).is_ok());
     }
 
     #[test]

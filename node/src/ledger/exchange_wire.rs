@@ -118,6 +118,7 @@ pub(super) fn keys_to_pb(keys: &LedgerKeys) -> pb::GetLedgerKeysResponse {
         log_seed: seed(&keys.log),
         receipt_seed: seed(&keys.receipt),
         service_seed: seed(&keys.service),
+        next_receipt_seed: keys.next_receipt.as_ref().map(seed).unwrap_or_default(),
     }
 }
 
@@ -127,9 +128,15 @@ pub(super) fn keys_from_pb(message: &pb::GetLedgerKeysResponse) -> Option<Ledger
         let seed = Zeroizing::new(<[u8; 32]>::try_from(seed).ok()?);
         Some(SigningKey::from_bytes(&seed))
     };
+    let next = &message.next_receipt_seed;
     Some(LedgerKeys {
         log: key(&message.log_seed)?,
         receipt: key(&message.receipt_seed)?,
+        next_receipt: if next.is_empty() {
+            None
+        } else {
+            Some(key(next)?)
+        },
         service: key(&message.service_seed)?,
     })
 }
@@ -294,6 +301,7 @@ mod tests {
         let keys = LedgerKeys {
             log: key(1),
             receipt: key(2),
+            next_receipt: None,
             service: key(3),
         };
         let mut wire = keys_to_pb(&keys);
@@ -301,6 +309,16 @@ mod tests {
         assert_eq!(back.log.to_bytes(), [1; 32]);
         assert_eq!(back.receipt.to_bytes(), [2; 32]);
         assert_eq!(back.service.to_bytes(), [3; 32]);
+        assert!(back.next_receipt.is_none());
+        let with_next = LedgerKeys {
+            next_receipt: Some(key(4)),
+            ..keys
+        };
+        let mut wire_next = keys_to_pb(&with_next);
+        let back = keys_from_pb(&wire_next).unwrap();
+        assert_eq!(back.next_receipt.unwrap().to_bytes(), [4; 32]);
+        wire_next.next_receipt_seed.pop();
+        assert!(keys_from_pb(&wire_next).is_none());
         wire.receipt_seed.pop();
         assert!(keys_from_pb(&wire).is_none());
     }

@@ -1,15 +1,15 @@
-//! This node's cosigner key, and the policy that says whose cosignatures make a head.
+//! A cosigner key of this node, and the policy that says whose cosignatures make a head.
 
 use aimslog_proto::time::UnixSeconds;
-use aimslog_proto::tlog::cosignature::{self, CosignError};
+use aimslog_proto::tlog::cosignature;
 use aimslog_proto::tlog::note::KeyNameError;
 use aimslog_proto::tlog::{
     Checkpoint, KeyName, Note, NoteSignature, Origin, Policy, RootHash, TreeHead, TreeSize,
     VerifierKey,
 };
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{SigningKey, VerifyingKey};
 
-use super::cosigner::HeadCosigner;
+use super::cosigner::{HeadCosigner, HeadSignError};
 use super::exchange_root::SignedRoot;
 use super::guard_record::Identity;
 use super::publisher_state::{CosignatureRefusal, Cosignatures, HeadRules};
@@ -19,10 +19,10 @@ pub fn cosigner_name(origin: &Origin, node: u64) -> Result<KeyName, KeyNameError
     KeyName::new(format!("{origin}/node/{node}"))
 }
 
-/// This node's cosigner key.
+/// One cosigner key of this node.
 pub struct NodeCosigner {
     origin: Origin,
-    name: KeyName,
+    vkey: VerifierKey,
     identity: Identity,
     key: SigningKey,
 }
@@ -30,7 +30,7 @@ pub struct NodeCosigner {
 impl std::fmt::Debug for NodeCosigner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("NodeCosigner")
-            .field("name", &self.name)
+            .field("vkey", &self.vkey)
             .finish_non_exhaustive()
     }
 }
@@ -41,17 +41,32 @@ impl NodeCosigner {
         let name = cosigner_name(&origin, identity.node)?;
         Ok(Self {
             origin,
-            name,
+            vkey: VerifierKey::cosignature_v1(name, &key.verifying_key()),
             identity,
             key,
         })
     }
+
+    /// The public half, as policies name it.
+    pub fn vkey(&self) -> &VerifierKey {
+        &self.vkey
+    }
+
+    /// The public half.
+    pub fn public(&self) -> VerifyingKey {
+        self.key.verifying_key()
+    }
 }
 
 impl HeadCosigner for NodeCosigner {
-    fn cosign(&self, head: &TreeHead, time: UnixSeconds) -> Result<NoteSignature, CosignError> {
+    fn cosign(
+        &self,
+        head: &TreeHead,
+        time: UnixSeconds,
+    ) -> Result<Vec<NoteSignature>, HeadSignError> {
         let text = Checkpoint::new(self.origin.clone(), *head).to_string();
-        cosignature::sign(&text, time, &self.name, &self.key)
+        let made = cosignature::sign(&text, time, self.vkey.name(), &self.key)?;
+        Ok(vec![made])
     }
 
     fn sign_root(&self, size: TreeSize, root: RootHash) -> SignedRoot {

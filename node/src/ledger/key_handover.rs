@@ -1,29 +1,42 @@
-//! How a node that joins gets log, receipt and service key: it asks a voter over the peer listener.
+//! How the keys of the ledger come to a voter that has not got them: it asks the others over the peer
+//! listener. A node that joins needs log, receipt and service key; where the operators change the
+//! receipt key every voter needs the new one.
 //!
 //! A certificate of the cluster is not enough. The voter first hears from a quorum who is a member
 //! now, and hands the keys to a node that is one and that the operators admitted by a record. The
 //! receiver holds them against the public keys that its own copy of the log names, stores them, and
 //! only then may lead.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use aimslog_proto::statement::key::PublicKey;
+use aimslog_proto::system::registry::KeyOwner;
+use aimslog_proto::tlog::LeafIndex;
+use ed25519_dalek::SigningKey;
 use futures::future::BoxFuture;
-use tokio::task::spawn_blocking;
-use tokio::time::{Duration, sleep};
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::{Duration, Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::alarms::Alarms;
+use super::alarms::{Alarm, Alarms};
 use super::exchange_client::PeerClients;
 use super::machine::Ledger;
 use super::roster::{Roster, Seat};
 use crate::config::KeyFiles;
-use crate::identity::{KeyRing, LedgerKeys, PublicKeys};
+use crate::identity::{
+    KeyRing, LedgerKeys, Passphrase, PublicKeys, SecretError, drop_next_seed, next_file,
+    read_next_seed,
+};
+use crate::init::statement_key;
 use crate::raft::{Consensus, ReadError, Status};
 
 /// How long a voter waits for word of a quorum before it says that it does not know the members.
 const BARRIER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Between two rounds of asking.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+/// How long a key may be on its way before it is missed.
+const MISSED_AFTER: Duration = Duration::from_secs(5);
 
 /// Why a voter hands out no keys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,11 +83,11 @@ impl KeyKeeper for Keeper {
             current.map_err(KeysRefused::MembersUnknown)?;
             let status = self.consensus.status().borrow().clone();
             may_have(to, &status, self.ledger.seat(to))?;
-            let keys = self.ring.keys().ok_or(KeysRefused::NotHere)?.clone();
-            tracing::warn!(
-                to,
-                "log, receipt and service key are handed to a new member"
-            );
+            let keys = self.ring.keys().ok_or(KeysRefused::NotHere)?;
+            // What the log does not name, not yet or not any more, is nobody's business.
+            let named = PublicKeys::of(&self.ledger.registry()).ok_or(KeysRefused::NotHere)?;
+            let keys = keys.in_force(&named).ok_or(KeysRefused::NotHere)?;
+            tracing::warn!(to, "log, receipt and service key are handed to a member");
             Ok(keys)
         })
     }
@@ -106,81 +119,242 @@ pub struct Seeker {
     pub consensus: Consensus,
     /// What the keys must be.
     pub ledger: Ledger,
-    /// Says that they are here.
+    /// Says whether they are here.
     pub alarms: Alarms,
 }
 
-/// Asks voter after voter, once this node is an admitted member by its own copy of the log, until
-/// the keys are here.
-pub async fn run(seeker: Seeker, shutdown: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            got = seeker.ask_all() => if got { return },
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = sleep(ASK_EVERY) => {}
-        }
+/// What is to be done with the keys of the ledger on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    /// One that the log names is not here.
+    Seek,
+    /// The next receipt key is to take the place of the one before, which signs nothing any more.
+    Promote,
+    /// The next receipt key was retired before it took that place.
+    Drop,
+}
+
+/// What the log says of receipt keys.
+#[derive(Debug)]
+struct Named<'a> {
+    /// Those in force.
+    now: &'a [PublicKey],
+    /// Those that may still sign under a head to come.
+    to_come: &'a [PublicKey],
+    /// Those that never sign again.
+    retired: &'a [PublicKey],
+}
+
+/// Compares the receipt keys that are here with those that the log names.
+fn due(held: Option<&LedgerKeys>, log: &Named<'_>) -> Due {
+    let Some(held) = held else {
+        return Due::Seek;
+    };
+    let here = held.receipt_publics();
+    let Named {
+        now: named,
+        to_come,
+        retired,
+    } = log;
+    match here.as_slice() {
+        [_, next] if retired.contains(next) => Due::Drop,
+        [current, next] if named.contains(next) && !to_come.contains(current) => Due::Promote,
+        here if named.iter().all(|key| here.contains(key)) => Due::Nothing,
+        _ => Due::Seek,
     }
 }
 
+/// Keeps the keys of this node in step with the log until the shutdown: asks voter after voter for
+/// what is not here, once this node is an admitted member by its own copy of the log.
+pub async fn run(seeker: Seeker, shutdown: CancellationToken) {
+    let mut missing = None;
+    let following = async {
+        loop {
+            seeker.step(&mut missing).await;
+            sleep(ASK_EVERY).await;
+        }
+    };
+    shutdown.run_until_cancelled(following).await;
+}
+
+/// Why keys that a voter handed over were not taken.
+#[derive(Debug, thiserror::Error)]
+enum NotTaken {
+    #[error("a voter handed over other keys than the log names")]
+    Foreign,
+    #[error(
+        "the next receipt key has no place: {} holds one that the log does not name; remove it",
+        path.display()
+    )]
+    NoPlace { path: PathBuf },
+    #[error("the keys of the ledger cannot be stored")]
+    Secret(#[from] SecretError),
+    #[error("storing the keys did not end")]
+    Interrupted(#[from] JoinError),
+}
+
 impl Seeker {
-    async fn ask_all(&self) -> bool {
+    async fn step(&self, missing: &mut Option<Instant>) {
+        let registry = self.ledger.registry();
+        let Some(named) = PublicKeys::of(&registry) else {
+            return;
+        };
+        let published = self.ledger.progress().borrow().head;
+        let next = LeafIndex(published.map_or(0, |head| head.tree.size.0));
+        let to_come: Vec<PublicKey> = registry.receipt_keys_at(next).map(|row| row.key).collect();
+        let receipts = registry.keys().map(|(_, row)| row);
+        let receipts = receipts.filter(|row| row.owner == KeyOwner::Receipt);
+        let retired = receipts.filter(|row| row.retired_at.is_some());
+        let log = Named {
+            now: named.receipt(),
+            to_come: &to_come,
+            retired: &retired.map(|row| row.key).collect::<Vec<_>>(),
+        };
+        let held = self.ring.keys();
+        let done = match due(held.as_deref(), &log) {
+            Due::Nothing => Ok(()),
+            Due::Promote => self.promote().await,
+            Due::Drop => self.drop_next().await,
+            Due::Seek => self.seek(&named).await,
+        };
+        if let Err(error) = done {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(error, "the keys of the ledger are not in step with the log");
+        }
+        self.tell(&named, missing);
+    }
+
+    /// Raises or ends the alarm. A node that starts applies its raft log once more, and the log may
+    /// name an older key for a moment, so one is missed only after a while.
+    fn tell(&self, named: &PublicKeys, missing: &mut Option<Instant>) {
+        let keys = self.ring.keys();
+        let foreign = keys.map(|keys| named.foreign(&keys));
+        if foreign.is_some_and(|foreign| foreign.is_empty()) {
+            *missing = None;
+            self.alarms.keys_are_here();
+        } else if missing.get_or_insert_with(Instant::now).elapsed() >= MISSED_AFTER {
+            self.alarms.raise(&Alarm::Keys);
+        }
+    }
+
+    async fn seek(&self, named: &PublicKeys) -> Result<(), NotTaken> {
+        if self.look_beside(named).await? {
+            return Ok(());
+        }
         let status = self.consensus.status().borrow().clone();
         if !status.members.contains_key(&self.node) || self.ledger.seat(self.node) != Seat::Admitted
         {
-            return false;
+            return Ok(());
         }
         for peer in in_turn(&status) {
-            if self.ask(peer).await {
-                return true;
+            if self.ask(peer, named).await? {
+                break;
             }
         }
-        false
+        Ok(())
     }
 
-    async fn ask(&self, peer: u64) -> bool {
+    /// Takes up the next receipt key that was made on this machine.
+    async fn look_beside(&self, named: &PublicKeys) -> Result<bool, NotTaken> {
+        let Some(held) = self.ring.keys() else {
+            return Ok(false);
+        };
+        let files = self.files.clone();
+        let next = spawn_blocking(move || {
+            let passphrase = Passphrase::of(&files)?;
+            read_next_seed(&files.receipt, passphrase.as_ref())
+        });
+        let Some(next) = next.await?? else {
+            return Ok(false);
+        };
+        let with_next = LedgerKeys {
+            next_receipt: Some(next),
+            ..held.as_ref().clone()
+        };
+        let publics = with_next.receipt_publics();
+        let found = publics
+            .last()
+            .is_some_and(|key| named.receipt().contains(key));
+        if found && publics != held.receipt_publics() {
+            self.ring.put(with_next);
+            tracing::info!("the operators have named the next receipt key, which is here");
+        }
+        Ok(found)
+    }
+
+    /// Whether the voter had something new.
+    async fn ask(&self, peer: u64, named: &PublicKeys) -> Result<bool, NotTaken> {
         let keys = match self.peers.ledger_keys(peer).await {
             Ok(keys) => keys,
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
                 tracing::info!(peer, error, "the keys of the ledger were not handed over");
-                return false;
+                return Ok(false);
             }
         };
-        let Some(expected) = PublicKeys::of(&self.ledger.registry()) else {
-            return false;
+        if !named.foreign(&keys).is_empty() {
+            return Err(NotTaken::Foreign);
+        }
+        let keys = keys.in_force(named).ok_or(NotTaken::Foreign)?;
+        let held = self.ring.keys();
+        let Some(together) = together(held.as_deref(), keys) else {
+            let path = next_file(&self.files.receipt);
+            return Err(NotTaken::NoPlace { path });
         };
-        let foreign = expected.foreign(&keys);
-        if !foreign.is_empty() {
-            let which: Vec<&str> = foreign.iter().map(|key| key.what).collect();
-            tracing::error!(
-                peer,
-                ?which,
-                "a voter handed over other keys than the log names"
-            );
-            return false;
+        let before = held.map(|held| held.receipt_publics());
+        if before.is_some_and(|before| before == together.receipt_publics()) {
+            return Ok(false);
         }
-        let (files, stored) = (self.files.clone(), keys.clone());
-        match spawn_blocking(move || stored.store(&files)).await {
-            Ok(Ok(())) => {
-                self.ring.put(keys);
-                self.alarms.keys_are_here();
-                tracing::info!(peer, "log, receipt and service key are here");
-                true
-            }
-            Ok(Err(error)) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::error!(error, "the keys of the ledger cannot be stored");
-                false
-            }
-            Err(error) => {
-                tracing::error!(%error, "storing the keys did not end");
-                false
-            }
-        }
+        let (files, stored) = (self.files.clone(), together.clone());
+        spawn_blocking(move || stored.store(&files)).await??;
+        self.ring.put(together);
+        tracing::info!(peer, "log, receipt and service key are here");
+        Ok(true)
     }
+
+    async fn promote(&self) -> Result<(), NotTaken> {
+        let Some(held) = self.ring.keys() else {
+            return Ok(());
+        };
+        let files = self.files.clone();
+        let keys = held.as_ref().clone();
+        let promoted = spawn_blocking(move || keys.promote_receipt(&files)).await??;
+        self.ring.put(promoted);
+        tracing::warn!("receipts are signed with the new key; the file of the old one is gone");
+        Ok(())
+    }
+
+    async fn drop_next(&self) -> Result<(), NotTaken> {
+        let Some(held) = self.ring.keys() else {
+            return Ok(());
+        };
+        let files = self.files.clone();
+        spawn_blocking(move || drop_next_seed(&files.receipt)).await??;
+        self.ring.put(LedgerKeys {
+            next_receipt: None,
+            ..held.as_ref().clone()
+        });
+        tracing::warn!("the operators have retired the next receipt key; its file is gone");
+        Ok(())
+    }
+}
+
+/// What is here with what was handed over: a receipt key that is new becomes the next one. `None`
+/// where the place of the next one is taken.
+fn together(held: Option<&LedgerKeys>, handed: LedgerKeys) -> Option<LedgerKeys> {
+    let Some(held) = held else {
+        return Some(handed);
+    };
+    let here = held.receipt_publics();
+    let is_new = |key: &&SigningKey| !here.contains(&statement_key(key).public_key());
+    let Some(new) = handed.receipt_keys().find(is_new) else {
+        return Some(held.clone());
+    };
+    held.next_receipt.is_none().then(|| LedgerKeys {
+        next_receipt: Some(new.clone()),
+        ..held.clone()
+    })
 }
 
 /// The other voters, the leader first: it surely hears a quorum.
@@ -192,87 +366,4 @@ fn in_turn(status: &Status) -> Vec<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::raft::{Member, Role, Vote};
-    use aimslog_proto::tlog::LeafIndex;
-
-    fn status(voters: &[u64], learners: &[u64]) -> Status {
-        let member = |id: &u64| {
-            let member = Member {
-                addr: "127.0.0.1:1".to_owned(),
-                name: format!("n{id}"),
-            };
-            (*id, member)
-        };
-        Status {
-            id: 1,
-            role: Role::Follower,
-            vote: Vote {
-                term: 1,
-                node: 3,
-                committed: true,
-            },
-            leader: Some(3),
-            last_log: None,
-            flushed: None,
-            committed: None,
-            applied: None,
-            snapshot: None,
-            purged: None,
-            voters: voters.iter().copied().collect(),
-            learners: learners.iter().copied().collect(),
-            members: voters.iter().chain(learners).map(member).collect(),
-            last_quorum_ack: None,
-            matched: std::collections::BTreeMap::new(),
-        }
-    }
-
-    #[test]
-    fn only_an_admitted_member_gets_the_keys() {
-        let cluster = status(&[1, 2, 3], &[4]);
-        let refused = Err(KeysRefused::NotAMember { node: 4 });
-        let other = Err(KeysRefused::NotAMember { node: 5 });
-        let rows = [
-            ("learner", &cluster, 4, Seat::Admitted, Ok(())),
-            ("voter", &cluster, 2, Seat::Admitted, Ok(())),
-            (
-                "member that no record admits",
-                &cluster,
-                4,
-                Seat::None,
-                refused.clone(),
-            ),
-            (
-                "member that a record removed",
-                &cluster,
-                4,
-                Seat::Removed(LeafIndex(9)),
-                refused,
-            ),
-            ("certificate alone", &cluster, 5, Seat::None, other.clone()),
-            (
-                "admitted, no member yet",
-                &cluster,
-                5,
-                Seat::Admitted,
-                other,
-            ),
-            (
-                "asked of a learner",
-                &status(&[2, 3], &[1, 4]),
-                4,
-                Seat::Admitted,
-                Err(KeysRefused::NoVoter),
-            ),
-        ];
-        for (what, status, node, seat, expected) in rows {
-            assert_eq!(may_have(node, status, seat), expected, "{what}");
-        }
-    }
-
-    #[test]
-    fn the_leader_is_asked_first_and_nobody_twice() {
-        assert_eq!(in_turn(&status(&[1, 2, 3], &[4])), [3, 2]);
-    }
-}
+mod tests;

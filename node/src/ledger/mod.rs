@@ -15,6 +15,8 @@ pub mod blobs;
 pub mod brake;
 pub mod command;
 pub mod cosigner;
+pub mod cosigner_change;
+pub mod cosigner_keys;
 pub mod cosigner_state;
 pub mod cut;
 pub mod digest;

@@ -8,18 +8,21 @@ use aimslog_proto::aims::judge::check_signed;
 use aimslog_proto::aims::kind::Kind;
 use aimslog_proto::statement::UnverifiedStatement;
 use aimslog_proto::statement::header::Family;
+use aimslog_proto::statement::key::PublicKey;
 use aimslog_proto::system::NodeId;
 use aimslog_proto::system::registry::Registry;
 use aimslog_proto::tlog::note::KeyMaterial;
-use aimslog_proto::tlog::{LeafHash, LeafIndex, Origin, Policy, RootHash, TreeSize};
+use aimslog_proto::tlog::{LeafHash, LeafIndex, Origin, Policy, RootHash, TreeSize, VerifierKey};
 use ed25519_dalek::VerifyingKey;
 
 use super::apply::ApplyError;
+use super::cosigner_keys::KeyDirectory;
 use super::door_memory::{DoorMemory, Seen};
 use super::entries::accepted_algorithms;
 use super::evidence::{position, state_of};
 use super::exchange::{NodeDirectory, OwnTree, OwnTreeError};
 use super::head_keys::PolicyRules;
+use super::head_sealer::ReceiptDirectory;
 use super::heads::policies_between;
 use super::machine::Ledger;
 use super::payload::{self, PayloadRow};
@@ -69,28 +72,64 @@ impl OwnTree for OwnLedger {
 }
 
 impl NodeDirectory for OwnLedger {
-    fn cosigner_key(&self, node: u64) -> Option<VerifyingKey> {
+    fn cosigner_keys(&self, node: u64, size: TreeSize) -> Vec<VerifyingKey> {
         let registry = self.ledger.registry();
-        match registry.node(NodeId::new(node)?)?.node.cosigner.material() {
+        let Some(row) = NodeId::new(node).and_then(|id| registry.node(id)) else {
+            return Vec::new();
+        };
+        let replaced = row.replaced.iter().filter(|(at, _)| !size.contains(*at));
+        let keys = [&row.node.cosigner].into_iter();
+        let keys = keys.chain(replaced.map(|(_, key)| key));
+        keys.filter_map(|key| match key.material() {
             KeyMaterial::Ed25519(key) => Some(*key),
             KeyMaterial::Opaque(_) => None,
-        }
+        })
+        .collect()
+    }
+}
+
+impl OwnLedger {
+    /// The policies that a head of this size must satisfy.
+    fn policies(&self, size: TreeSize) -> Result<Vec<Policy>, PolicyError> {
+        let published = self.published();
+        let registry = self.ledger.registry();
+        let texts = policies_between(&registry, published, size).into_iter();
+        let policies = texts.map(|texts| Policy::parse(texts.publish.as_bytes()));
+        Ok(policies.collect::<Result<_, _>>()?)
+    }
+
+    /// Size of the newest published head.
+    fn published(&self) -> u64 {
+        let head = self.ledger.progress().borrow().head;
+        head.map_or(0, |head| head.tree.size.0)
+    }
+}
+
+impl KeyDirectory for OwnLedger {
+    fn named(&self, node: u64) -> Option<VerifierKey> {
+        let registry = self.ledger.registry();
+        let row = registry.node(NodeId::new(node)?)?;
+        Some(row.node.cosigner.clone())
+    }
+
+    fn counted(&self, size: TreeSize) -> Result<Vec<VerifierKey>, PolicyError> {
+        let policies = self.policies(size)?;
+        let witnesses = policies.iter().flat_map(Policy::witnesses);
+        Ok(witnesses.map(|witness| witness.key.clone()).collect())
+    }
+}
+
+impl ReceiptDirectory for OwnLedger {
+    fn receipt_keys(&self, size: TreeSize) -> Vec<PublicKey> {
+        let last = LeafIndex(size.0.saturating_sub(1));
+        let registry = self.ledger.registry();
+        registry.receipt_keys_at(last).map(|row| row.key).collect()
     }
 }
 
 impl PolicySource for OwnLedger {
     fn rules_at(&self, cut: &CutNote) -> Result<Arc<dyn HeadRules + Send + Sync>, PolicyError> {
-        let published = self
-            .ledger
-            .progress()
-            .borrow()
-            .head
-            .map_or(0, |head| head.tree.size.0);
-        let registry = self.ledger.registry();
-        let policies = policies_between(&registry, published, cut.tree.size)
-            .into_iter()
-            .map(|texts| Policy::parse(texts.publish.as_bytes()))
-            .collect::<Result<Vec<Policy>, _>>()?;
+        let policies = self.policies(cut.tree.size)?;
         Ok(Arc::new(PolicyRules::new(self.origin.clone(), policies)))
     }
 }

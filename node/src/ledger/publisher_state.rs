@@ -17,8 +17,11 @@ pub const CUT_GAP_MS_MIN: u64 = 20;
 /// Time without progress after which a cut is superseded, milliseconds.
 pub const CUT_STALL_MS_MAX: u64 = 1_000;
 
-/// How many cosignatures that came before their cut are held, one per node.
+/// Of how many nodes cosignatures that came before their cut are held.
 const EARLY_MAX: usize = 64;
+
+/// How many of them of one node: it has two keys while one takes over from another.
+const EARLY_OF_ONE_MAX: usize = 2;
 
 /// Sizes that somebody waits for; of more, the largest are forgotten and come at the interval.
 const WANTED_MAX: usize = 1_024;
@@ -179,7 +182,7 @@ pub struct PublishState<R> {
     cut_ms: Option<u64>,
     phase: Phase<R>,
     /// Cosignatures for cuts that this node has not applied yet, the newest of each sender.
-    early: BTreeMap<u64, (TreeHead, NoteSignature)>,
+    early: BTreeMap<u64, Vec<(TreeHead, NoteSignature)>>,
 }
 
 impl<R: HeadRules> PublishState<R> {
@@ -333,9 +336,11 @@ impl<R: HeadRules> PublishState<R> {
             progress_ms: now_ms,
         };
         let mut actions = Vec::new();
-        for (from, (head, signature)) in std::mem::take(&mut self.early) {
-            if let Err(refusal) = self.take(from, head, signature, now_ms) {
-                actions.push(Action::Refused { from, refusal });
+        for (from, held) in std::mem::take(&mut self.early) {
+            for (head, signature) in held {
+                if let Err(refusal) = self.take(from, head, signature, now_ms) {
+                    actions.push(Action::Refused { from, refusal });
+                }
             }
         }
         actions.extend(self.publish_if_satisfied());
@@ -395,10 +400,20 @@ impl<R: HeadRules> PublishState<R> {
                 current,
             });
         }
-        if self.early.len() < EARLY_MAX || self.early.contains_key(&from) {
-            self.early.insert(from, (head, signature));
-        }
+        self.hold(from, head, signature);
         Ok(Taken::Held)
+    }
+
+    fn hold(&mut self, from: u64, head: TreeHead, signature: NoteSignature) {
+        if self.early.len() >= EARLY_MAX && !self.early.contains_key(&from) {
+            return;
+        }
+        let held = self.early.entry(from).or_default();
+        held.retain(|(_, earlier)| earlier.id != signature.id);
+        if held.len() >= EARLY_OF_ONE_MAX {
+            held.remove(0);
+        }
+        held.push((head, signature));
     }
 
     fn publish_if_satisfied(&mut self) -> Option<Action> {

@@ -90,7 +90,7 @@ fn next(backend: &Backend, journal: &AccessJournal, ring: &KeyRing) -> Option<Ba
     let count = reads.len();
     let now = UnixSeconds(backend.clock.unix_seconds());
     let id = StatementId::from_bytes(rand::random());
-    match access_statement(keys, &backend.ledger.registry(), reads, (now, id)) {
+    match access_statement(&keys, &backend.ledger.registry(), reads, (now, id)) {
         Ok(statement) => Some(Batch {
             reads: count,
             statement: statement?,

@@ -18,6 +18,7 @@ use aimslog_proto::pb::admin::v1 as pb;
 use aimslog_proto::pb::admin::v1::cluster_service_server::ClusterService;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::system::NodeId;
+use aimslog_proto::system::registry::Registry;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -141,6 +142,16 @@ impl ClusterApi {
             .map_err(|words| Failure::new(Reason::FailedPrecondition, words))
     }
 
+    /// The thumbprints of the receipt keys that are here, the one that is to follow last.
+    fn receipt_keys(&self) -> Vec<String> {
+        let keys = self.backend.ring.keys();
+        let publics = keys.map(|keys| keys.receipt_publics()).unwrap_or_default();
+        publics
+            .iter()
+            .map(|key| key.thumbprint().to_string())
+            .collect()
+    }
+
     fn not_leader(&self, words: &str) -> Failure {
         let leader = self
             .backend
@@ -156,11 +167,13 @@ impl ClusterApi {
         let views = self.backend.memories.views();
         let now = self.backend.clock.unix_millis();
         let syncs = crate::store::syncs::counted();
+        let registry = self.backend.ledger.registry();
         let members = status.members.iter().map(|(id, member)| pb::Member {
             node_id: *id,
             name: member.name.clone(),
             address: member.addr.clone(),
             voter: status.voters.contains(id),
+            cosigner: cosigner(&registry, *id),
             report: views.get(id).map(|view| pb::MemberReport {
                 verified_size: view.report.verified_size,
                 cosigned_size: view.report.memory.signed_size,
@@ -192,8 +205,22 @@ impl ClusterApi {
                 .map_or(0, |head| now.saturating_sub(head.time.0)),
             raft_syncs: syncs.raft,
             guard_syncs: syncs.guard,
+            cosigner_keys: self
+                .backend
+                .cosigners
+                .keys()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            receipt_keys: self.receipt_keys(),
         }
     }
+}
+
+/// The cosigner key that the log names for a node; empty where it was never admitted.
+fn cosigner(registry: &Registry, id: u64) -> String {
+    let row = NodeId::new(id).and_then(|id| registry.node(id));
+    row.map_or_else(String::new, |row| row.node.cosigner.to_string())
 }
 
 fn role(role: Role) -> &'static str {

@@ -2,9 +2,11 @@
 
 use crate::clock::Clock;
 use crate::config::EntryVisibility;
+use crate::identity::KeyRing;
 use crate::ledger::access_journal::AccessJournal;
 use crate::ledger::alarms::{Alarms, Standing};
 use crate::ledger::apply::rules_at;
+use crate::ledger::cosigner_keys::CosignerRing;
 use crate::ledger::door_memory::DoorMemory;
 use crate::ledger::exchange_client::PeerClients;
 use crate::ledger::exchange_memory::PeerMemories;
@@ -61,6 +63,10 @@ pub struct Backend {
     pub quotas: Arc<Quotas>,
     /// What was read from outside.
     pub journal: Arc<AccessJournal>,
+    /// The keys of the ledger that are here.
+    pub ring: Arc<KeyRing>,
+    /// The cosigner keys of this node.
+    pub cosigners: Arc<CosignerRing>,
     /// Read tokens that were verified.
     pub tokens: Arc<VerifiedTokens>,
     /// When this node last heard of a leader with a quorum behind it.

@@ -6,6 +6,7 @@ use crate::service::heads::EntryKey;
 use crate::service::status::Failure;
 use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::reason::{Reason, Violation};
+use aimslog_proto::statement::evidence::PolicyStep;
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::statement::receipt::HeadReceipt;
 use aimslog_proto::time::UnixMillis;
@@ -85,6 +86,19 @@ pub(super) fn inclusion(proof: &InclusionProof) -> pb::InclusionProof {
 }
 
 /// A consistency proof.
+pub(super) fn policy_step(step: PolicyStep, statement: Vec<u8>) -> pb::PolicyStep {
+    pb::PolicyStep {
+        checkpoint: step.checkpoint,
+        index: step.index.0,
+        statement,
+        proof: step
+            .proof
+            .iter()
+            .map(|hash| hash.as_bytes().to_vec())
+            .collect(),
+    }
+}
+
 pub(super) fn consistency(proof: &ConsistencyProof) -> pb::ConsistencyProof {
     pb::ConsistencyProof {
         old_size: proof.old().0,

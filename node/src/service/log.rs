@@ -1,18 +1,23 @@
 //! `LogService`: heads, entries and proofs, all under a published head.
 
 use crate::config::EntryVisibility;
+use crate::ledger::policy_steps::policy_steps;
+use crate::ledger::row::EntryRow;
+use crate::ledger::state::TypedRows as _;
 use crate::ledger::tree;
 use crate::limits_server::EVIDENCE_FILES_MAX;
 use crate::service::backend::{Backend, ReadFailure};
 use crate::service::heads::{EntryKey, HeadChoice, beyond, entry_under, head, head_receipt};
 use crate::service::status::Failure;
 use crate::service::{convert, deadline, entries, files};
+use crate::store::codec;
+use crate::store::state_db::Rows;
 use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::pb::v1::log_service_server::LogService;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::tlog::{LeafIndex, TreeSize};
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
@@ -39,6 +44,17 @@ impl LogApi {
             EntryVisibility::Public => self.backend.serving(),
             EntryVisibility::Token => self.backend.reader(metadata).map(drop),
         }
+    }
+
+    /// A turn among those who make what takes long.
+    async fn turn(&self, metadata: &MetadataMap) -> Result<OwnedSemaphorePermit, Failure> {
+        let until = deadline::of(metadata);
+        let turn = timeout_at(until, Arc::clone(&self.files).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
+            let words = "too many evidence files are being made on this node";
+            return Err(Failure::new(Reason::Overloaded, words));
+        };
+        Ok(turn)
     }
 
     async fn signed_head(&self, choice: HeadChoice) -> Result<pb::SignedHead, Failure> {
@@ -157,8 +173,13 @@ impl LogApi {
             .await
     }
 
-    fn info(&self) -> Result<pb::GetLogInfoResponse, Failure> {
+    async fn info(&self, with_policy_steps: bool) -> Result<pb::GetLogInfoResponse, Failure> {
         self.backend.serving()?;
+        let published = self.backend.ledger.progress().borrow().head;
+        let under = match published {
+            Some(_) => self.under_the_newest_head(with_policy_steps).await?,
+            None => pb::GetLogInfoResponse::default(),
+        };
         let registry = self.backend.ledger.registry();
         let facts = &self.backend.facts;
         let next = LeafIndex(registry.last_index().map_or(0, |last| last.0 + 1));
@@ -176,8 +197,41 @@ impl LogApi {
                 .rules_at(next)
                 .map(|digest| digest.to_vec())
                 .unwrap_or_default(),
+            ..under
         })
     }
+
+    /// What of the facts stands under the newest published head.
+    async fn under_the_newest_head(
+        &self,
+        with_policy_steps: bool,
+    ) -> Result<pb::GetLogInfoResponse, Failure> {
+        let registry = self.backend.ledger.registry();
+        self.backend
+            .read(move |view| {
+                let size = TreeSize(head(view, HeadChoice::Newest)?.size);
+                let mut found = pb::GetLogInfoResponse::default();
+                if let Some(index) = registry.keys_record(size) {
+                    found.keys_index = index.0;
+                    found.keys = statement_at(view, index)?;
+                }
+                if with_policy_steps {
+                    for step in policy_steps(view, &registry, size)? {
+                        let statement = statement_at(view, step.index)?;
+                        found
+                            .policy_steps
+                            .push(convert::policy_step(step, statement));
+                    }
+                }
+                Ok::<_, ReadFailure>(found)
+            })
+            .await
+    }
+}
+
+fn statement_at(rows: &impl Rows, index: LeafIndex) -> Result<Vec<u8>, ReadFailure> {
+    let entry: EntryRow = rows.expect_value(&codec::entry(index.0))?;
+    Ok(entry.statement.to_vec())
 }
 
 macro_rules! key_of {
@@ -270,20 +324,22 @@ impl LogService for LogApi {
         request: Request<pb::GetEvidenceRequest>,
     ) -> Result<Response<Self::GetEvidenceStream>, Status> {
         let reader = self.backend.reader(request.metadata())?;
-        let until = deadline::of(request.metadata());
-        let turn = timeout_at(until, Arc::clone(&self.files).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else {
-            let words = "too many evidence files are being made on this node";
-            return Err(Failure::new(Reason::Overloaded, words).into());
-        };
+        let turn = self.turn(request.metadata()).await?;
         let file = files::evidence(&self.backend, &reader, request.into_inner()).await?;
         Ok(Response::new(files::chunks(&self.backend, file, turn)))
     }
 
     async fn get_log_info(
         &self,
-        _request: Request<pb::GetLogInfoRequest>,
+        request: Request<pb::GetLogInfoRequest>,
     ) -> Result<Response<pb::GetLogInfoResponse>, Status> {
-        Ok(Response::new(self.info()?))
+        let with_policy_steps = request.get_ref().with_policy_steps;
+        // Steps are looked for among heads, as for an evidence file.
+        let _turn = if with_policy_steps {
+            Some(self.turn(request.metadata()).await?)
+        } else {
+            None
+        };
+        Ok(Response::new(self.info(with_policy_steps).await?))
     }
 }

@@ -60,8 +60,8 @@ pub use principal::{Admission, KeyPurpose, NewKey, Principal, PrincipalChange, R
 pub use role::{RoleChange, RoleRecord};
 pub use rules::Rules;
 pub use sign::{
-    Making, add_approval, approve_record, prove_principal_key, prove_read_key, prove_receipt_key,
-    sign_record,
+    Making, add_approval, approve_record, prove_node_key, prove_principal_key, prove_read_key,
+    prove_receipt_key, sign_record,
 };
 
 use crate::statement::header::{ContentType, Family};

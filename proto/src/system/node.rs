@@ -5,6 +5,7 @@ use std::str::FromStr as _;
 
 use crate::limits::NODE_LABEL_BYTES_MAX;
 use crate::statement::cbor::Encoder;
+use crate::statement::key::Signature;
 use crate::system::SystemKind;
 use crate::system::approval::Approval;
 use crate::system::fields::{Entry, MapReader, MapWriter, Payload, PayloadError};
@@ -15,7 +16,7 @@ use crate::tlog::VerifierKey;
 ///
 /// CBOR map: 1 change (0 admit, 1 remove, 2 rotate), 2 node id, for an admission also 3 label
 /// (`host:port`, what people call it; nothing is decided by it), for an admission and a rotation 4
-/// cosigner vkey; 23 approvals.
+/// cosigner vkey, for a rotation 5 proof of possession (64 bytes); 23 approvals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     /// What changes.
@@ -37,6 +38,8 @@ pub enum NodeChange {
         id: NodeId,
         /// Its new cosigner key, named as the old one.
         cosigner: Box<VerifierKey>,
+        /// By that key over the subject of the record.
+        possession: Signature,
     },
 }
 
@@ -96,10 +99,15 @@ impl Payload for Node {
                 map.uint(1, 1);
                 map.uint(2, id.number());
             }
-            NodeChange::Rotate { id, cosigner } => {
+            NodeChange::Rotate {
+                id,
+                cosigner,
+                possession,
+            } => {
                 map.uint(1, 2);
                 map.uint(2, id.number());
                 map.text(4, &cosigner.to_string());
+                map.bytes(5, possession.as_bytes());
             }
         }
     }
@@ -117,6 +125,7 @@ impl Payload for Node {
             2 => NodeChange::Rotate {
                 id,
                 cosigner: Box::new(map.required(4, "cosigner")?.parsed(VerifierKey::from_str)?),
+                possession: map.required(5, "possession")?.signature()?,
             },
             _ => return Err(map.wrong("change", "0 admit, 1 remove or 2 rotate")),
         };
@@ -125,7 +134,7 @@ impl Payload for Node {
     }
 
     fn subject_part(&self) -> String {
-        format!("node/{}", self.id())
+        node_subject_part(self.id())
     }
 
     fn approvals(&self) -> &[Approval] {
@@ -135,6 +144,11 @@ impl Payload for Node {
     fn with_approvals(self, approvals: Vec<Approval>) -> Self {
         Self { approvals, ..self }
     }
+}
+
+/// The part of the subject behind `https://<origin>/` of what is about this node.
+pub(super) fn node_subject_part(id: NodeId) -> String {
+    format!("node/{id}")
 }
 
 fn read_id(entry: Entry<'_, '_>) -> Result<NodeId, PayloadError> {

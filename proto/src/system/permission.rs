@@ -153,6 +153,9 @@ pub enum PermissionError {
     /// No row for something that a statement does.
     #[error("{0} has no row")]
     Missing(Action),
+    /// Says something of suspended organisations where no organisation signs.
+    #[error("{0} is not signed by an organisation, which could be suspended")]
+    NotOfAnOrganization(Action),
 }
 
 #[derive(serde::Deserialize)]
@@ -167,11 +170,20 @@ struct Row {
     kind: String,
     action: String,
     signed_by: SignedBy,
+    #[serde(default)]
+    while_suspended: bool,
+}
+
+/// What the table says of one action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Permission {
+    signed_by: SignedBy,
+    while_suspended: bool,
 }
 
 /// The table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Permissions(BTreeMap<Action, SignedBy>);
+pub struct Permissions(BTreeMap<Action, Permission>);
 
 impl Permissions {
     /// The table of the rule bundle of version 1.
@@ -190,7 +202,14 @@ impl Permissions {
                 let Row { kind, action, .. } = row;
                 return Err(PermissionError::Unknown { kind, action });
             };
-            if rows.insert(action, row.signed_by).is_some() {
+            if row.while_suspended && row.signed_by != SignedBy::Administrator {
+                return Err(PermissionError::NotOfAnOrganization(action));
+            }
+            let permission = Permission {
+                signed_by: row.signed_by,
+                while_suspended: row.while_suspended,
+            };
+            if rows.insert(action, permission).is_some() {
                 return Err(PermissionError::Duplicate(action));
             }
         }
@@ -204,7 +223,13 @@ impl Permissions {
     /// Whose signature this needs; none for what the table does not know, which is nothing that a
     /// statement does.
     pub fn signed_by(&self, action: Action) -> Option<SignedBy> {
-        self.0.get(&action).copied()
+        self.0.get(&action).map(|row| row.signed_by)
+    }
+
+    /// Whether an administrator of a suspended organisation may do this: it takes a right away, and
+    /// nobody gains one by it.
+    pub fn while_suspended(&self, action: Action) -> bool {
+        self.0.get(&action).is_some_and(|row| row.while_suspended)
     }
 }
 
@@ -243,6 +268,14 @@ mod tests {
         assert!(matches!(
             Permissions::read(&unknown),
             Err(PermissionError::Unknown { .. })
+        ));
+        let suspended = format!(
+            "{}while_suspended = true\n",
+            TABLE.trim_end_matches('\n').to_owned() + "\n"
+        );
+        assert!(matches!(
+            Permissions::read(&suspended),
+            Err(PermissionError::NotOfAnOrganization(_))
         ));
         let nobody = TABLE.replacen("\"all_operators\"", "\"nobody\"", 2);
         assert!(matches!(

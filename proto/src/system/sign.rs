@@ -4,8 +4,9 @@ use crate::statement::header::{Algorithm, Header, Issuer};
 use crate::statement::key::{ApprovalDigest, Approved, Possession, Signature, Signer, SignerError};
 use crate::statement::statement::SignError;
 use crate::statement::{Statement, StatementId};
+use crate::system::node::node_subject_part;
 use crate::system::{
-    Approval, KeyPurpose, OrganizationId, Payload, PrincipalId, possession_subject, subject,
+    Approval, KeyPurpose, NodeId, OrganizationId, Payload, PrincipalId, possession_subject, subject,
 };
 use crate::time::UnixSeconds;
 use crate::tlog::Origin;
@@ -116,6 +117,15 @@ pub fn prove_read_key(
 /// Proof that the holder of a new key wants it to sign receipts of this log.
 pub fn prove_receipt_key(origin: &Origin, signer: &dyn Signer) -> Result<Signature, SignerError> {
     prove(origin, &subject(origin, "keys"), signer)
+}
+
+/// Proof that the holder of a new key wants it to cosign heads as this node.
+pub fn prove_node_key(
+    origin: &Origin,
+    node: NodeId,
+    signer: &dyn Signer,
+) -> Result<Signature, SignerError> {
+    prove(origin, &subject(origin, &node_subject_part(node)), signer)
 }
 
 fn prove(origin: &Origin, subject: &str, signer: &dyn Signer) -> Result<Signature, SignerError> {

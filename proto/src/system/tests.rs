@@ -95,6 +95,7 @@ fn member_samples() -> Vec<(SystemKind, Vec<u8>)> {
         change: NodeChange::Rotate {
             id: NodeId::new(4).unwrap(),
             cosigner: Box::new(node_vkey(4)),
+            possession: prove_node_key(&origin(), NodeId::new(4).unwrap(), &key(64)).unwrap(),
         },
         approvals: Vec::new(),
     };

@@ -218,6 +218,7 @@ fn system() -> Examples {
         change: NodeChange::Rotate {
             id: NodeId::new(3).unwrap(),
             cosigner: Box::new(world::other_vkey(3)),
+            possession: world::other_possession(3),
         },
         approvals: Vec::new(),
     };

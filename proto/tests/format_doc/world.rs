@@ -3,14 +3,14 @@
 use aimslog_proto::statement::header::{
     Algorithm, ContentType, ControlRef, Header, Link, Origin as MadeBy,
 };
-use aimslog_proto::statement::key::SigningKey;
+use aimslog_proto::statement::key::{Signature, SigningKey};
 use aimslog_proto::statement::receipt::HeadReceipt;
 use aimslog_proto::statement::{Commitment, Disclosure, EntryId, Json, Salt, Statement};
 use aimslog_proto::statement::{StatementId, statement};
 use aimslog_proto::system::{
     Admission, FirstAdministrator, Genesis, Grant, Holder, Keys, Making, NewKey, NodeEntry,
     NodeId as LedgerNode, Operator, Organization, OrganizationId, Payload, PolicyTexts, Principal,
-    PrincipalChange, PrincipalId, ReceiptKey, Role, add_approval, approve_record,
+    PrincipalChange, PrincipalId, ReceiptKey, Role, add_approval, approve_record, prove_node_key,
     prove_principal_key, prove_read_key, prove_receipt_key, sign_record,
 };
 use aimslog_proto::time::UnixSeconds;
@@ -164,6 +164,12 @@ pub(crate) fn grant() -> Grant {
 pub(crate) fn other_vkey(id: u8) -> VerifierKey {
     let key = note_key(NODE + 50 + id).verifying_key();
     VerifierKey::cosignature_v1(node_name(id), &key)
+}
+
+/// By that key.
+pub(crate) fn other_possession(id: u8) -> Signature {
+    let node = LedgerNode::new(u64::from(id)).unwrap();
+    prove_node_key(&origin(), node, &key(NODE + 50 + id)).unwrap()
 }
 
 pub(crate) fn principal() -> Principal {

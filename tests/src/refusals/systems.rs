@@ -10,12 +10,12 @@ use aimslog_proto::statement::id::StatementId;
 use aimslog_proto::statement::key::SigningKey;
 use aimslog_proto::statement::statement::sign;
 use aimslog_proto::system::{
-    Engagement, EngagementChange, EngagementId, Grant, Making, OrganizationId, PolicyChange,
-    PolicyTexts, PrincipalChange, PrincipalId, RevocationReason, Role, RoleChange, RoleRecord,
-    Rules, sign_record,
+    Engagement, EngagementChange, EngagementId, Grant, Making, Node, NodeChange, NodeId,
+    OrganizationId, PolicyChange, PolicyTexts, PrincipalChange, PrincipalId, RevocationReason,
+    Role, RoleChange, RoleRecord, Rules, prove_node_key, sign_record,
 };
 use aimslog_proto::time::UnixSeconds;
-use aimslog_proto::tlog::Origin;
+use aimslog_proto::tlog::{Origin, VerifierKey};
 use futures::FutureExt as _;
 use tonic::{Code, Status};
 
@@ -23,6 +23,7 @@ use super::FaultyCall;
 use super::calls::status;
 use super::scene::Scene;
 use crate::cluster::ORIGIN;
+use crate::forger::node_name;
 use crate::people::{admission, organization_statement, principal, system_record};
 use crate::wire::{admin, within};
 
@@ -151,6 +152,22 @@ fn engagement(organization: &str, owner: &str) -> Engagement {
     }
 }
 
+/// The next cosigner key of node 1, with the proof of another key.
+fn rotation(scene: &Scene) -> Vec<u8> {
+    let (origin, id) = (Origin::new(ORIGIN).unwrap(), NodeId::new(1).unwrap());
+    let key = ed25519_dalek::SigningKey::from_bytes(&rand::random()).verifying_key();
+    let change = NodeChange::Rotate {
+        id,
+        cosigner: Box::new(VerifierKey::cosignature_v1(node_name(1), &key)),
+        possession: prove_node_key(&origin, id, &fresh()).unwrap(),
+    };
+    let record = Node {
+        change,
+        approvals: Vec::new(),
+    };
+    system_record(&record, &scene.operator)
+}
+
 /// What is refused of system records, here sent through a follower.
 pub const ROWS: &[FaultyCall] = &[
     row!("SubmitSystem: bytes that are no statement", InvalidArgument, CborMalformed,
@@ -170,6 +187,8 @@ pub const ROWS: &[FaultyCall] = &[
     scene => resigned(scene, |_| {}, |payload| {
         with_entry(&payload, 4, fresh().public_key().as_bytes())
     })),
+    row!("SubmitSystem: a node's next key, proven by another", InvalidArgument, WrongPossession,
+        &["payload.possession"], scene => rotation(scene)),
     row!("SubmitSystem: a signer that nobody registered", PermissionDenied, UnknownKey,
         &["header.kid"],
         _scene => system_record(&principal("hospital", "p-new",

@@ -9,6 +9,12 @@ use aimslog_client::{ClientError, Endpoints};
 use aimslog_proto::pb::admin::v1::StatusResponse;
 use anyhow::Result;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::exit::UserError;
+
+/// Between two looks at what changes.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// How long one node may take to say how it is.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
@@ -58,11 +64,57 @@ impl Nodes {
     }
 }
 
+impl Nodes {
+    /// How the leader is; waits so long for one where there is none.
+    pub(crate) async fn leader(&self, patience: Duration) -> Result<StatusResponse> {
+        let until = Instant::now() + patience;
+        loop {
+            let answers = self.ask().await?;
+            if let Some(status) = leader(&answers) {
+                return Ok(status.clone());
+            }
+            let last = answers.into_iter().find_map(|(_, answer)| answer.err());
+            if Instant::now() >= until {
+                let none = || UserError::refused("no node of the admin endpoints leads");
+                return Err(last.map_or_else(none, Into::into));
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Asks all of them until what they say suffices, or so long at most; what was missing last is
+    /// what `judge` says then.
+    pub(crate) async fn until(
+        &self,
+        patience: Duration,
+        judge: impl Fn(&[StatusResponse]) -> Result<(), String>,
+    ) -> Result<Result<(), String>> {
+        let until = Instant::now() + patience;
+        loop {
+            let answers = self.ask().await?.into_iter();
+            let answered: Vec<StatusResponse> = answers.filter_map(|(_, it)| it.ok()).collect();
+            let judged = judge(&answered);
+            if judged.is_ok() || Instant::now() >= until {
+                return Ok(judged);
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
 /// The leader's answer. Where two say that they lead, one of them has not heard of the newer term.
 pub(crate) fn leader(answers: &[(String, Answer)]) -> Option<&StatusResponse> {
     let all = answers
         .iter()
         .filter_map(|(_, answer)| answer.as_ref().ok());
-    all.filter(|status| status.role == "leader")
+    leader_of(all)
+}
+
+/// The same among nodes that answered.
+pub(crate) fn leader_of<'a>(
+    answered: impl Iterator<Item = &'a StatusResponse>,
+) -> Option<&'a StatusResponse> {
+    answered
+        .filter(|status| status.role == "leader")
         .max_by_key(|status| status.term)
 }

@@ -105,6 +105,8 @@ fn said(address: &str, answer: &Answer) -> Value {
             "head_age_ms": status.head_age_ms,
             "version": status.version,
             "level": status.level,
+            "cosigner_keys": status.cosigner_keys,
+            "receipt_keys": status.receipt_keys,
             "alarms": status.alarms.iter()
                 .map(|alarm| json!({ "name": alarm.name, "detail": alarm.detail }))
                 .collect::<Vec<_>>(),

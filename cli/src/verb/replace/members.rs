@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::records::NewNode;
 use crate::exit::UserError;
-use crate::verb::cluster::nodes::{Nodes, leader};
+use crate::verb::cluster::nodes::Nodes;
 
 /// Between two looks at a learner that is catching up.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -43,14 +43,14 @@ impl Members {
         new: u64,
         begun: bool,
     ) -> Result<Option<Member>> {
-        check_pair(&self.leader().await?, (old, new), begun)
+        check_pair(&self.nodes.leader(self.patience).await?, (old, new), begun)
     }
 
     /// Lets the new node follow.
     pub(super) async fn learn(&self, cluster: &Cluster, new: &NewNode) -> Result<String> {
         let until = Instant::now() + self.patience;
         loop {
-            if let Some(member) = find(&self.leader().await?, new.id) {
+            if let Some(member) = find(&self.nodes.leader(self.patience).await?, new.id) {
                 same_address(&member, new)?;
                 return Ok(format!("node {} is a member", new.id));
             }
@@ -64,7 +64,7 @@ impl Members {
     pub(super) async fn swap(&self, cluster: &Cluster, old: u64, new: u64) -> Result<String> {
         let until = Instant::now() + self.patience;
         loop {
-            let now = self.leader().await?;
+            let now = self.nodes.leader(self.patience).await?;
             let votes = |id| find(&now, id).map(|member| member.voter);
             let made = match (votes(old), votes(new)) {
                 (None, Some(true)) => return Ok(format!("node {new} votes in the place of {old}")),
@@ -104,23 +104,6 @@ impl Members {
         }
         sleep(LOOK_EVERY).await;
         Ok(())
-    }
-
-    /// How the leader is; waits for one where there is none.
-    async fn leader(&self) -> Result<StatusResponse> {
-        let until = Instant::now() + self.patience;
-        loop {
-            let answers = self.nodes.ask().await?;
-            if let Some(status) = leader(&answers) {
-                return Ok(status.clone());
-            }
-            let last = answers.into_iter().find_map(|(_, answer)| answer.err());
-            if Instant::now() >= until {
-                let none = || UserError::refused("no node of the admin endpoints leads");
-                return Err(last.map_or_else(none, Into::into));
-            }
-            sleep(LOOK_EVERY).await;
-        }
     }
 }
 

@@ -61,6 +61,7 @@ fn rights_follow_from_alarms() {
         (Some(no_space(Elsewhere::NoRoom)), [true; 5]),
         (Some(Alarm::Removed(removed(Some(31)))), [false; 5]),
         (Some(Alarm::Keys), [true, false, false, true, true]),
+        (Some(Alarm::Cosigner), [true; 5]),
     ];
     for (alarm, expected) in rows {
         let alarms = Alarms::new(Probation::Passed);
@@ -123,6 +124,10 @@ fn a_node_without_keys_leads_once_they_are_here() {
     assert_eq!(alarms.standing().participation(), Participation::NoCampaign);
     alarms.keys_are_here();
     assert_eq!(alarms.standing(), Standing::good(Probation::Passed));
+    alarms.cosigner_is_missing();
+    assert_eq!(alarms.standing().alarms(), [Alarm::Cosigner]);
+    alarms.cosigner_is_here();
+    assert_eq!(alarms.standing(), Standing::good(Probation::Passed));
 }
 
 #[test]
@@ -136,6 +141,7 @@ fn every_alarm_says_what_to_do() {
         (Alarm::Removed(removed(Some(31))), "index 31"),
         (no_space(Elsewhere::Room), "3 MiB free, 16 MiB must be"),
         (Alarm::Keys, "asks the voters"),
+        (Alarm::Cosigner, "aimslogd rotate"),
     ];
     for (alarm, hint) in sentences {
         let sentence = alarm.to_string();

@@ -46,6 +46,7 @@ fn cosigned(nodes: &[u64], head: &TreeHead) -> Cosignatures {
         cosigner(*node)
             .cosign(head, UnixSeconds(1_700_000_000))
             .unwrap()
+            .remove(0)
     };
     nodes
         .iter()
@@ -90,7 +91,10 @@ fn changed_policy_asks_for_both_quorums() {
 #[test]
 fn cosignature_must_be_of_the_sender_over_the_head() {
     let rules = PolicyRules::new(origin(), vec![policy(&[1, 2, 3], 2)]);
-    let sign = |node: u64, size| cosigner(node).cosign(&head(size), UnixSeconds(9)).unwrap();
+    let sign = |node: u64, size| {
+        let mut made = cosigner(node).cosign(&head(size), UnixSeconds(9)).unwrap();
+        made.remove(0)
+    };
     assert_eq!(rules.check(2, &head(5), &sign(2, 5)), Ok(()));
     let name = |node| cosigner_name(&origin(), node).unwrap();
     let good = sign(2, 5);
@@ -151,8 +155,8 @@ fn cosignature_must_be_of_the_sender_over_the_head() {
 fn root_answer_is_signed_by_the_node_and_is_no_cosignature() {
     let signed = cosigner(2).sign_root(TreeSize(5), RootHash::EMPTY);
     let claim = signed.claim().clone();
-    assert!(claim.clone().verify(&key(2).verifying_key()).is_ok());
-    assert!(claim.clone().verify(&key(3).verifying_key()).is_err());
+    assert!(claim.clone().verify(&[key(2).verifying_key()]).is_ok());
+    assert!(claim.clone().verify(&[key(3).verifying_key()]).is_err());
     // Put into a cosignature line, the same signature means nothing.
     let name = cosigner_name(&origin(), 2).unwrap();
     let id = VerifierKey::cosignature_v1(name.clone(), &key(2).verifying_key()).id();

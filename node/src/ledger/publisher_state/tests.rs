@@ -230,6 +230,28 @@ fn cosignatures_that_came_early_are_checked_when_their_cut_is_applied() {
     );
 }
 
+/// A node whose key is being exchanged signs the head that leads over with both.
+#[test]
+fn two_early_cosignatures_of_one_node_are_held_and_no_third() {
+    let mut state = PublishState::new(INTERVAL_MS);
+    state.step(Event::Applied(TreeSize(5)), 0);
+    state.step(Event::Lead(Some(7)), 0);
+    let with = |id: u8| {
+        let id = KeyId::from_bytes([id; 4]);
+        NoteSignature::new(node_name(2), id, vec![1]).unwrap()
+    };
+    for id in [1, 2, 2, 3] {
+        let (taken, _) = state.cosignature(2, head(5), with(id), 1);
+        assert_eq!(taken, Ok(Taken::Held), "{id}");
+    }
+    let Some(Action::ProposePublish { cosignatures, .. }) = state.step(cut_event(5), 2).pop()
+    else {
+        panic!("two of one node were not counted");
+    };
+    let ids = cosignatures.keys().map(|(_, id)| *id.as_bytes());
+    assert_eq!(ids.collect::<Vec<_>>(), [[2; 4], [3; 4]]);
+}
+
 #[test]
 fn cuts_at_the_interval_sooner_when_wanted_and_never_without_need() {
     let mut state = collecting(5);

@@ -95,6 +95,29 @@ impl AcceptedHead {
     }
 }
 
+/// Refuses a head that does not satisfy the `publish` policy which the chain beside it puts in force, as
+/// every published head does: keys that the log has retired sign no head of it, also for a reader whose
+/// own policy still names them. What a reader asks for beyond that is said by the reader's policy.
+pub(super) fn check_in_force(text: &str, registry: &Registry) -> Result<(), Refused> {
+    let wrong = |error: &dyn std::error::Error| (Code::CheckpointWrong, causes(error));
+    let note = Note::parse(text.as_bytes()).map_err(|error| wrong(&error))?;
+    let checkpoint = Checkpoint::parse(note.text()).map_err(|error| wrong(&error))?;
+    let last = LeafIndex(checkpoint.head().size.0.saturating_sub(1));
+    let Some((since, texts)) = registry.policy_at(last) else {
+        return Ok(());
+    };
+    let policy = Policy::parse(texts.publish.as_bytes()).map_err(|error| wrong(&error))?;
+    AcceptedHead::check(text, &policy)
+        .map(drop)
+        .map_err(|(code, sentence)| {
+            let sentence = format!(
+                "the policy in force since entry {} refuses the head: {sentence}",
+                since.0
+            );
+            (code, sentence)
+        })
+}
+
 /// The heads of one log's history that an input shows, and those that its reader saved.
 #[derive(Debug)]
 pub(super) struct History<'a> {
@@ -223,6 +246,28 @@ pub(super) fn walk_all(
         Some(sentence) if policies.is_empty() => Err(sentence),
         _ => Ok(policies),
     }
+}
+
+/// A change of policy that does not lead from the policy before to the one behind it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct PolicyStepWrong(String);
+
+/// Walks changes of policy that come without an evidence file: from `own`, the policy that the caller
+/// trusts, to the newest. `records` are the `ledger.policy` records of the steps.
+///
+/// Returns the policies that verifiers are told to ask for behind each step, the first of which may be
+/// `own` itself; the steps in front of the first are older than `own` and say nothing to its holder. Whether the operators signed
+/// the records is what the quorum of each policy vouches for by its cosignatures.
+///
+/// # Errors
+/// [`PolicyStepWrong`] where no step begins at `own`, or one behind the first does not lead on.
+pub fn walk_policies(
+    steps: &[PolicyStep],
+    records: &[FileEntry],
+    own: &Policy,
+) -> Result<Vec<Policy>, PolicyStepWrong> {
+    walk_all(steps, records, own).map_err(PolicyStepWrong)
 }
 
 /// Walks one change of policy: the head of the step satisfies the policy before and after, and

@@ -44,6 +44,7 @@ pub use file::{
     EvidenceError, EvidenceFile, FORMAT, FileEntry, FileField, FileHead, FileRecord, OtherHead,
     PolicyStep,
 };
+pub use heads::{PolicyStepWrong, walk_policies};
 pub use render::printable;
 pub use report::{
     Code, CosignerReport, EntryReport, FieldReport, Finding, HeadReport, HeldOutside, Input,

@@ -1,7 +1,7 @@
 //! From bytes to a report: everything is recomputed, nothing in the input is believed.
 
 use super::file::{EvidenceError, EvidenceFile};
-use super::heads::{AcceptedHead, History, check_other, walk_all};
+use super::heads::{AcceptedHead, History, check_in_force, check_other, walk_all};
 use super::record::Context;
 use super::report::{Code, Findings, HeldOutside, Input, Report};
 use super::{chain, input};
@@ -123,6 +123,10 @@ impl Verification {
         let Some(registry) = chain::replay(&file, &mut self.findings) else {
             return;
         };
+        if let Err((code, sentence)) = check_in_force(&file.head.checkpoint, &registry) {
+            self.findings.add(code, sentence);
+            return;
+        }
         self.report.operators = chain::check_genesis(&file, &registry, &mut self.findings);
         chain::check_receipt(&file, &registry, &head, &mut self.findings);
         let history = self.history(&file, head, (&policies, &registry), options);

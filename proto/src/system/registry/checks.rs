@@ -9,6 +9,7 @@ use crate::statement::key::{
     ApprovalDigest, Approved, Possession, PublicKey, Signature, Thumbprint,
 };
 use crate::system::{Genesis, NodeId, Payload, PolicyTexts, SystemRecord, subject};
+use crate::tlog::note::KeyMaterial;
 use crate::tlog::{LeafIndex, Origin, Policy, VerifierKey};
 
 /// The field in which operators approve.
@@ -128,6 +129,23 @@ pub(super) fn check_possession(
         let rule = "a signature by the new key over what it is to be";
         refuse(reason, "payload.possession", rule)
     })
+}
+
+/// A new cosigner key shows that its holder wants it to be the node's.
+pub(super) fn check_node_key(
+    (cosigner, possession): (&VerifierKey, &Signature),
+    genesis: &Genesis,
+    subject: &str,
+) -> Result<(), Violation> {
+    let not_usable = || {
+        let rule = "an Ed25519 key that cosigns";
+        refuse(Reason::InvalidField, "payload.cosigner", rule)
+    };
+    let KeyMaterial::Ed25519(key) = cosigner.material() else {
+        return Err(not_usable());
+    };
+    let key = PublicKey::from_bytes(key.as_bytes()).map_err(|_weak| not_usable())?;
+    check_possession((&key, possession), genesis, subject)
 }
 
 /// Audience, and with a record also issuer and subject, are what they must be.

@@ -35,7 +35,7 @@ use crate::statement::key::Thumbprint;
 use crate::system::{
     EngagementId, Genesis, KeyPurpose, NodeEntry, NodeId, OrganizationId, PolicyTexts, PrincipalId,
 };
-use crate::tlog::{LeafIndex, VerifierKey};
+use crate::tlog::{LeafIndex, TreeSize, VerifierKey};
 
 /// What the records that a registry is built from are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -248,6 +248,12 @@ impl Registry {
         before
             .or_else(|| self.rules.first_key_value())
             .map(|(_, digest)| *digest)
+    }
+
+    /// The newest record of receipt keys among the first `size` entries.
+    pub fn keys_record(&self, size: TreeSize) -> Option<LeafIndex> {
+        let before = self.keys_records.range(..LeafIndex(size.0));
+        before.last().copied()
     }
 
     /// Receipt keys that may sign for heads that cover `index`.

@@ -205,7 +205,7 @@ impl Registry {
                     row.removed_at = Some(at.index);
                 }
             }
-            NodeChange::Rotate { id, cosigner } => {
+            NodeChange::Rotate { id, cosigner, .. } => {
                 if let Some(row) = self.nodes.get_mut(id) {
                     let next = cosigner.as_ref().clone();
                     let before = std::mem::replace(&mut row.node.cosigner, next);

@@ -1,6 +1,8 @@
 //! What the ledger itself says: receipt keys, policies, rules, nodes, and reads from outside.
 
-use super::checks::{check_node_name, check_policies, check_possession, key_in_use, refuse};
+use super::checks::{
+    check_node_key, check_node_name, check_policies, check_possession, key_in_use, refuse,
+};
 use super::{Extent, KeyOwner, Registry};
 use crate::reason::{Reason, Violation};
 use crate::system::{
@@ -83,9 +85,16 @@ impl Registry {
                 }
             }
         }
-        if let NodeChange::Rotate { id, cosigner } = &change.change {
+        if let NodeChange::Rotate {
+            id,
+            cosigner,
+            possession,
+        } = &change.change
+        {
             found.extend(self.check_cosigner(cosigner));
             found.extend(check_node_name(*id, cosigner, &genesis.origin).err());
+            let subject = subject(&genesis.origin, &change.subject_part());
+            found.extend(check_node_key((cosigner, possession), genesis, &subject).err());
         }
         found
     }
@@ -93,9 +102,11 @@ impl Registry {
     /// No node has, or ever had, this cosigner key.
     fn check_cosigner(&self, cosigner: &VerifierKey) -> Option<Violation> {
         let mut rows = self.nodes.values();
+        // The name differs from node to node, so the key itself is what counts.
+        let same = |key: &VerifierKey| key.material() == cosigner.material();
         let in_use = rows.any(|row| {
             let mut replaced = row.replaced.iter();
-            row.node.cosigner == *cosigner || replaced.any(|(_, key)| key == cosigner)
+            same(&row.node.cosigner) || replaced.any(|(_, key)| same(key))
         });
         in_use.then(|| key_in_use("payload.cosigner"))
     }

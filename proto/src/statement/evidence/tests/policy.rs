@@ -100,6 +100,42 @@ fn verifier_walks_to_the_newest_policy() {
 }
 
 #[test]
+fn steps_lead_to_the_newest_policy_without_a_file() {
+    let file = switched();
+    let new = Policy::parse(next_texts().trust.as_bytes()).unwrap();
+    let walked = walk_policies(&file.policy_steps, &file.chain, &trust());
+    assert_eq!(walked, Ok(vec![new.clone()]));
+    // The head that leads over satisfies the newest policy as well.
+    let walked = walk_policies(&file.policy_steps, &file.chain, &new);
+    assert_eq!(walked, Ok(vec![new.clone()]));
+    assert_eq!(walk_policies(&[], &file.chain, &new), Ok(Vec::new()));
+    let elsewhere = walk_policies(&file.policy_steps, &[], &trust()).unwrap_err();
+    assert!(
+        elsewhere.to_string().contains("not in the chain"),
+        "{elsewhere}"
+    );
+}
+
+/// The reader's own policy names keys that the log has retired since.
+#[test]
+fn a_head_by_retired_keys_alone_is_refused_whatever_policy_the_reader_has() {
+    let (world, mut file) = switched_world();
+    let new = Policy::parse(next_texts().trust.as_bytes()).unwrap();
+    let cosigners = [seed::NODE + 1, seed::NODE + 2, seed::WITNESS];
+    file.head.checkpoint = world.checkpoint(11, START + 300, &cosigners).to_string();
+    for (name, policy) in [("the first", trust()), ("the newest", new)] {
+        let report = check(&file, &policy);
+        assert_eq!(report.verdict, Verdict::NotVerified, "{name}: {report}");
+        assert_eq!(codes(&report), [Code::QuorumNotReached], "{name}: {report}");
+    }
+    let said = check(&file, &trust()).to_string();
+    assert!(said.contains("the policy in force since entry 9"), "{said}");
+    // What was cosigned in front of the change stays as it was.
+    let before = World::standard().file();
+    assert!(check(&before, &trust()).verdict.is_verified());
+}
+
+#[test]
 fn broken_way_to_the_newest_policy_is_refused() {
     type Change = fn(&mut EvidenceFile);
     let table: [(&str, Change, Code); 4] = [

@@ -6,8 +6,8 @@ use super::*;
 use crate::statement::UnverifiedStatement;
 use crate::statement::evidence::testing::finding;
 use crate::system::{
-    KeyPurpose, Keys, NewKey, ReceiptKey, RoleChange, prove_principal_key, prove_read_key,
-    prove_receipt_key,
+    KeyPurpose, Keys, NewKey, ReceiptKey, RoleChange, prove_node_key, prove_principal_key,
+    prove_read_key, prove_receipt_key,
 };
 
 const REVIEWER: &str = "p-reviewer";
@@ -217,7 +217,7 @@ fn an_organisation_keeps_an_administrator() {
 }
 
 #[test]
-fn a_suspended_organisation_signs_nothing_and_reads() {
+fn a_suspended_organisation_gains_nothing_and_reads() {
     let mut world = world();
     let grant = role(REVIEWER, RoleChange::Grant, "auditor");
     let by = |record, operator| signed(&approved(record, operator), seed::OPERATOR_A);
@@ -298,6 +298,29 @@ fn the_key_for_reading_reads_instead_of_the_one_for_statements() {
 }
 
 #[test]
+fn a_cosigner_key_proves_that_it_wants_to_be_this_nodes() {
+    let world = busy();
+    let with = |id: u64, signer: u8| {
+        let mut record = node_rotation(3, 77);
+        let node = NodeId::new(id).unwrap();
+        if let NodeChange::Rotate { possession, .. } = &mut record.change {
+            *possession = prove_node_key(&origin(), node, &key(signer)).unwrap();
+        }
+        signed(&approved(record, seed::OPERATOR_B), seed::OPERATOR_A)
+    };
+    let index = LeafIndex(world.entries.len() as u64);
+    world.registry.clone().apply(index, &with(3, 77)).unwrap();
+    for (name, id, signer) in [
+        ("by another key", 3, 78),
+        ("by the key before", 3, seed::NODE + 3),
+        ("for another node", 2, 77),
+    ] {
+        let reason = refused(&world, &with(id, signer));
+        assert_eq!(reason, Reason::WrongPossession, "{name}");
+    }
+}
+
+#[test]
 fn a_node_keeps_its_id_through_a_new_cosigner_key() {
     let mut world = busy();
     let before = world
@@ -316,6 +339,11 @@ fn a_node_keeps_its_id_through_a_new_cosigner_key() {
     let back = approved(node_rotation(3, seed::NODE + 3), seed::OPERATOR_B);
     let back = signed(&back, seed::OPERATOR_A);
     assert_eq!(refused(&world, &back), Reason::KeyInUse);
+    for of_another in [seed::NODE + 2, seed::NODE + 3] {
+        let other = approved(node_rotation(2, of_another), seed::OPERATOR_B);
+        let other = signed(&other, seed::OPERATOR_A);
+        assert_eq!(refused(&world, &other), Reason::KeyInUse);
+    }
     let unknown = approved(node_rotation(9, 78), seed::OPERATOR_B);
     let unknown = signed(&unknown, seed::OPERATOR_A);
     assert_eq!(refused(&world, &unknown), Reason::NotFound);

@@ -8,6 +8,7 @@ use crate::statement::evidence::testing::note_key;
 use crate::system::{
     Access, AccessRead, Action, Controls, Engagement, EngagementChange, EngagementId, Grant,
     NewKey, Organization, Permissions, Role, RoleChange, RoleRecord, SignedBy, SystemKind,
+    prove_node_key,
     prove_principal_key, prove_read_key,
 };
 use crate::time::UnixSeconds;
@@ -139,6 +140,7 @@ pub(super) fn node_rotation(id: u64, seed: u8) -> Node {
         change: NodeChange::Rotate {
             id: NodeId::new(id).unwrap(),
             cosigner: Box::new(cosigner),
+            possession: prove_node_key(&origin(), NodeId::new(id).unwrap(), &key(seed)).unwrap(),
         },
         approvals: Vec::new(),
     }
@@ -297,6 +299,55 @@ fn each_statement_is_taken_of_whom_its_row_names_and_of_nobody_else() {
         }
     }
     assert!(counted[0] > 150 && counted[1] >= 20, "{counted:?}");
+}
+
+/// What takes a right away, and gives nobody one.
+const WHILE_SUSPENDED: [(SystemKind, &str); 4] = [
+    (SystemKind::Principal, "revoke"),
+    (SystemKind::Principal, "end_read_key"),
+    (SystemKind::Role, "withdraw"),
+    (SystemKind::Engagement, "end"),
+];
+
+#[test]
+fn a_suspended_organisation_takes_rights_away_and_grants_none() {
+    let mut world = busy();
+    let operators = (seed::OPERATOR_A, seed::OPERATOR_B);
+    world.agreed(suspend("acme"), operators);
+    let index = LeafIndex(world.entries.len() as u64);
+    let mut counted = [0, 0];
+    for (kind, name, signed_by) in ROWS {
+        if signed_by != Administrator {
+            continue;
+        }
+        let mut actions = Action::ALL.into_iter();
+        let action = actions.find(|one| (one.kind(), one.name()) == (kind, name));
+        let action = action.unwrap();
+        let takes_away = WHILE_SUSPENDED.contains(&(kind, name));
+        assert_eq!(Permissions::v1().while_suspended(action), takes_away);
+        let by_administrator = sample(action, (seed::ADMIN, None));
+        if takes_away {
+            let taken = world.registry.clone().apply(index, &by_administrator);
+            assert!(taken.is_ok(), "{action}: {taken:?}");
+            // It is still the administrator's own business.
+            for stranger in [seed::REVIEWER, seed::OTHER_ADMIN, seed::OPERATOR_A] {
+                let statement = sample(action, (stranger, None));
+                let reason = refused(&world, &statement);
+                let foreign = (kind, stranger) == (SystemKind::Engagement, seed::OTHER_ADMIN);
+                let expected = if foreign {
+                    Reason::ForeignRecords
+                } else {
+                    Reason::NotPermitted
+                };
+                assert_eq!(reason, expected, "{action} by {stranger}");
+            }
+        } else {
+            let reason = refused(&world, &by_administrator);
+            assert_eq!(reason, Reason::OrganizationSuspended, "{action}");
+        }
+        counted[usize::from(takes_away)] += 1;
+    }
+    assert_eq!(counted, [6, 4]);
 }
 
 #[test]
