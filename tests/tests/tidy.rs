@@ -167,8 +167,17 @@ fn openraft_is_hidden_behind_one_module() {
 #[test]
 fn the_log_is_called_tamper_evident() {
     let mut pages = vec![root().join("README.md")];
-    for entry in fs::read_dir(root().join("docs")).unwrap() {
-        pages.push(entry.unwrap().path());
+    let mut folders = vec![root().join("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let of_kind = if path.is_dir() {
+                &mut folders
+            } else {
+                &mut pages
+            };
+            of_kind.push(path);
+        }
     }
     for page in pages {
         let text = fs::read_to_string(&page).unwrap().to_lowercase();
