@@ -462,7 +462,7 @@ fn a_place_that_no_head_covers_is_refused() {
     // A version that no head covers yet, of an entity that one does.
     let mut scene = scene;
     let newest = scene.newest(behind)[0];
-    let entry = |index| crate::ledger::reader::entry(&scene.engine.rows, LeafIndex(index));
+    let entry = |index| reader::entry(&scene.engine.rows, LeafIndex(index));
     let id = |index| id_of(&entry(index).unwrap().unwrap().statement);
     let (first, previous) = (id(scene.first), id(newest.2));
     let later = Header {
