@@ -1,8 +1,8 @@
 //! The commands, one file each.
 
 pub(crate) mod access;
-pub(crate) mod aims;
 mod agreed;
+pub(crate) mod aims;
 pub(crate) mod amend;
 pub(crate) mod checkpoint;
 pub(crate) mod cluster;

@@ -269,9 +269,11 @@ mod tests {
             Permissions::read(&unknown),
             Err(PermissionError::Unknown { .. })
         ));
-        let suspended = format!(
-            "{}while_suspended = true\n",
-            TABLE.trim_end_matches('\n').to_owned() + "\n"
+        let operators = "signed_by = \"operators\"\n";
+        let suspended = TABLE.replacen(
+            operators,
+            &format!("{operators}while_suspended = true\n"),
+            1,
         );
         assert!(matches!(
             Permissions::read(&suspended),

