@@ -36,7 +36,7 @@ Example: aimslog policy add-witness witness.example.org/w1+6fb4a2a0+BD... \\
 pub(crate) struct AddWitness {
     /// The witness's verifier key (C2SP, type 04): NAME+ID+KEY
     #[arg(value_name = "NAME+VKEY")]
-    key: String,
+    witness: String,
     /// Its name in the policy [default: the name in the key]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -79,7 +79,7 @@ struct Changed {
 
 impl AddWitness {
     pub(super) fn run(&self, context: &Context, output: Output) -> Result<Exit> {
-        let key = VerifierKey::from_str(&self.key)
+        let key = VerifierKey::from_str(&self.witness)
             .map_err(|error| UserError::usage(format!("NAME+VKEY: {error}")))?;
         let nodes = format!("{}/node/", context.service_id()?);
         if key.name().as_str().starts_with(&nodes) {
