@@ -282,6 +282,33 @@ fn every_command_has_help() {
 }
 
 #[test]
+fn what_operators_are_to_sign_is_read_before_anybody_is_asked() {
+    let folder = auditor();
+    for (command, words) in [
+        (&["policy", "add-witness", "nonsense"][..], "NAME+VKEY"),
+        (
+            &["cluster", "rotate-node", "3", "--possession", "policy.txt"],
+            "--possession policy.txt",
+        ),
+        (
+            &[
+                "cluster",
+                "rotate-receipt-key",
+                "--possession",
+                "policy.txt",
+            ],
+            "--possession policy.txt",
+        ),
+    ] {
+        let more = ["--policy", "policy.txt", "--operator-key", "op.seed"];
+        let answer = aimslog(folder.path(), &[command, &more].concat());
+        let said = text(&answer.stderr);
+        assert_eq!(answer.status.code(), Some(2), "{command:?}: {said}");
+        assert!(said.contains(words), "{command:?}: {said}");
+    }
+}
+
+#[test]
 fn the_list_of_commands_above_is_complete() {
     let folder = tempfile::tempdir().unwrap();
     let help = text(&aimslog(folder.path(), &["--help"]).stdout);
