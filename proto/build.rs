@@ -64,7 +64,8 @@ fn list_comments(
     descriptors: &prost_types::FileDescriptorSet,
 ) -> Result<(), Box<dyn Error>> {
     let mut comments = BTreeMap::new();
-    let evidence = |file: &&prost_types::FileDescriptorProto| file.package() == "aimslog.evidence.v1";
+    let evidence =
+        |file: &&prost_types::FileDescriptorProto| file.package() == "aimslog.evidence.v1";
     for file in descriptors.file.iter().filter(evidence) {
         let Some(info) = &file.source_code_info else {
             continue;

@@ -15,7 +15,10 @@ use crate::verb::key::hex;
 /// Media types by extension; what is not here is bytes.
 const MEDIA_TYPES: [(&str, &str); 24] = [
     ("csv", "text/csv"),
-    ("docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+    (
+        "docx",
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ),
     ("eml", "message/rfc822"),
     ("gif", "image/gif"),
     ("gz", "application/gzip"),
@@ -30,11 +33,17 @@ const MEDIA_TYPES: [(&str, &str); 24] = [
     ("parquet", "application/vnd.apache.parquet"),
     ("pdf", "application/pdf"),
     ("png", "image/png"),
-    ("pptx", "application/vnd.openxmlformats-officedocument.presentationml.presentation"),
+    (
+        "pptx",
+        "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    ),
     ("svg", "image/svg+xml"),
     ("toml", "application/toml"),
     ("txt", "text/plain"),
-    ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    (
+        "xlsx",
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ),
     ("xml", "application/xml"),
     ("yaml", "application/yaml"),
     ("zip", "application/zip"),
@@ -125,7 +134,11 @@ pub(crate) fn attach(wrapper: &mut Json, given: &[Given]) -> Result<(), Vec<Viol
     let mut found = Vec::new();
     for one in given {
         let is_same = |named: &Json| named.field("name") == Some(&Json::Text(one.name.clone()));
-        match named.iter_mut().enumerate().find(|(_, named)| is_same(named)) {
+        match named
+            .iter_mut()
+            .enumerate()
+            .find(|(_, named)| is_same(named))
+        {
             Some((index, named)) => found.extend(complete(named, index, one)),
             None => {
                 let members = one.members().map(|(name, value)| (name.to_owned(), value));
@@ -218,11 +231,19 @@ mod tests {
             r#"{"record":{"attachments":[{"name":"policy.pdf"}]}}"#,
         ] {
             let said = attached(text).unwrap();
-            assert_eq!(said, format!(r#"{{"record":{{"attachments":[{whole}]}}}}"#), "{text}");
+            assert_eq!(
+                said,
+                format!(r#"{{"record":{{"attachments":[{whole}]}}}}"#),
+                "{text}"
+            );
         }
         let said = attached(r#"{"record":{"attachments":[{"name":"other.txt"}]}}"#).unwrap();
-        assert!(said.contains(r#"[{"name":"other.txt"},{"name":"policy.pdf""#), "{said}");
-        let own = r#"{"record":{"attachments":[{"name":"policy.pdf","mediaType":"application/x-own"}]}}"#;
+        assert!(
+            said.contains(r#"[{"name":"other.txt"},{"name":"policy.pdf""#),
+            "{said}"
+        );
+        let own =
+            r#"{"record":{"attachments":[{"name":"policy.pdf","mediaType":"application/x-own"}]}}"#;
         assert!(attached(own).unwrap().contains("application/x-own"));
     }
 
@@ -237,7 +258,12 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_left_to_its_reader() {
-        for text in ["{}", "[]", r#"{"record":3}"#, r#"{"record":{"attachments":"x"}}"#] {
+        for text in [
+            "{}",
+            "[]",
+            r#"{"record":3}"#,
+            r#"{"record":{"attachments":"x"}}"#,
+        ] {
             assert_eq!(attached(text).unwrap(), text);
         }
     }
@@ -245,7 +271,10 @@ mod tests {
     #[test]
     fn media_types_follow_the_extension() {
         assert_eq!(media_type(Path::new("a/Policy.PDF")), "application/pdf");
-        assert_eq!(media_type(Path::new("model.onnx")), "application/octet-stream");
+        assert_eq!(
+            media_type(Path::new("model.onnx")),
+            "application/octet-stream"
+        );
         assert_eq!(media_type(Path::new("LICENSE")), "application/octet-stream");
         let mut sorted = MEDIA_TYPES;
         sorted.sort_unstable();

@@ -3,6 +3,7 @@
 
 pub(crate) mod mapping;
 pub(crate) mod memory;
+mod path;
 pub(crate) mod rows;
 pub(crate) mod table;
 mod value;

@@ -33,7 +33,10 @@ pub(crate) type DataFile = (&'static str, &'static str);
 
 macro_rules! data {
     ($folder:literal, $name:literal) => {
-        ($name, include_str!(concat!("../aims/", $folder, "/", $name)))
+        (
+            $name,
+            include_str!(concat!("../aims/", $folder, "/", $name)),
+        )
     };
 }
 
@@ -158,7 +161,11 @@ impl Starter {
         setting: &Setting,
         control: Option<&Control>,
     ) -> Result<()> {
-        let known = Known { bundle, setting, control };
+        let known = Known {
+            bundle,
+            setting,
+            control,
+        };
         let text = |members: &[(String, Json)], name: &str| {
             members.iter().find_map(|(member, value)| match value {
                 Json::Text(text) if member == name => Some(text.clone()),
@@ -166,7 +173,9 @@ impl Starter {
             })
         };
         let kind = text(&parts.meta, "kind").context("a document names its kind")?;
-        let kind = bundle.newest_kind(&kind).map_err(|violation| anyhow!("{violation}"))?;
+        let kind = bundle
+            .newest_kind(&kind)
+            .map_err(|violation| anyhow!("{violation}"))?;
         let state = text(&parts.meta, "transition");
         let meta: Vec<(&str, Json)> = parts
             .meta
@@ -184,7 +193,11 @@ impl Starter {
         let filled = Filled {
             meta: &meta,
             record: &record,
-            detail: if is_first { Detail::Full } else { Detail::Brief },
+            detail: if is_first {
+                Detail::Full
+            } else {
+                Detail::Brief
+            },
         };
         let form = filled_form(bundle, (kind, state.as_deref()), filled)
             .map_err(|violation| anyhow!("{violation}"))?;
@@ -195,7 +208,8 @@ impl Starter {
         self.count += 1;
         if is_first {
             let state = state.or_else(|| kind.initial_states().first().cloned());
-            self.kinds.push((kind.name().to_owned(), signers(kind, state.as_deref())));
+            self.kinds
+                .push((kind.name().to_owned(), signers(kind, state.as_deref())));
         }
         Ok(())
     }
@@ -215,13 +229,19 @@ fn signers(kind: &Kind, state: Option<&str>) -> String {
 
 fn catalogue(bundle: &RuleBundle) -> impl Iterator<Item = &Control> {
     let scheme = bundle.schemes().scheme(CATALOGUE);
-    scheme.and_then(|scheme| scheme.controls.as_ref()).into_iter().flatten()
+    scheme
+        .and_then(|scheme| scheme.controls.as_ref())
+        .into_iter()
+        .flatten()
 }
 
 /// What every record says alike.
 fn envelope(known: &Known<'_>) -> [(&'static str, Json); 4] {
     let text = |text: &str| Json::Text(text.to_owned());
-    let actor = [("id", known.fill(&text("@owner"))), ("role", text("owner of the AI management system"))];
+    let actor = [
+        ("id", known.fill(&text("@owner"))),
+        ("role", text("owner of the AI management system")),
+    ];
     let actor = actor.map(|(name, value)| (name.to_owned(), value));
     [
         ("occurred_at", known.fill(&text("@start"))),
@@ -246,14 +266,19 @@ impl Known<'_> {
             Json::Array(elements) => Json::Array(elements.iter().map(|it| self.fill(it)).collect()),
             Json::Object(members) => {
                 let members = members.iter();
-                Json::Object(members.map(|(name, it)| (name.clone(), self.fill(it))).collect())
+                Json::Object(
+                    members
+                        .map(|(name, it)| (name.clone(), self.fill(it)))
+                        .collect(),
+                )
             }
             other => other.clone(),
         }
     }
 
     fn text(&self, text: &str) -> Json {
-        let person = |id: &Option<String>| Json::Text(id.clone().unwrap_or_else(|| PLACEHOLDER.to_owned()));
+        let person =
+            |id: &Option<String>| Json::Text(id.clone().unwrap_or_else(|| PLACEHOLDER.to_owned()));
         match text {
             "@owner" => return person(&self.setting.owner),
             "@management" => return person(&self.setting.management),
@@ -266,10 +291,15 @@ impl Known<'_> {
             _ => {}
         }
         if let Some(after) = text.strip_prefix("@start") {
-            let days = after.strip_prefix('+').and_then(|days| days.strip_suffix('d'));
+            let days = after
+                .strip_prefix('+')
+                .and_then(|days| days.strip_suffix('d'));
             let days = days.and_then(|days| days.parse().ok()).unwrap_or(0);
             let at = self.setting.start.saturating_add(Duration::days(days));
-            return Json::Text(at.format(&Rfc3339).unwrap_or_else(|_| PLACEHOLDER.to_owned()));
+            return Json::Text(
+                at.format(&Rfc3339)
+                    .unwrap_or_else(|_| PLACEHOLDER.to_owned()),
+            );
         }
         match self.control {
             Some(control) => {

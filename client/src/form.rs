@@ -14,9 +14,7 @@ pub mod yaml;
 use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::aims::kind::Kind;
 use aimslog_proto::aims::schema::{FieldSchema, MessageSchema, ValueType};
-use aimslog_proto::aims::submission::{
-    Located, RecordError, Submission, drafts, line_in, read_at,
-};
+use aimslog_proto::aims::submission::{RecordError, Submission, drafts, line_in, read_at};
 use aimslog_proto::reason::{Reason, Violation};
 use aimslog_proto::statement::json::Json;
 
@@ -156,7 +154,10 @@ fn kind_of<'b>(bundle: &'b RuleBundle, node: &Node) -> Option<&'b Kind> {
     let (_, meta) = node.member("meta")?;
     let (_, name) = meta.member("kind")?;
     let kind = bundle.newest_kind(text_of(name)?).ok()?;
-    match meta.member("version").and_then(|(_, version)| text_of(version)) {
+    match meta
+        .member("version")
+        .and_then(|(_, version)| text_of(version))
+    {
         Some(version) => bundle.kind(kind.name(), version.parse().ok()?).ok(),
         None => Some(kind),
     }

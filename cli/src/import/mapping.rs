@@ -239,7 +239,8 @@ mod tests {
     #[test]
     fn the_mappings_that_are_built_in_are_read() {
         for known in Known::value_variants() {
-            let mapping = Mapping::parse(known.text()).unwrap_or_else(|error| panic!("{known:?}: {error}"));
+            let mapping =
+                Mapping::parse(known.text()).unwrap_or_else(|error| panic!("{known:?}: {error}"));
             assert!(!mapping.columns().is_empty(), "{known:?}");
         }
     }

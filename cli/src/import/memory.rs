@@ -151,6 +151,11 @@ mod tests {
         let nameless = Submission { key: None, ..one };
         assert_eq!(memory.seen(&nameless), Seen::New);
         fs::write(&path, "{").unwrap();
-        assert!(Memory::read(path).unwrap_err().to_string().contains("damaged"));
+        assert!(
+            Memory::read(path)
+                .unwrap_err()
+                .to_string()
+                .contains("damaged")
+        );
     }
 }

@@ -6,16 +6,13 @@ use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::aims::submission::{Submission, Target, locate, read, status_path};
 use aimslog_proto::reason::{Reason, Violation};
 use aimslog_proto::statement::json::Json;
-use aimslog_proto::statement::json::locate::{Step, steps};
 use serde::Serialize;
 
 use super::mapping::{Mapping, RecordMap, Source, Wanted, names_in};
+use super::path::{constant, is_known, put, record_path};
 use super::table::{Row, Table};
 use super::value::{self, Refused};
 use crate::broken::Broken;
-
-/// Longest list that a path such as `evidence[3]` may ask for.
-const PATH_INDEX_MAX: usize = 100;
 
 /// What became of a row for one of the records that it is to give.
 #[derive(Debug)]
@@ -52,15 +49,18 @@ pub(crate) struct Constant {
 pub(crate) fn columns(table: &Table, mapping: &Mapping) -> Columns {
     let wanted = mapping.columns();
     let without = |asked: Wanted| {
-        let names = wanted.iter().filter(|(name, wanted)| {
-            **wanted == asked && table.column(name).is_none()
-        });
+        let names = wanted
+            .iter()
+            .filter(|(name, wanted)| **wanted == asked && table.column(name).is_none());
         names.map(|(name, _)| (*name).to_owned()).collect()
     };
     let ignored = mapping.ignore.iter().map(String::as_str);
     let known = wanted.keys().copied().chain(ignored);
     let known: BTreeSet<u32> = known.filter_map(|name| table.column(name)).collect();
-    let unused = table.columns.iter().filter(|(column, _)| !known.contains(column));
+    let unused = table
+        .columns
+        .iter()
+        .filter(|(column, _)| !known.contains(column));
     Columns {
         unused: unused.map(|(_, name)| name.clone()).collect(),
         absent: without(Wanted::Optional),
@@ -74,7 +74,9 @@ pub(crate) fn unknown_constants(mapping: &Mapping, constants: &[Constant]) -> Ve
     let is_for = |path: &str| {
         let records = mapping.record.iter();
         let path = record_path(path);
-        records.map(|record| is_known(bundle, &record.kind, &path)).any(|known| known)
+        records
+            .map(|record| is_known(bundle, &record.kind, &path))
+            .any(|known| known)
     };
     let unknown = constants.iter().filter(|constant| !is_for(&constant.path));
     unknown.map(|constant| constant.path.clone()).collect()
@@ -146,7 +148,10 @@ impl Maker<'_> {
                 if let Some(value) = self.value(&path, source)
                     && !put(&mut wrapper, &path, value)
                 {
-                    self.refuse(&path, Refused::new("a path of the mapping is names and [index]", name));
+                    self.refuse(
+                        &path,
+                        Refused::new("a path of the mapping is names and [index]", name),
+                    );
                 }
             }
         }
@@ -155,7 +160,11 @@ impl Maker<'_> {
             let path = record_path(path);
             // Of several kinds in a row, each takes the constants for the fields that it has.
             if is_known(bundle, &record.kind, &path) {
-                put(&mut wrapper, &path, constant(bundle, &record.kind, &path, value));
+                put(
+                    &mut wrapper,
+                    &path,
+                    constant(bundle, &record.kind, &path, value),
+                );
             }
         }
         let status = status_path(bundle, &wrapper);
@@ -179,8 +188,9 @@ impl Maker<'_> {
             Source::Text(text) => self.text(path, text).map(Json::Text),
             Source::Column(source) => {
                 let columns = source.column.names().iter();
-                let columns: Vec<u32> = columns.filter_map(|name| self.table.column(name)).collect();
-                let says = |column: &&u32| self.row.cells.contains_key(column);
+                let columns: Vec<u32> =
+                    columns.filter_map(|name| self.table.column(name)).collect();
+                let says = |column: &&u32| self.row.cells.contains_key(*column);
                 let column = columns.iter().find(says).or_else(|| columns.first());
                 if let Some(column) = column {
                     let place = self.table.place(*column, self.row.number);
@@ -239,14 +249,21 @@ impl Maker<'_> {
     }
 
     fn refuse(&mut self, path: &str, refused: Refused) {
-        let Refused { rule, found, nearest, advice } = refused;
+        let Refused {
+            rule,
+            found,
+            nearest,
+            advice,
+        } = refused;
         let field = path.to_owned();
         let violation = Violation::new(Reason::InvalidField, field, rule).found(found);
         let violation = match nearest {
             Some(nearest) => violation.nearest(nearest),
             None => violation,
         };
-        let place = self.cell_of(path).unwrap_or_else(|| self.table.row_place(self.row.number));
+        let place = self
+            .cell_of(path)
+            .unwrap_or_else(|| self.table.row_place(self.row.number));
         let broken = Broken::from(&violation).written_at(place);
         self.found.push(match advice {
             Some(advice) => broken.with_advice(advice),
@@ -256,7 +273,10 @@ impl Maker<'_> {
 
     /// What the rules say of the record that was made. What a cell did not give has been said.
     fn add(&mut self, violation: &Violation, status: Option<&str>) {
-        let is_said = self.found.iter().any(|found| found.field() == violation.field);
+        let is_said = self
+            .found
+            .iter()
+            .any(|found| found.field() == violation.field);
         if is_said {
             return;
         }
@@ -276,106 +296,13 @@ impl Maker<'_> {
     /// The cell that feeds a path, or the first that feeds a part of it.
     fn cell_of(&self, path: &str) -> Option<String> {
         let exact = self.cells.iter().find(|(fed, _)| fed == path);
-        let inside = |fed: &str| fed.strip_prefix(path).is_some_and(|rest| rest.starts_with(['.', '[']));
+        let inside = |fed: &str| {
+            fed.strip_prefix(path)
+                .is_some_and(|rest| rest.starts_with(['.', '[']))
+        };
         let cell = exact.or_else(|| self.cells.iter().find(|(fed, _)| inside(fed)));
         cell.map(|(_, cell)| cell.clone())
     }
-}
-
-/// The path in the wrapper of what a constant names.
-fn record_path(path: &str) -> String {
-    if path.starts_with("meta.") {
-        path.to_owned()
-    } else {
-        format!("record.{path}")
-    }
-}
-
-fn is_known(bundle: &RuleBundle, kind: &str, path: &str) -> bool {
-    let Some(field) = path.strip_prefix("record.") else {
-        return true;
-    };
-    let top = field.split(['.', '[']).next().unwrap_or(field);
-    bundle.newest_kind(kind).is_ok_and(|kind| kind.field_index(top).is_some())
-}
-
-/// A constant as its field takes it: truth values and numbers are no texts.
-fn constant(bundle: &RuleBundle, kind: &str, path: &str, value: &str) -> Json {
-    use aimslog_proto::aims::schema::ValueType;
-    let field = path.strip_prefix("record.").and_then(|field| {
-        let kind = bundle.newest_kind(kind).ok()?;
-        let mut steps = steps(field).filter_map(|step| match step {
-            Step::Member(name) => Some(name),
-            Step::Element(_) => None,
-        });
-        let first = kind.schema().field(steps.next()?)?;
-        steps.try_fold(first, |field, name| match &field.value {
-            ValueType::Message(message) => message.field(name),
-            _ => None,
-        })
-    });
-    let one = |text: &str| match (field.map(|field| &field.value), text) {
-        (Some(ValueType::Bool), "true") => Json::Bool(true),
-        (Some(ValueType::Bool), "false") => Json::Bool(false),
-        _ => Json::Text(text.to_owned()),
-    };
-    let is_list = field.is_some_and(|field| field.repeated) && !path.ends_with(']');
-    if is_list || path == "meta.controls" {
-        let parts = value.split(';').map(str::trim).filter(|part| !part.is_empty());
-        Json::Array(parts.map(one).collect())
-    } else {
-        one(value)
-    }
-}
-
-/// Puts a value at a path, making what surrounds it. Says whether the path leads anywhere.
-fn put(json: &mut Json, path: &str, value: Json) -> bool {
-    let mut at = json;
-    for step in steps(path) {
-        let next = match step {
-            Step::Member(name) => member(at, name),
-            Step::Element(index) => element(at, index),
-        };
-        let Some(next) = next else {
-            return false;
-        };
-        at = next;
-    }
-    *at = value;
-    true
-}
-
-fn member<'j>(json: &'j mut Json, name: &str) -> Option<&'j mut Json> {
-    if *json == Json::Null {
-        *json = Json::Object(Vec::new());
-    }
-    let Json::Object(members) = json else {
-        return None;
-    };
-    let at = match members.iter().position(|(found, _)| found == name) {
-        Some(at) => at,
-        None => {
-            members.push((name.to_owned(), Json::Null));
-            members.len() - 1
-        }
-    };
-    members.get_mut(at).map(|(_, value)| value)
-}
-
-fn element(json: &mut Json, index: usize) -> Option<&mut Json> {
-    if *json == Json::Null {
-        *json = Json::Array(Vec::new());
-    }
-    let Json::Array(elements) = json else {
-        return None;
-    };
-    if index > PATH_INDEX_MAX {
-        return None;
-    }
-    while elements.len() <= index {
-        elements.push(Json::Null);
-    }
-    elements.get_mut(index)
 }
 
 /// Two rows with one key would be two records of one thing.
@@ -408,7 +335,8 @@ fn refuse_dangling(made: &mut [Made]) {
             _ => None,
         });
         if let Some(key) = missing {
-            let rule = "a link leads to a valid record of an earlier row, or to an entry of the log";
+            let rule =
+                "a link leads to a valid record of an earlier row, or to an entry of the log";
             let violation = Violation::new(Reason::MissingLinkTarget, "meta.links", rule);
             let violation = violation.found(format!("key:{key}"));
             one.result = Err(vec![Broken::from(&violation).written_at(one.place.clone())]);

@@ -46,8 +46,14 @@ pub(crate) enum TableError {
     Csv { line: u64, rule: String },
     #[error("a quotation mark is not closed: the file may be cut off")]
     OpenQuote,
-    #[error("{place}: {found} cells, and the header has {expected}: the file may be cut off, or a quotation mark is missing")]
-    Ragged { place: String, found: usize, expected: usize },
+    #[error(
+        "{place}: {found} cells, and the header has {expected}: the file may be cut off, or a quotation mark is missing"
+    )]
+    Ragged {
+        place: String,
+        found: usize,
+        expected: usize,
+    },
     #[error("row {row} is to name the columns, and is empty")]
     NoHeader { row: u32 },
     #[error("no row holds anything")]
@@ -94,7 +100,11 @@ pub(crate) enum Cell {
 impl Table {
     /// The table of raw rows, whose first non-empty one, or the one numbered `header`, names the
     /// columns.
-    pub(crate) fn new(name: String, raw: Vec<Row>, header: Option<u32>) -> Result<Self, TableError> {
+    pub(crate) fn new(
+        name: String,
+        raw: Vec<Row>,
+        header: Option<u32>,
+    ) -> Result<Self, TableError> {
         let mut rows = raw.into_iter().filter(|row| !row.cells.is_empty());
         let head = match header {
             None => rows.next().ok_or(TableError::Empty)?,
@@ -124,7 +134,10 @@ impl Table {
     /// The number of the column with this name; case and white space do not matter.
     pub(crate) fn column(&self, name: &str) -> Option<u32> {
         let wanted = folded(name);
-        let found = self.columns.iter().find(|(_, found)| folded(found) == wanted);
+        let found = self
+            .columns
+            .iter()
+            .find(|(_, found)| folded(found) == wanted);
         found.map(|(column, _)| *column)
     }
 }
@@ -174,8 +187,14 @@ fn folded(name: &str) -> String {
 }
 
 /// Reads a CSV file: separated by commas, semicolons or tabs, whichever the header has most of.
-pub(crate) fn read_csv(file: &Path, bytes: &[u8], header: Option<u32>) -> Result<Table, TableError> {
-    let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
+pub(crate) fn read_csv(
+    file: &Path,
+    bytes: &[u8],
+    header: Option<u32>,
+) -> Result<Table, TableError> {
+    let name = file
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
     let name = name.unwrap_or_default();
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if let Err(error) = str::from_utf8(bytes) {
@@ -253,7 +272,9 @@ fn csv_row(name: &str, number: u32, record: &csv::StringRecord) -> Result<Row, T
 
 fn delimiter(bytes: &[u8]) -> u8 {
     let mut lines = bytes.split(|byte| *byte == b'\n');
-    let header = lines.find(|line| !line.iter().all(u8::is_ascii_whitespace)).unwrap_or_default();
+    let header = lines
+        .find(|line| !line.iter().all(u8::is_ascii_whitespace))
+        .unwrap_or_default();
     let count = |delimiter: u8| header.iter().filter(|byte| **byte == delimiter).count();
     // The first of the most, so that a header of one column is read as CSV.
     let mut best = b',';

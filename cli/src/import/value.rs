@@ -103,7 +103,9 @@ fn look_up<'v>(
     text: &str,
 ) -> Result<&'v str, Refused> {
     let wanted = text.to_lowercase();
-    let found = values.iter().find(|(said, _)| said.to_lowercase() == wanted);
+    let found = values
+        .iter()
+        .find(|(said, _)| said.to_lowercase() == wanted);
     let found = found.map(|(_, value)| value.as_str()).or(otherwise);
     if let Some(value) = found {
         return Ok(value);
@@ -141,9 +143,18 @@ fn date(source: &ColumnSource, text: &str) -> Result<String, Refused> {
     if OffsetDateTime::parse(text, &Rfc3339).is_ok() {
         return Ok(text.to_owned());
     }
-    let iso = ["YYYY-MM-DDThh:mm:ss", "YYYY-MM-DD hh:mm:ss", "YYYY-MM-DD hh:mm", "YYYY-MM-DD"];
-    let forms = iso.into_iter().chain(source.dates.iter().map(String::as_str));
-    let at = forms.clone().find_map(|form| parse_date(form, text, source.time.as_deref()));
+    let iso = [
+        "YYYY-MM-DDThh:mm:ss",
+        "YYYY-MM-DD hh:mm:ss",
+        "YYYY-MM-DD hh:mm",
+        "YYYY-MM-DD",
+    ];
+    let forms = iso
+        .into_iter()
+        .chain(source.dates.iter().map(String::as_str));
+    let at = forms
+        .clone()
+        .find_map(|form| parse_date(form, text, source.time.as_deref()));
     at.ok_or_else(|| {
         let forms: Vec<&str> = forms.collect();
         Refused::new(format!("a date or time as {}", forms.join(", ")), text)
@@ -185,7 +196,9 @@ fn time_of_day(text: Option<&str>) -> Option<Time> {
 /// A person is named by an opaque id: names do not belong into a log that is kept for ten years.
 fn person(people: &BTreeMap<String, String>, text: &str) -> Result<String, Refused> {
     let wanted = text.to_lowercase();
-    let known = people.iter().find(|(name, _)| name.to_lowercase() == wanted);
+    let known = people
+        .iter()
+        .find(|(name, _)| name.to_lowercase() == wanted);
     if let Some((_, id)) = known {
         return Ok(id.clone());
     }
@@ -284,8 +297,14 @@ mod tests {
 
     #[test]
     fn words_are_read_as_what_they_stand_for() {
-        assert_eq!(said(&column(Reading::Id), "SYS 001 (old)"), Ok("\"sys-001-old\"".to_owned()));
-        assert_eq!(said(&column(Reading::Name), "In production"), Ok("\"IN_PRODUCTION\"".to_owned()));
+        assert_eq!(
+            said(&column(Reading::Id), "SYS 001 (old)"),
+            Ok("\"sys-001-old\"".to_owned())
+        );
+        assert_eq!(
+            said(&column(Reading::Name), "In production"),
+            Ok("\"IN_PRODUCTION\"".to_owned())
+        );
         for (text, id) in [
             ("9.2", "iso42001-2023/9.2"),
             ("Clause 9.2.1:", "iso42001-2023/9.2.1"),
@@ -293,7 +312,10 @@ mod tests {
             ("org/SEC.1", "org/SEC.1"),
             ("Training", "iso42001-2023/Training"),
         ] {
-            assert_eq!(said(&column(Reading::Control), text), Ok(format!("\"{id}\"")));
+            assert_eq!(
+                said(&column(Reading::Control), text),
+                Ok(format!("\"{id}\""))
+            );
         }
         assert_eq!(said(&column(Reading::Truth), "Yes"), Ok("true".to_owned()));
         assert!(said(&column(Reading::Truth), "perhaps").is_err());
@@ -308,19 +330,28 @@ mod tests {
         assert_eq!(said(&source, "7.2; A.9.2;"), Ok(list.to_owned()));
         let mut source = column(Reading::Text);
         source.first = Some(12);
-        assert_eq!(said(&source, "A long\nstory of it"), Ok("\"A long story …\"".to_owned()));
+        assert_eq!(
+            said(&source, "A long\nstory of it"),
+            Ok("\"A long story …\"".to_owned())
+        );
     }
 
     #[test]
     fn formulas_and_errors_are_refused_and_empty_cells_have_a_default() {
         let mut source = column(Reading::Text);
         let people = BTreeMap::new();
-        for cell in [Cell::Formula("=A1*B1".to_owned()), Cell::Fault("#REF!".to_owned())] {
+        for cell in [
+            Cell::Formula("=A1*B1".to_owned()),
+            Cell::Fault("#REF!".to_owned()),
+        ] {
             let refused = read(&source, &people, Some(&cell)).unwrap_err();
             assert_eq!(refused.found, cell.words());
         }
         assert_eq!(read(&source, &people, None), Ok(None));
         source.default = Some("MINOR".to_owned());
-        assert_eq!(read(&source, &people, None), Ok(Some(Json::Text("MINOR".to_owned()))));
+        assert_eq!(
+            read(&source, &people, None),
+            Ok(Some(Json::Text("MINOR".to_owned())))
+        );
     }
 }

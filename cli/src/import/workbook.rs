@@ -44,7 +44,11 @@ pub(crate) fn format_of(bytes: &[u8]) -> Option<Result<(), TableError>> {
 /// Unpacks every part and throws it away: the sizes that a ZIP file names of itself may lie.
 fn measure(bytes: &[u8]) -> Result<(), TableError> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
-    let names: Vec<&str> = archive.file_names().collect();
+    // A part whose name is no text is none that a workbook needs; its size counts all the same.
+    let names: Vec<String> = archive
+        .file_names()
+        .filter_map(|name| Some(name.ok()?.into_owned()))
+        .collect();
     let has = |name: &str| names.iter().any(|found| found.eq_ignore_ascii_case(name));
     if has("xl/workbook.bin") {
         let found = "this is a binary workbook (.xlsb)";
@@ -65,7 +69,7 @@ fn measure(bytes: &[u8]) -> Result<(), TableError> {
     let mut room = INFLATED_BYTES_MAX;
     for index in 0..archive.len() {
         let part = archive.by_index(index).map_err(damaged)?;
-        let name = part.name().to_owned();
+        let name = part.name().map_or_else(|_| index.to_string(), Into::into);
         let packed = part.compressed_size().max(1);
         let most = RATIO_FREE_BYTES.max(packed.saturating_mul(RATIO_MAX));
         let mut part = part.take(room.min(most).saturating_add(1));
@@ -97,9 +101,13 @@ pub(crate) fn read(
     let all = sheets.join(", ");
     let sheet = match (sheet, sheets.as_slice()) {
         (Some(found), sheets) => {
-            let known = sheets.iter().find(|sheet| sheet.eq_ignore_ascii_case(found));
+            let known = sheets
+                .iter()
+                .find(|sheet| sheet.eq_ignore_ascii_case(found));
             let found = found.to_owned();
-            known.cloned().ok_or(TableError::NoSuchSheet { found, sheets: all })?
+            known
+                .cloned()
+                .ok_or(TableError::NoSuchSheet { found, sheets: all })?
         }
         (None, [only]) => only.clone(),
         (None, []) => return Err(TableError::Empty),
@@ -113,7 +121,10 @@ fn rows(workbook: &mut Xlsx<Cursor<&[u8]>>, sheet: &str) -> Result<Vec<Row>, Tab
     let mut reader = workbook.worksheet_cells_reader(sheet).map_err(unreadable)?;
     let mut rows: BTreeMap<u32, BTreeMap<u32, Cell>> = BTreeMap::new();
     let mut count = 0;
-    while let Some(cell) = reader.next_cell_with_formula_metadata().map_err(unreadable)? {
+    while let Some(cell) = reader
+        .next_cell_with_formula_metadata()
+        .map_err(unreadable)?
+    {
         let (row, column) = cell.pos;
         let number = row.saturating_add(1);
         let Some(value) = value(cell.value, cell.formula) else {
@@ -143,7 +154,9 @@ fn rows(workbook: &mut Xlsx<Cursor<&[u8]>>, sheet: &str) -> Result<Vec<Row>, Tab
 fn value(value: DataRef<'_>, formula: Option<XlsxFormulaMetadata>) -> Option<Cell> {
     match formula {
         None => {}
-        Some(XlsxFormulaMetadata::Normal { formula } | XlsxFormulaMetadata::Shared { formula, .. }) => {
+        Some(
+            XlsxFormulaMetadata::Normal { formula } | XlsxFormulaMetadata::Shared { formula, .. },
+        ) => {
             return Some(Cell::Formula(format!("={formula}")));
         }
         Some(_) => return Some(Cell::Formula("= as in another cell".to_owned())),

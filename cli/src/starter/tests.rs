@@ -1,7 +1,6 @@
 use super::*;
 use aimslog_client::form::{read_drafts, read_file};
 use aimslog_proto::aims::schema::{FieldSchema, Format, MessageSchema, ValueType};
-use clap::ValueEnum as _;
 use std::collections::BTreeSet;
 use time::macros::datetime;
 
@@ -17,7 +16,9 @@ fn setting(is_known: bool) -> Setting {
 
 fn starters(profile: Profile, is_known: bool) -> Vec<Starter> {
     let files = profile.files().into_iter();
-    files.map(|file| make(file, &setting(is_known)).unwrap_or_else(|error| panic!("{error:#}"))).collect()
+    files
+        .map(|file| make(file, &setting(is_known)).unwrap_or_else(|error| panic!("{error:#}")))
+        .collect()
 }
 
 /// Every starter record is refused for placeholders alone, each at the line where it stands.
@@ -39,7 +40,12 @@ fn starter_records_lack_what_the_organisation_must_say_and_nothing_else() {
                         found.line,
                         found.violation
                     );
-                    assert!(line.contains(PLACEHOLDER), "{}:{}: {line}", starter.name, found.line);
+                    assert!(
+                        line.contains(PLACEHOLDER),
+                        "{}:{}: {line}",
+                        starter.name,
+                        found.line
+                    );
                 }
             }
         }
@@ -65,7 +71,9 @@ fn starter_records_that_are_filled_in_are_valid() {
                         }
                     }
                 }
-                draft.read(bundle).unwrap_or_else(|error| panic!("{}: {error:#?}", starter.name));
+                draft
+                    .read(bundle)
+                    .unwrap_or_else(|error| panic!("{}: {error:#?}", starter.name));
             }
         }
     }
@@ -74,7 +82,9 @@ fn starter_records_that_are_filled_in_are_valid() {
 fn fill(message: &MessageSchema, json: &mut Json) {
     let Json::Object(members) = json else { return };
     for (name, value) in members {
-        let Some(field) = message.field(name) else { continue };
+        let Some(field) = message.field(name) else {
+            continue;
+        };
         match value {
             Json::Array(elements) => elements.iter_mut().for_each(|it| fill_one(field, it)),
             value => fill_one(field, value),
@@ -103,7 +113,10 @@ fn fill_one(field: &FieldSchema, value: &mut Json) {
 fn every_control_of_annex_a_has_its_row_once() {
     for profile in Profile::value_variants() {
         let starters = starters(*profile, true);
-        let rows = starters.iter().find(|starter| starter.name.contains("applicability")).unwrap();
+        let rows = starters
+            .iter()
+            .find(|starter| starter.name.contains("applicability"))
+            .unwrap();
         assert_eq!(rows.count, 38);
         let controls: BTreeSet<&str> = rows
             .text
@@ -124,13 +137,19 @@ fn keys_are_used_once_and_links_lead_to_earlier_records() {
                 let meta = draft.unwrap().json.field("meta").unwrap().clone();
                 if let Some(Json::Array(links)) = meta.field("links") {
                     for link in links {
-                        let Json::Array(pair) = link else { panic!("{link:?}") };
-                        let Json::Text(target) = &pair[1] else { panic!("{link:?}") };
+                        let Json::Array(pair) = link else {
+                            panic!("{link:?}")
+                        };
+                        let Json::Text(target) = &pair[1] else {
+                            panic!("{link:?}")
+                        };
                         let key = target.strip_prefix("key:").unwrap();
                         assert!(keys.contains(key), "{}: {key}", starter.name);
                     }
                 }
-                let Some(Json::Text(key)) = meta.field("key") else { panic!("{}", starter.name) };
+                let Some(Json::Text(key)) = meta.field("key") else {
+                    panic!("{}", starter.name)
+                };
                 assert!(keys.insert(key.clone()), "{}: {key} twice", starter.name);
             }
         }

@@ -88,7 +88,9 @@ impl AimsInit {
             auditor: self.auditor.clone(),
         };
         let starters = self.profile.files().into_iter();
-        let starters = starters.map(|file| make(file, &setting)).collect::<Result<Vec<_>>>()?;
+        let starters = starters
+            .map(|file| make(file, &setting))
+            .collect::<Result<Vec<_>>>()?;
         for starter in &starters {
             let text = format!("{}\n{}", commented(&starter.note), starter.text);
             write(&self.dir, starter.name, &text)?;
@@ -97,7 +99,10 @@ impl AimsInit {
         write(&self.dir, "README.md", &readme(&starters, &setting))?;
 
         let count: usize = starters.iter().map(|starter| starter.count).sum();
-        let open: usize = starters.iter().map(|starter| starter.text.matches(PLACEHOLDER).count()).sum();
+        let open: usize = starters
+            .iter()
+            .map(|starter| starter.text.matches(PLACEHOLDER).count())
+            .sum();
         let files: Vec<serde_json::Value> = starters
             .iter()
             .map(|starter| {
@@ -124,7 +129,10 @@ impl AimsInit {
 fn refuse_full(dir: &Path) -> Result<()> {
     match std::fs::read_dir(dir).map(|mut entries| entries.next().is_some()) {
         Ok(false) => Ok(()),
-        Ok(true) => Err(UserError::usage(format!("{} holds something already", dir.display()))),
+        Ok(true) => Err(UserError::usage(format!(
+            "{} holds something already",
+            dir.display()
+        ))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", dir.display())),
     }
@@ -172,7 +180,11 @@ fn readme(starters: &[Starter], setting: &Setting) -> String {
     for starter in starters {
         for (kind, signers) in &starter.kinds {
             // Writing to a String cannot fail.
-            let _infallible = writeln!(text, "| {} | {} | {kind} | {signers} |", starter.name, starter.count);
+            let _infallible = writeln!(
+                text,
+                "| {} | {} | {kind} | {signers} |",
+                starter.name, starter.count
+            );
         }
     }
     text.push_str("\n## What each is for\n\n");

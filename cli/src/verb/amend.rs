@@ -67,7 +67,10 @@ pub(crate) struct Retract {
 impl Amend {
     pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
         let context = Context::resolve(flags)?;
-        let records = self.options.attachments.read(std::slice::from_ref(&self.file))?;
+        let records = self
+            .options
+            .attachments
+            .read(std::slice::from_ref(&self.file))?;
         refuse_invalid(&records.invalid, output)?;
         let Ok([mut record]) = <[FileRecord; 1]>::try_from(records.valid) else {
             return Err(UserError::usage("amend takes one new record"));

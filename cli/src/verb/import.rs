@@ -46,7 +46,12 @@ pub(crate) struct Import {
     #[arg(required_unless_present = "print_mapping")]
     file: Option<PathBuf>,
     /// Mapping file (TOML); docs/import.md says how it is written
-    #[arg(long, value_name = "FILE", required_unless_present = "like", conflicts_with = "like")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "like",
+        conflicts_with = "like"
+    )]
     mapping: Option<PathBuf>,
     /// Mapping that is built in
     #[arg(long, value_enum, value_name = "REGISTER")]
@@ -136,7 +141,11 @@ impl Import {
         }
         let unknown = unknown_constants(&mapping, &self.set);
         if !unknown.is_empty() {
-            let kinds: Vec<&str> = mapping.record.iter().map(|record| record.kind.as_str()).collect();
+            let kinds: Vec<&str> = mapping
+                .record
+                .iter()
+                .map(|record| record.kind.as_str())
+                .collect();
             return Err(UserError::usage(format!(
                 "--set {}: no record of this mapping ({}) has it",
                 unknown.join(", "),
@@ -160,7 +169,11 @@ impl Import {
         let shown = preview(&table, columns, &made);
         if self.preview {
             output.data(&shown, shown.text())?;
-            return Ok(if shown.is_valid() || self.skip_invalid { Exit::Ok } else { Exit::Usage });
+            return Ok(if shown.is_valid() || self.skip_invalid {
+                Exit::Ok
+            } else {
+                Exit::Usage
+            });
         }
         self.refuse_invalid(&shown, output)?;
         let (context, memory) = (context?, memory);
@@ -181,7 +194,11 @@ impl Import {
         let mut mapping = match (&self.mapping, self.like) {
             (Some(file), _) => Mapping::read(file)?,
             (None, Some(known)) => Mapping::parse(known.text())?,
-            (None, None) => return Err(UserError::usage("--mapping or --like says what the columns are")),
+            (None, None) => {
+                return Err(UserError::usage(
+                    "--mapping or --like says what the columns are",
+                ));
+            }
         };
         mapping.people.extend(self.person.iter().cloned());
         Ok(mapping)
@@ -212,7 +229,12 @@ impl Import {
         };
         let mut known: BTreeMap<String, EntryId> = BTreeMap::new();
         for (number, one) in (1..).zip(made) {
-            let Made { place, result: Ok(mut submission), .. } = one else {
+            let Made {
+                place,
+                result: Ok(mut submission),
+                ..
+            } = one
+            else {
                 continue;
             };
             let given = submission.clone();
@@ -254,7 +276,12 @@ impl Import {
         shown: &Preview,
         output: Output,
     ) -> Result<Exit> {
-        let Plan { send, given, same, amended } = plan;
+        let Plan {
+            send,
+            given,
+            same,
+            amended,
+        } = plan;
         let sent = send_all(context, send, &self.options, output).await?;
         for (told, submission) in sent.told.iter().zip(&given) {
             if let (LOGGED | ALREADY_LOGGED, Some(entry)) = (told.status, &told.entry_id) {
@@ -262,7 +289,12 @@ impl Import {
             }
         }
         memory.keep()?;
-        let count = |status: &str| sent.told.iter().filter(|told| told.status == status).count();
+        let count = |status: &str| {
+            sent.told
+                .iter()
+                .filter(|told| told.status == status)
+                .count()
+        };
         let skipped = shown.refused();
         let data = json!({
             "file": self.file, "sheet": shown.name(), "records": sent.told,
@@ -296,7 +328,9 @@ fn refuse_changed(made: &mut [Made], memory: &Memory) {
         let violation = Violation::new(Reason::AlreadyLogged, "record", rule);
         let violation = violation.found(format!("logged as {entry}"));
         let advice = "--changed amend logs it as a new version";
-        one.result = Err(vec![Broken::advised(&violation, advice).written_at(one.place.clone())]);
+        one.result = Err(vec![
+            Broken::advised(&violation, advice).written_at(one.place.clone()),
+        ]);
     }
 }
 
@@ -308,7 +342,11 @@ fn is_agreed(count: usize, output: Output) -> Result<bool> {
         )));
     }
     // Nobody to ask is no reason to fail here: no answer is none.
-    drop(write!(io::stderr(), "send {}? [y/N] ", counted(count, "record")));
+    drop(write!(
+        io::stderr(),
+        "send {}? [y/N] ",
+        counted(count, "record")
+    ));
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))

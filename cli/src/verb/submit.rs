@@ -6,6 +6,7 @@ mod known;
 mod send;
 mod sign;
 mod told;
+mod unsent;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,27 +19,26 @@ use aimslog_proto::reason::{Reason, Violation};
 use aimslog_proto::statement::header::Origin;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use serde::Serialize;
 
 use crate::args::Connection;
+use crate::attach::read_given;
 use crate::broken::Broken;
 use crate::context::Context;
 use crate::describe::counted;
-use crate::exit::{Exit, UserError};
+use crate::exit::Exit;
 use crate::outbox::Outbox;
 use crate::output::Output;
-use crate::attach::read_given;
-use crate::records::{
-    AttachmentRules, FileRecord, Invalid, Records, find_attachments, read_records,
-};
+use crate::records::{AttachmentRules, FileRecord, Records, find_attachments, read_records};
 use crate::sealed::SealedFields;
 use crate::verb::runtime;
 use foresee::foresee;
 use send::{Sending, store_attachments};
 use sign::{Purpose, Signing, sign_all};
 use told::REFUSED;
+use unsent::{Unsent, refuse};
 
 pub(crate) use told::{ALREADY_LOGGED, LOGGED, Told, table};
+pub(crate) use unsent::refuse_invalid;
 
 /// Submit records to the ledger.
 ///
@@ -167,13 +167,6 @@ pub(crate) struct Validate {
     attachments: AttachmentOptions,
 }
 
-/// A record that was refused before anything was sent.
-#[derive(Debug, Serialize)]
-struct Unsent {
-    record: String,
-    violations: Vec<Broken>,
-}
-
 /// What a context keeps of what it submits.
 struct Desk {
     outbox: Outbox,
@@ -197,7 +190,10 @@ impl Validate {
         let count = records.valid.len();
         if self.offline {
             let (_, given) = read_given(&self.attachments.attach)?;
-            find_attachments(&records.valid, &self.attachments.rules(&self.signing, &given))?;
+            find_attachments(
+                &records.valid,
+                &self.attachments.rules(&self.signing, &given),
+            )?;
             let data = serde_json::json!({ "records": count, "invalid": [] });
             output.data(&data, format!("{} valid", counted(count, "record")))?;
             return Ok(Exit::Ok);
@@ -205,38 +201,6 @@ impl Validate {
         let context = Context::resolve(flags)?;
         runtime()?.block_on(validate(&context, records.valid, self, output))
     }
-}
-
-/// Nothing is sent where one record of the run is invalid: all of them are named at once.
-pub(crate) fn refuse_invalid(invalid: &[Invalid], output: Output) -> Result<()> {
-    let at = |record: &Invalid, line: usize| format!("{}:{line}", record.file.display());
-    let unsent = invalid.iter().map(|record| Unsent {
-        record: at(record, record.line),
-        violations: record
-            .violations
-            .iter()
-            .map(|found| Broken::from(&found.violation).written_at(at(record, found.line)))
-            .collect(),
-    });
-    refuse(&unsent.collect::<Vec<_>>(), output)
-}
-
-fn refuse(unsent: &[Unsent], output: Output) -> Result<()> {
-    if unsent.is_empty() {
-        return Ok(());
-    }
-    if output.is_json() {
-        output.data(&serde_json::json!({ "invalid": unsent }), "")?;
-    } else {
-        for Unsent { record, violations } in unsent {
-            for violation in violations {
-                let place = violation.place().unwrap_or(record);
-                output.say(format!("{place}: {violation}"));
-            }
-        }
-    }
-    let invalid = counted(unsent.len(), "invalid record");
-    Err(UserError::usage(format!("{invalid}; nothing was sent")))
 }
 
 /// What became of the records of a run.
@@ -297,7 +261,9 @@ impl Sent {
     /// How a run ended whose outcome has been printed.
     pub(crate) fn end(self, output: Output) -> Result<Exit> {
         if let Some(error) = self.cut_off {
-            output.say("cut off; what is pending waits in the outbox, and the same command continues");
+            output.say(
+                "cut off; what is pending waits in the outbox, and the same command continues",
+            );
             return Err(error);
         }
         let refused = self.told.iter().any(|told| told.status == REFUSED);

@@ -47,7 +47,8 @@ impl Template {
             UserError::usage(format!("{violation}; `aimslog template` lists the kinds"))
         };
         let kind = bundle.newest_kind(kind).map_err(refused)?;
-        let refused = |violation: aimslog_proto::reason::Violation| UserError::usage(violation.to_string());
+        let refused =
+            |violation: aimslog_proto::reason::Violation| UserError::usage(violation.to_string());
         let text = form(bundle, kind, self.state.as_deref()).map_err(refused)?;
         let Some(path) = &self.output else {
             output.data(&outline(bundle, kind), text)?;

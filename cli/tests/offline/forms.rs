@@ -42,7 +42,10 @@ fn folder(name: &str, content: &str) -> TempDir {
 
 /// What `validate --offline` says of a file, and its exit code.
 fn validate(folder: &TempDir, arguments: &[&str]) -> (Option<i32>, String) {
-    let answer = aimslog(folder.path(), &[&["validate", "--offline"], arguments].concat());
+    let answer = aimslog(
+        folder.path(),
+        &[&["validate", "--offline"], arguments].concat(),
+    );
     let said = text(&answer.stdout) + &text(&answer.stderr);
     (answer.status.code(), said)
 }
@@ -88,7 +91,11 @@ fn kinds_and_states_that_do_not_exist_are_refused_with_the_nearest() {
     ] {
         let answer = aimslog(folder.path(), arguments);
         assert_eq!(answer.status.code(), Some(2), "{arguments:?}");
-        assert!(text(&answer.stderr).contains(word), "{}", text(&answer.stderr));
+        assert!(
+            text(&answer.stderr).contains(word),
+            "{}",
+            text(&answer.stderr)
+        );
     }
 }
 
@@ -98,24 +105,44 @@ fn yaml_and_json_are_refused_with_file_and_line() {
     assert_eq!(validate(&folder, &["decision.yaml"]).0, Some(0));
     for (from, to, line, word) in [
         ("risk_class: HIGH", "risk_class: HIHG", 16, "HIGH"),
-        ("personal_data: false", "personal_data: no", 10, "true or false"),
+        (
+            "personal_data: false",
+            "personal_data: no",
+            10,
+            "true or false",
+        ),
         ("role: reviewer", "role: TBD", 8, "placeholder"),
-        ("decided_at: 2026-03-02T08:00:00Z", "decided_at: 2026-03-02", 22, "a time such as"),
+        (
+            "decided_at: 2026-03-02T08:00:00Z",
+            "decided_at: 2026-03-02",
+            22,
+            "a time such as",
+        ),
         ("system: sys-7f3a", "system: &x sys-7f3a", 11, "anchors"),
         ("risk_class: HIGH", "system: HIGH", 16, "once"),
-        ("kind: oversight_decision", "kind: oversight_decison", 3, "oversight_decision"),
+        (
+            "kind: oversight_decision",
+            "kind: oversight_decison",
+            3,
+            "oversight_decision",
+        ),
     ] {
         let changed = DECISION.replacen(from, to, 1);
         fs::write(folder.path().join("wrong.yaml"), &changed).unwrap();
         let (code, said) = validate(&folder, &["wrong.yaml"]);
         assert_eq!(code, Some(2), "{to}: {said}");
         let place = format!("wrong.yaml:{line}: ");
-        let named = said.lines().any(|said| said.starts_with(&place) && said.contains(word));
+        let named = said
+            .lines()
+            .any(|said| said.starts_with(&place) && said.contains(word));
         assert!(named, "{to}: {said}");
     }
     let two = format!("{DECISION}---\n{}", DECISION.replace("HIGH", "LARGE"));
     fs::write(folder.path().join("two.yaml"), &two).unwrap();
-    let answer = aimslog(folder.path(), &["validate", "--offline", "--json", "two.yaml"]);
+    let answer = aimslog(
+        folder.path(),
+        &["validate", "--offline", "--json", "two.yaml"],
+    );
     let said: Value = serde_json::from_slice(&answer.stdout).unwrap();
     assert_eq!(said["invalid"][0]["violations"][0]["at"], "two.yaml:39");
     assert_eq!(said["invalid"][0]["record"], "two.yaml:25");
@@ -123,8 +150,15 @@ fn yaml_and_json_are_refused_with_file_and_line() {
     let lines = "{\"meta\":{\"kind\":\"finding\"},\"record\":{}}\n{\"meta\":{\"kind\":\"findin\"},\"record\":{}}\n";
     fs::write(folder.path().join("two.jsonl"), lines).unwrap();
     let (_, said) = validate(&folder, &["two.jsonl"]);
-    assert!(said.contains("two.jsonl:1: record.grade") || said.contains("two.jsonl:1: "), "{said}");
-    assert!(said.lines().any(|said| said.starts_with("two.jsonl:2: ") && said.contains("finding")), "{said}");
+    assert!(
+        said.contains("two.jsonl:1: record.grade") || said.contains("two.jsonl:1: "),
+        "{said}"
+    );
+    assert!(
+        said.lines()
+            .any(|said| said.starts_with("two.jsonl:2: ") && said.contains("finding")),
+        "{said}"
+    );
 }
 
 #[test]
@@ -141,12 +175,22 @@ fn a_file_is_attached_without_being_named() {
     assert_eq!(validate(&folder, &["named.yaml"]).0, Some(2));
     let (code, said) = validate(&folder, &[&["named.yaml"], &attach[..]].concat());
     assert_eq!(code, Some(0), "{said}");
-    fs::write(folder.path().join("other.yaml"), format!("{named}      size: 7\n")).unwrap();
+    fs::write(
+        folder.path().join("other.yaml"),
+        format!("{named}      size: 7\n"),
+    )
+    .unwrap();
     let (code, said) = validate(&folder, &[&["other.yaml"], &attach[..]].concat());
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("attachments[0].size") && said.contains('6'), "{said}");
+    assert!(
+        said.contains("attachments[0].size") && said.contains('6'),
+        "{said}"
+    );
 
-    let (code, said) = validate(&folder, &[&["decision.yaml", "named.yaml"], &attach[..]].concat());
+    let (code, said) = validate(
+        &folder,
+        &[&["decision.yaml", "named.yaml"], &attach[..]].concat(),
+    );
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("a run of one record"), "{said}");
     let (code, _) = validate(&folder, &["decision.yaml", "--attach", "nowhere.png"]);

@@ -35,20 +35,46 @@ const FIRST: [&str; 11] = [
     "Closed",
     "No lapse for a quarter",
 ];
-const SECOND: [&str; 11] =
-    ["NC-2", "2026-11-09", "9.2.1", "The programme leaves out A.10.3", "", "", "", "p-105", "2026-12-30", "Open", ""];
-const CONSTANTS: [&str; 6] =
-    ["--set", "source=AUDIT", "--set", "grade=MINOR", "--person", "Jane Doe=p-7"];
+const SECOND: [&str; 11] = [
+    "NC-2",
+    "2026-11-09",
+    "9.2.1",
+    "The programme leaves out A.10.3",
+    "",
+    "",
+    "",
+    "p-105",
+    "2026-12-30",
+    "Open",
+    "",
+];
+const CONSTANTS: [&str; 6] = [
+    "--set",
+    "source=AUDIT",
+    "--set",
+    "grade=MINOR",
+    "--person",
+    "Jane Doe=p-7",
+];
 
 fn import(folder: &Path, arguments: &[&str]) -> Output {
-    aimslog(folder, &[&["import"], arguments, &["--like", "nc"], &CONSTANTS].concat())
+    aimslog(
+        folder,
+        &[&["import"], arguments, &["--like", "nc"], &CONSTANTS].concat(),
+    )
 }
 
 /// A folder with a workbook of these rows below the header.
 fn register(rows: &[&[&str]]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let rows: Vec<&[&str]> = std::iter::once(&HEADER[..]).chain(rows.iter().copied()).collect();
-    fs::write(folder.path().join("nc.xlsx"), xlsx::workbook("Register", &rows)).unwrap();
+    let rows: Vec<&[&str]> = std::iter::once(&HEADER[..])
+        .chain(rows.iter().copied())
+        .collect();
+    fs::write(
+        folder.path().join("nc.xlsx"),
+        xlsx::workbook("Register", &rows),
+    )
+    .unwrap();
     folder
 }
 
@@ -57,8 +83,18 @@ fn a_workbook_is_shown_before_anything_is_sent() {
     let folder = register(&[&FIRST, &SECOND]);
     let answer = import(folder.path(), &["nc.xlsx", "--preview"]);
     let said = text(&answer.stdout);
-    assert_eq!(answer.status.code(), Some(0), "{said}{}", text(&answer.stderr));
-    for part in ["Register: 2 rows, 3 records", "Register!2", "NC-1-CA planned", "3 valid, 0 refused"] {
+    assert_eq!(
+        answer.status.code(),
+        Some(0),
+        "{said}{}",
+        text(&answer.stderr)
+    );
+    for part in [
+        "Register: 2 rows, 3 records",
+        "Register!2",
+        "NC-1-CA planned",
+        "3 valid, 0 refused",
+    ] {
         assert!(said.contains(part), "{part} in {said}");
     }
     let answer = import(folder.path(), &["nc.xlsx", "--preview", "--json"]);
@@ -78,8 +114,14 @@ fn wrong_cells_are_named_and_nothing_is_sent() {
         let answer = import(folder.path(), arguments);
         let said = text(&answer.stdout) + &text(&answer.stderr);
         assert_eq!(answer.status.code(), Some(2), "{arguments:?}: {said}");
-        assert!(said.contains("Register!I2") && said.contains("formula"), "{said}");
-        assert!(said.contains("Register!D3") && said.contains("placeholder"), "{said}");
+        assert!(
+            said.contains("Register!I2") && said.contains("formula"),
+            "{said}"
+        );
+        assert!(
+            said.contains("Register!D3") && said.contains("placeholder"),
+            "{said}"
+        );
     }
     let answer = import(folder.path(), &["nc.xlsx", "--yes", "--json"]);
     let said: Value = serde_json::from_slice(&answer.stdout).unwrap();
@@ -96,8 +138,15 @@ fn nothing_is_sent_without_a_word() {
     assert_eq!(answer.status.code(), Some(2), "{}", text(&answer.stderr));
     let answer = import(folder.path(), &["nc.xlsx", "--sheet", "Other", "--preview"]);
     assert!(text(&answer.stderr).contains("sheets are: Register"));
-    let answer = import(folder.path(), &["nc.xlsx", "--preview", "--set", "sorce=AUDIT"]);
-    assert!(text(&answer.stderr).contains("sorce"), "{}", text(&answer.stderr));
+    let answer = import(
+        folder.path(),
+        &["nc.xlsx", "--preview", "--set", "sorce=AUDIT"],
+    );
+    assert!(
+        text(&answer.stderr).contains("sorce"),
+        "{}",
+        text(&answer.stderr)
+    );
 }
 
 #[test]
@@ -107,7 +156,11 @@ fn csv_and_workbook_give_the_same() {
         let cells: Vec<String> = row.iter().map(|cell| format!("\"{cell}\"")).collect();
         cells.join(";") + "\r\n"
     };
-    fs::write(folder.path().join("nc.csv"), quoted(&HEADER) + &quoted(&SECOND)).unwrap();
+    fs::write(
+        folder.path().join("nc.csv"),
+        quoted(&HEADER) + &quoted(&SECOND),
+    )
+    .unwrap();
     let shown = |file: &str| -> Value {
         let answer = import(folder.path(), &[file, "--preview", "--json"]);
         let mut said: Value = serde_json::from_slice(&answer.stdout).unwrap();
@@ -143,19 +196,36 @@ fn files_that_are_no_register_are_refused() {
 fn a_mapping_is_printed_changed_and_given() {
     let folder = register(&[&FIRST]);
     for known in ["nc", "inventory", "risk", "evidence"] {
-        let answer = aimslog(folder.path(), &["import", "--like", known, "--print-mapping"]);
+        let answer = aimslog(
+            folder.path(),
+            &["import", "--like", known, "--print-mapping"],
+        );
         assert_eq!(answer.status.code(), Some(0), "{known}");
         fs::write(folder.path().join(format!("{known}.toml")), &answer.stdout).unwrap();
     }
     let path = folder.path().join("nc.toml");
     let mapping = fs::read_to_string(&path).unwrap();
-    fs::write(&path, format!("ignore = []\n[people]\n\"Jane Doe\" = \"p-7\"\n{mapping}")).unwrap();
+    fs::write(
+        &path,
+        format!("ignore = []\n[people]\n\"Jane Doe\" = \"p-7\"\n{mapping}"),
+    )
+    .unwrap();
     let constants = ["--set", "source=AUDIT", "--set", "grade=MINOR"];
     let arguments = ["import", "nc.xlsx", "--mapping", "nc.toml", "--preview"];
     let answer = aimslog(folder.path(), &[&arguments[..], &constants].concat());
-    assert_eq!(answer.status.code(), Some(0), "{}{}", text(&answer.stdout), text(&answer.stderr));
+    assert_eq!(
+        answer.status.code(),
+        Some(0),
+        "{}{}",
+        text(&answer.stdout),
+        text(&answer.stderr)
+    );
     fs::write(&path, "[[record]]\nkind = \"finding\"\nfilds = 3\n").unwrap();
     let answer = aimslog(folder.path(), &arguments);
     assert_eq!(answer.status.code(), Some(2));
-    assert!(text(&answer.stderr).contains("line 3"), "{}", text(&answer.stderr));
+    assert!(
+        text(&answer.stderr).contains("line 3"),
+        "{}",
+        text(&answer.stderr)
+    );
 }

@@ -29,7 +29,9 @@ pub(crate) fn parts(sheets: &[(&str, String)]) -> Vec<(String, String)> {
     let mut links = String::new();
     let mut parts = Vec::new();
     for (number, (name, rows)) in (1..).zip(sheets) {
-        list.push_str(&format!(r#"<sheet name="{name}" sheetId="{number}" r:id="r{number}"/>"#));
+        list.push_str(&format!(
+            r#"<sheet name="{name}" sheetId="{number}" r:id="r{number}"/>"#
+        ));
         links.push_str(&format!(
             r#"<Relationship Id="r{number}" Type="{relations}/worksheet" Target="worksheets/sheet{number}.xml"/>"#
         ));
@@ -47,15 +49,21 @@ pub(crate) fn parts(sheets: &[(&str, String)]) -> Vec<(String, String)> {
         ("_rels/.rels", ROOT.to_owned()),
         (
             "xl/workbook.xml",
-            format!(r#"<?xml version="1.0"?><workbook xmlns="{main}" xmlns:r="{relations}"><sheets>{list}</sheets></workbook>"#),
+            format!(
+                r#"<?xml version="1.0"?><workbook xmlns="{main}" xmlns:r="{relations}"><sheets>{list}</sheets></workbook>"#
+            ),
         ),
         (
             "xl/_rels/workbook.xml.rels",
-            format!(r#"<?xml version="1.0"?><Relationships xmlns="{rels}">{links}</Relationships>"#),
+            format!(
+                r#"<?xml version="1.0"?><Relationships xmlns="{rels}">{links}</Relationships>"#
+            ),
         ),
         ("xl/styles.xml", STYLES.to_owned()),
     ];
-    let named = named.into_iter().map(|(name, content)| (name.to_owned(), content));
+    let named = named
+        .into_iter()
+        .map(|(name, content)| (name.to_owned(), content));
     named.chain(parts).collect()
 }
 

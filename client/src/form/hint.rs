@@ -68,9 +68,18 @@ impl Need {
             return Self::Always;
         }
         let mut conditions = Vec::new();
-        for rule in kind.content_rules().iter().filter(|rule| is_asking(rule, path)) {
+        for rule in kind
+            .content_rules()
+            .iter()
+            .filter(|rule| is_asking(rule, path))
+        {
             let is_status = rule.each.is_none() && kind.status_field() == Some(rule.field.as_str());
-            if is_status && rule.values.iter().any(|value| value.eq_ignore_ascii_case(state)) {
+            if is_status
+                && rule
+                    .values
+                    .iter()
+                    .any(|value| value.eq_ignore_ascii_case(state))
+            {
                 return Self::InState;
             }
             conditions.push(format!("{} is {}", rule.field, rule.values.join(" or ")));
@@ -96,7 +105,9 @@ impl Need {
 /// Whether a rule asks for what stands at a path; it may be about each element of a list.
 fn is_asking(rule: &WhenRule, path: &str) -> bool {
     let within = match &rule.each {
-        Some(list) => path.strip_prefix(list.as_str()).and_then(|rest| rest.strip_prefix('.')),
+        Some(list) => path
+            .strip_prefix(list.as_str())
+            .and_then(|rest| rest.strip_prefix('.')),
         None => Some(path),
     };
     within.is_some_and(|path| rule.require.iter().any(|asked| asked == path))

@@ -5,7 +5,9 @@ use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::aims::comments;
 use aimslog_proto::aims::kind::{Kind, Need as GuardNeed};
 use aimslog_proto::aims::schema::{FieldSchema, MessageSchema, ValueType};
-use aimslog_proto::limits::{CONTROLS_MAX, INTEGER_MAX, LINKS_MAX, LIST_ELEMENTS_MAX, TEXT_BYTES_MAX};
+use aimslog_proto::limits::{
+    CONTROLS_MAX, INTEGER_MAX, LINKS_MAX, LIST_ELEMENTS_MAX, TEXT_BYTES_MAX,
+};
 use serde_json::{Map, Value, json};
 
 use super::hint::{format_pattern, format_words, meanings};
@@ -13,7 +15,11 @@ use super::hint::{format_pattern, format_words, meanings};
 /// The outline of a kind. `record` is the strict form, as the ledger keeps it; readers of files take
 /// freer ones.
 pub fn outline(bundle: &RuleBundle, kind: &Kind) -> Value {
-    let relations: Vec<&str> = kind.links().iter().map(|link| link.relation.as_str()).collect();
+    let relations: Vec<&str> = kind
+        .links()
+        .iter()
+        .map(|link| link.relation.as_str())
+        .collect();
     let link = json!({
         "type": "array", "minItems": 2, "maxItems": 2,
         "prefixItems": [{ "enum": relations }, { "$ref": "#/$defs/target" }],
@@ -124,7 +130,10 @@ fn tables(bundle: &RuleBundle, kind: &Kind) -> Value {
             "each": rule.each, "field": rule.field, "values": rule.values, "require": rule.require,
         })
     });
-    let links = kind.links().iter().map(|link| json!({ "relation": link.relation, "kinds": link.kinds }));
+    let links = kind
+        .links()
+        .iter()
+        .map(|link| json!({ "relation": link.relation, "kinds": link.kinds }));
     let controls = bundle.schemes().iter().flat_map(|scheme| {
         let controls = scheme.controls.iter().flatten();
         let evidenced = controls.filter(|control| control.kinds.iter().any(|it| it == kind.name()));

@@ -100,7 +100,10 @@ impl Writer<'_> {
         let fields = "A value that is left empty is no value. ";
         let how = "Values are read as the field asks for them, quoted or not; --- begins the next record.";
         self.comment(0, &format!("{fields}{how}"));
-        self.comment(0, "Check it with: aimslog validate FILE.yaml; submit it with: aimslog submit FILE.yaml");
+        self.comment(
+            0,
+            "Check it with: aimslog validate FILE.yaml; submit it with: aimslog submit FILE.yaml",
+        );
         self.out.push('\n');
     }
 
@@ -110,7 +113,11 @@ impl Writer<'_> {
             [] => "nothing".to_owned(),
             states => states.join(", "),
         };
-        let later = if kind.initial_states().iter().any(|state| state == self.state) {
+        let later = if kind
+            .initial_states()
+            .iter()
+            .any(|state| state == self.state)
+        {
             ""
         } else {
             "; a record does not begin in it, so meta.amends is required"
@@ -120,10 +127,14 @@ impl Writer<'_> {
 
     fn signer_words(&self, bundle: &RuleBundle) -> String {
         let state = Some(self.state);
-        let titles = self.kind.signers(state).iter().map(|name| match bundle.role(name) {
-            Ok(role) => format!("{name} ({})", role.title),
-            Err(_) => name.clone(),
-        });
+        let titles = self
+            .kind
+            .signers(state)
+            .iter()
+            .map(|name| match bundle.role(name) {
+                Ok(role) => format!("{name} ({})", role.title),
+                Err(_) => name.clone(),
+            });
         let agents = if self.kind.is_for_agents(state) {
             "may sign it too"
         } else {
@@ -151,27 +162,48 @@ impl Writer<'_> {
         self.line(0, "meta:");
         self.line(1, &format!("kind: {}", kind.name()));
         self.line(1, &format!("version: {}", kind.version()));
-        self.comment(1, "Name for links from later records of the same run: letters, digits, `.`, `_`, `-`.");
+        self.comment(
+            1,
+            "Name for links from later records of the same run: letters, digits, `.`, `_`, `-`.",
+        );
         self.member(1, "key", given("key"));
         self.comment(1, &self.subject_words());
         self.member(1, "subject", given("subject"));
         if !kind.states().is_empty() {
-            self.comment(1, &format!("The state that it reaches: {}.", kind.states().join(", ")));
+            self.comment(
+                1,
+                &format!("The state that it reaches: {}.", kind.states().join(", ")),
+            );
             let state = Json::Text(self.state.to_owned());
             self.member(1, "transition", Some(given("transition").unwrap_or(&state)));
         }
-        self.comment(1, "For a later version: the one that it follows, an entry id or key:NAME.");
+        self.comment(
+            1,
+            "For a later version: the one that it follows, an entry id or key:NAME.",
+        );
         self.member(1, "amends", given("amends"));
         self.comment(1, "With amends: amend (the default), correct or retract.");
         self.member(1, "change", given("change"));
         if !kind.links().is_empty() {
-            self.comment(1, "Links, each [relation, target]; a target is an entry id or key:NAME:");
+            self.comment(
+                1,
+                "Links, each [relation, target]; a target is an entry id or key:NAME:",
+            );
             for link in kind.links() {
-                self.comment(1, &format!("  {} to {}", link.relation, link.kinds.join(", ")));
+                self.comment(
+                    1,
+                    &format!("  {} to {}", link.relation, link.kinds.join(", ")),
+                );
             }
             self.member(1, "links", given("links"));
         }
-        self.comment(1, &format!("Controls that it evidences, such as {}.", control_example(bundle, kind)));
+        self.comment(
+            1,
+            &format!(
+                "Controls that it evidences, such as {}.",
+                control_example(bundle, kind)
+            ),
+        );
         self.member(1, "controls", given("controls"));
     }
 
@@ -188,11 +220,16 @@ impl Writer<'_> {
         let subjects = self.kind.subjects();
         let is = |class: &str| subjects.iter().any(|subject| subject == class);
         match (is("system"), is("aims")) {
-            (true, true) => "What it is about: the id of an AI system, or aims:ID for a part of the \
+            (true, true) => {
+                "What it is about: the id of an AI system, or aims:ID for a part of the \
                 management system. Empty: the record's system, else aims:main."
+                    .to_owned()
+            }
+            (true, false) => {
+                "What it is about: the id of an AI system. Empty: the record's system.".to_owned()
+            }
+            _ => "What it is about: aims:ID, a part of the management system. Empty: aims:main."
                 .to_owned(),
-            (true, false) => "What it is about: the id of an AI system. Empty: the record's system.".to_owned(),
-            _ => "What it is about: aims:ID, a part of the management system. Empty: aims:main.".to_owned(),
         }
     }
 
@@ -240,7 +277,11 @@ impl Writer<'_> {
             (true, _) => &[],
         };
         let blank = Json::Null;
-        let rows = if rows.is_empty() { std::slice::from_ref(&blank) } else { rows };
+        let rows = if rows.is_empty() {
+            std::slice::from_ref(&blank)
+        } else {
+            rows
+        };
         for row in rows {
             self.line(depth + 1, "-");
             self.fields(depth + 2, &prefix, message, &|name| row.field(name));
@@ -291,10 +332,16 @@ impl Writer<'_> {
 
 /// A control of the catalogue that the kind evidences, or any.
 fn control_example(bundle: &RuleBundle, kind: &Kind) -> String {
-    let controls = bundle.schemes().iter().filter_map(|scheme| scheme.controls.as_ref());
+    let controls = bundle
+        .schemes()
+        .iter()
+        .filter_map(|scheme| scheme.controls.as_ref());
     let mut controls = controls.flatten();
     let evidenced = controls.find(|control| control.kinds.iter().any(|it| it == kind.name()));
-    evidenced.map_or_else(|| "A.9.2 or org/SEC.1".to_owned(), |control| control.id.clone())
+    evidenced.map_or_else(
+        || "A.9.2 or org/SEC.1".to_owned(),
+        |control| control.id.clone(),
+    )
 }
 
 /// A value on one line. JSON is YAML, and reads back as the same texts; what needs no quotation marks
@@ -314,7 +361,9 @@ fn flow(value: &Json) -> String {
 fn is_plain(text: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:".contains(&byte);
     let word = text.to_ascii_lowercase();
-    text.bytes().next().is_some_and(|first| first.is_ascii_alphabetic())
+    text.bytes()
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic())
         && text.bytes().all(is_word)
         && !text.ends_with(':')
         && !["null", "true", "false", "yes", "no", "on", "off", "y", "n"].contains(&word.as_str())
@@ -325,5 +374,7 @@ fn is_plain(text: &str) -> bool {
 fn is_time(text: &str) -> bool {
     text.len() >= 20
         && text.ends_with('Z')
-        && text.bytes().all(|byte| byte.is_ascii_digit() || b"-:.TZ".contains(&byte))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || b"-:.TZ".contains(&byte))
 }

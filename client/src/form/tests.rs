@@ -29,7 +29,10 @@ fn filled(kind: &Kind, detail: Detail) -> (String, Record) {
     let relations = kind.links().iter().take(2);
     let links = relations.map(|link| Json::Array(vec![text(&link.relation), text("key:other")]));
     meta.push(("links", Json::Array(links.collect())));
-    meta.push(("controls", Json::Array(vec![text("A.9.2"), text("org/SEC.1")])));
+    meta.push((
+        "controls",
+        Json::Array(vec![text("A.9.2"), text("org/SEC.1")]),
+    ));
     let state = kind.status_field().and_then(|field| {
         match record.values().get(kind.field_index(field)?)?.as_ref()? {
             Json::Text(state) => Some(state.to_lowercase()),
@@ -50,20 +53,35 @@ fn a_form_filled_with_the_golden_record_gives_the_same_strict_bytes() {
     let kinds = RuleBundle::v1().kinds();
     for (kind, detail) in kinds.flat_map(|kind| [(kind, Detail::Full), (kind, Detail::Brief)]) {
         let (form, golden) = filled(kind, detail);
-        assert_eq!(form.contains('#'), detail == Detail::Full, "{}", kind.name());
+        assert_eq!(
+            form.contains('#'),
+            detail == Detail::Full,
+            "{}",
+            kind.name()
+        );
         let mut read = read_file(RuleBundle::v1(), Notation::Yaml, form.as_bytes());
         let [submission] = read.as_mut_slice() else {
             panic!("{}: {read:?}", kind.name());
         };
-        let submission = submission.as_ref().unwrap_or_else(|error| panic!("{error:#?}\n{form}"));
+        let submission = submission
+            .as_ref()
+            .unwrap_or_else(|error| panic!("{error:#?}\n{form}"));
         assert_eq!(
             String::from_utf8(submission.record.canonical_bytes(kind)).expect("text"),
             String::from_utf8(golden.canonical_bytes(kind)).expect("text"),
         );
-        assert_eq!(submission.links.len(), kind.links().len().min(2), "{}", kind.name());
+        assert_eq!(
+            submission.links.len(),
+            kind.links().len().min(2),
+            "{}",
+            kind.name()
+        );
         assert_eq!(submission.controls.len(), 2);
         let key = Target::Key("before".to_owned());
-        assert_eq!(submission.amends.as_ref().map(|(target, _)| target), Some(&key));
+        assert_eq!(
+            submission.amends.as_ref().map(|(target, _)| target),
+            Some(&key)
+        );
     }
 }
 
@@ -86,7 +104,12 @@ fn a_blank_form_lacks_what_is_required_and_nothing_else() {
             .violations
             .iter()
             .map(|found| {
-                assert_eq!(found.violation.reason, Reason::MissingField, "{}: {found:?}", kind.name());
+                assert_eq!(
+                    found.violation.reason,
+                    Reason::MissingField,
+                    "{}: {found:?}",
+                    kind.name()
+                );
                 found.violation.field.clone()
             })
             .collect();
@@ -94,7 +117,11 @@ fn a_blank_form_lacks_what_is_required_and_nothing_else() {
         // Each is named at the line where it is to be filled in.
         for found in &error.violations {
             let line = form.lines().nth(found.line - 1).expect("a line");
-            let name = found.violation.field.strip_prefix("record.").expect("a field");
+            let name = found
+                .violation
+                .field
+                .strip_prefix("record.")
+                .expect("a field");
             assert_eq!(line, format!("  {name}:"), "{}", kind.name());
         }
     }
@@ -106,16 +133,42 @@ fn forms_say_what_each_state_asks_for_and_fit_on_a_screen() {
     for kind in RuleBundle::v1().kinds() {
         for state in kind.states() {
             let form = form(RuleBundle::v1(), kind, Some(state)).expect(state);
-            assert!(form.lines().all(|line| line.chars().count() <= 110), "{}", kind.name());
-            assert!(form.contains(&format!("\n  transition: {state}\n")), "{}", kind.name());
-            assert!(!form.lines().any(|line| line.ends_with(' ')), "{}", kind.name());
-            let Some(status) = kind.status_field() else { continue };
-            let asks = |rule: &&aimslog_proto::aims::kind::WhenRule| {
-                rule.each.is_none() && rule.field == status && rule.values.iter().any(|value| value.eq_ignore_ascii_case(state))
+            assert!(
+                form.lines().all(|line| line.chars().count() <= 110),
+                "{}",
+                kind.name()
+            );
+            assert!(
+                form.contains(&format!("\n  transition: {state}\n")),
+                "{}",
+                kind.name()
+            );
+            assert!(
+                !form.lines().any(|line| line.ends_with(' ')),
+                "{}",
+                kind.name()
+            );
+            let Some(status) = kind.status_field() else {
+                continue;
             };
-            let asked = kind.content_rules().iter().filter(asks).flat_map(|rule| &rule.require);
-            let said = form.matches(&format!("[required in state {state}]")).count();
-            let optional = asked.filter(|name| kind.schema().field(name).is_none_or(|f| !f.required));
+            let asks = |rule: &&aimslog_proto::aims::kind::WhenRule| {
+                rule.each.is_none()
+                    && rule.field == status
+                    && rule
+                        .values
+                        .iter()
+                        .any(|value| value.eq_ignore_ascii_case(state))
+            };
+            let asked = kind
+                .content_rules()
+                .iter()
+                .filter(asks)
+                .flat_map(|rule| &rule.require);
+            let said = form
+                .matches(&format!("[required in state {state}]"))
+                .count();
+            let optional =
+                asked.filter(|name| kind.schema().field(name).is_none_or(|f| !f.required));
             let distinct: std::collections::BTreeSet<_> = optional.collect();
             assert_eq!(said, distinct.len(), "{} {state}", kind.name());
             count += said;
@@ -130,14 +183,27 @@ fn forms_say_what_each_state_asks_for_and_fit_on_a_screen() {
 fn outlines_list_every_field() {
     for kind in RuleBundle::v1().kinds() {
         let outline = outline(RuleBundle::v1(), kind);
-        let properties = outline["properties"]["record"]["properties"].as_object().expect("fields");
+        let properties = outline["properties"]["record"]["properties"]
+            .as_object()
+            .expect("fields");
         assert_eq!(properties.len(), kind.fields().len(), "{}", kind.name());
         for field in kind.fields() {
             let property = &properties[&field.name];
             assert!(property["description"].is_string(), "{}", field.name);
-            assert_eq!(property["type"] == "array", field.repeated, "{}", field.name);
+            assert_eq!(
+                property["type"] == "array",
+                field.repeated,
+                "{}",
+                field.name
+            );
         }
-        assert_eq!(outline["x-aimslog"]["states"].as_object().expect("states").len(), kind.states().len());
+        assert_eq!(
+            outline["x-aimslog"]["states"]
+                .as_object()
+                .expect("states")
+                .len(),
+            kind.states().len()
+        );
     }
 }
 
@@ -165,9 +231,12 @@ record:
 
 #[test]
 fn the_schema_says_what_a_scalar_is() {
-    let read = |text: &str| read_file(RuleBundle::v1(), Notation::Yaml, text.as_bytes()).swap_remove(0);
+    let read =
+        |text: &str| read_file(RuleBundle::v1(), Notation::Yaml, text.as_bytes()).swap_remove(0);
     let record = read(DECISION).expect("valid").record;
-    let kind = RuleBundle::v1().newest_kind("oversight_decision").expect("a kind");
+    let kind = RuleBundle::v1()
+        .newest_kind("oversight_decision")
+        .expect("a kind");
     let text = String::from_utf8(record.canonical_bytes(kind)).expect("text");
     for part in [
         r#""role":"no""#,
@@ -192,7 +261,10 @@ fn the_schema_says_what_a_scalar_is() {
         let changed = DECISION.replacen(from, to, 1);
         assert_ne!(changed, DECISION, "{from}");
         let error = read(&changed).expect_err(to);
-        assert!(error.violations.iter().any(|found| found.line == line), "{to}: {error:?}");
+        assert!(
+            error.violations.iter().any(|found| found.line == line),
+            "{to}: {error:?}"
+        );
     }
 }
 
@@ -209,18 +281,26 @@ fn several_documents_are_several_records_with_lines_of_the_file() {
     let error = read[1].as_ref().expect_err("an alias");
     assert_eq!(error.line, 21);
     let text = "- meta:\n";
-    let read = read_file(RuleBundle::v1(), Notation::Yaml, b"- meta: {kind: finding}\n");
+    let read = read_file(
+        RuleBundle::v1(),
+        Notation::Yaml,
+        b"- meta: {kind: finding}\n",
+    );
     assert!(read[0].is_err(), "{text}");
 }
 
 /// 4,000 seeded mutations of a form: no panic, no endless loop, and what is accepted is valid.
 #[test]
 fn mutated_forms_are_read_or_refused() {
-    let kind = RuleBundle::v1().newest_kind("oversight_decision").expect("a kind");
+    let kind = RuleBundle::v1()
+        .newest_kind("oversight_decision")
+        .expect("a kind");
     let mut state: u64 = 42_001;
     let mut next = |bound: usize| {
         // Constants of Knuth's MMIX generator; the high bits are the good ones.
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(state >> 33).expect("31 bits") % bound
     };
     let mut accepted = 0;
@@ -235,7 +315,10 @@ fn mutated_forms_are_read_or_refused() {
                 _ => bytes.truncate(at.max(1)),
             }
         }
-        for submission in read_file(RuleBundle::v1(), Notation::Yaml, &bytes).into_iter().flatten() {
+        for submission in read_file(RuleBundle::v1(), Notation::Yaml, &bytes)
+            .into_iter()
+            .flatten()
+        {
             let canonical = submission.record.canonical_bytes(kind);
             assert!(Record::from_canonical_bytes(kind, &canonical).is_ok());
             accepted += 1;

@@ -154,7 +154,9 @@ impl Node {
         let Value::Map(members) = &self.value else {
             return None;
         };
-        let found = members.iter().find(|(found, _)| is_spelling_of(&found.text, name));
+        let found = members
+            .iter()
+            .find(|(found, _)| is_spelling_of(&found.text, name));
         found.map(|(name, value)| (name, value))
     }
 
@@ -239,7 +241,14 @@ impl Builder {
             Event::MappingStart(..) => {
                 let (members, names) = (Vec::new(), BTreeSet::new());
                 let name = None;
-                self.begin(line, Content::Map { members, names, name })
+                self.begin(
+                    line,
+                    Content::Map {
+                        members,
+                        names,
+                        name,
+                    },
+                )
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(),
             Event::Alias(_)
@@ -252,7 +261,11 @@ impl Builder {
     }
 
     fn begin(&mut self, line: usize, content: Content) -> Result<(), YamlError> {
-        if let Some(Open { content: Content::Map { name: None, .. }, .. }) = self.open.last() {
+        if let Some(Open {
+            content: Content::Map { name: None, .. },
+            ..
+        }) = self.open.last()
+        {
             return Err(YamlError::at(line, YamlRule::Name));
         }
         if self.open.len() >= DEPTH_MAX {
@@ -282,13 +295,20 @@ impl Builder {
             None if node.is_blank() => {}
             None => self.documents.push(node),
             Some(Content::List(elements)) => elements.push(node),
-            Some(Content::Map { members, names, name }) => match (name.take(), node.value) {
+            Some(Content::Map {
+                members,
+                names,
+                name,
+            }) => match (name.take(), node.value) {
                 (Some(name), value) => members.push((name, Node { value, ..node })),
                 (None, Value::Plain(text) | Value::Quoted(text)) => {
                     if !names.insert(text.clone()) {
                         return Err(YamlError::at(node.line, YamlRule::Duplicate(text)));
                     }
-                    *name = Some(Name { line: node.line, text });
+                    *name = Some(Name {
+                        line: node.line,
+                        text,
+                    });
                 }
                 (None, _) => return Err(YamlError::at(node.line, YamlRule::Name)),
             },

@@ -31,7 +31,11 @@ mod tests {
     use crate::aims::schema::{MessageSchema, ValueType};
 
     fn check(message: &MessageSchema) -> usize {
-        assert!(of_message(&message.full_name).is_some(), "{}", message.full_name);
+        assert!(
+            of_message(&message.full_name).is_some(),
+            "{}",
+            message.full_name
+        );
         let mut count = 1;
         for field in &message.fields {
             let said = of_field(&message.full_name, &field.name);
@@ -52,7 +56,10 @@ mod tests {
 
     #[test]
     fn every_field_and_every_value_of_every_kind_is_explained() {
-        let count: usize = RuleBundle::v1().kinds().map(|kind| check(kind.schema())).sum();
+        let count: usize = RuleBundle::v1()
+            .kinds()
+            .map(|kind| check(kind.schema()))
+            .sum();
         assert!(count > 400, "{count}");
     }
 

@@ -11,7 +11,10 @@ NC-2,2026-03-09,9.2.1,The programme leaves out A.10.3,,,,p-105,2026-06-30,Open,
 
 fn constants() -> Vec<Constant> {
     [("source", "AUDIT"), ("grade", "MINOR")]
-        .map(|(path, value)| Constant { path: path.to_owned(), value: value.to_owned() })
+        .map(|(path, value)| Constant {
+            path: path.to_owned(),
+            value: value.to_owned(),
+        })
         .into()
 }
 
@@ -25,13 +28,22 @@ fn nc(text: &str, constants: &[Constant]) -> Vec<Made> {
 #[test]
 fn a_row_gives_the_records_that_its_mapping_says() {
     let made = nc(NC, &constants());
-    let kinds: Vec<(&str, &str)> = made.iter().map(|one| (one.place.as_str(), one.kind.as_str())).collect();
-    assert_eq!(kinds, [
-        ("nc.csv!2", "nonconformity"),
-        ("nc.csv!2", "corrective_action"),
-        ("nc.csv!3", "nonconformity"),
-    ]);
-    let first = made[0].result.as_ref().unwrap_or_else(|found| panic!("{found:#?}"));
+    let kinds: Vec<(&str, &str)> = made
+        .iter()
+        .map(|one| (one.place.as_str(), one.kind.as_str()))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            ("nc.csv!2", "nonconformity"),
+            ("nc.csv!2", "corrective_action"),
+            ("nc.csv!3", "nonconformity"),
+        ]
+    );
+    let first = made[0]
+        .result
+        .as_ref()
+        .unwrap_or_else(|found| panic!("{found:#?}"));
     let kind = RuleBundle::v1().newest_kind("nonconformity").unwrap();
     let text = String::from_utf8(first.record.canonical_bytes(kind)).unwrap();
     for part in [
@@ -43,7 +55,10 @@ fn a_row_gives_the_records_that_its_mapping_says() {
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
-    let action = made[1].result.as_ref().unwrap_or_else(|found| panic!("{found:#?}"));
+    let action = made[1]
+        .result
+        .as_ref()
+        .unwrap_or_else(|found| panic!("{found:#?}"));
     assert_eq!(action.links[0].target, Target::Key("NC-1".to_owned()));
     assert!(made[2].result.is_ok());
     // The same file gives the same records: that is what makes a second run safe.
@@ -58,10 +73,25 @@ const SLIPS: [(&str, &str, &str, &str); 10] = [
     ("2026-03-02", "2 March", "nc.csv!B2", "a date or time"),
     ("Clause 7.2", "Training", "nc.csv!C2", "catalogue"),
     ("A.9.2", "A.9.5", "nc.csv!C2", "A.9.4"),
-    ("Two reviewers had no training", "TBD", "nc.csv!D2", "placeholder"),
-    ("Two reviewers had no training", "sdf", "nc.csv!D2", "placeholder"),
+    (
+        "Two reviewers had no training",
+        "TBD",
+        "nc.csv!D2",
+        "placeholder",
+    ),
+    (
+        "Two reviewers had no training",
+        "sdf",
+        "nc.csv!D2",
+        "placeholder",
+    ),
     ("Two reviewers had no training", "", "nc.csv!D2", "required"),
-    ("Two reviewers had no training", "=A1&B1", "nc.csv!D2", "formula"),
+    (
+        "Two reviewers had no training",
+        "=A1&B1",
+        "nc.csv!D2",
+        "formula",
+    ),
     ("p-105,2026-04", "Jane Doe,2026-04", "nc.csv!H2", "--person"),
     ("2026-04-30", "2026-02-01", "nc.csv!I2", "not before"),
     ("No lapse for a quarter", "", "nc.csv!K2", "required"),
@@ -73,9 +103,17 @@ fn what_is_wrong_has_its_cell_its_rule_and_what_was_found() {
         let text = NC.replacen(from, to, 1);
         assert_ne!(text, NC, "{from}");
         let made = nc(&text, &constants());
-        let refused: Vec<&Broken> = made.iter().filter_map(|one| one.result.as_ref().err()).flatten().collect();
-        let is = |broken: &&&Broken| broken.place() == Some(cell) && broken.to_string().contains(word);
-        assert!(refused.iter().any(|broken| is(&broken)), "{to}: {refused:#?}");
+        let refused: Vec<&Broken> = made
+            .iter()
+            .filter_map(|one| one.result.as_ref().err())
+            .flatten()
+            .collect();
+        let is =
+            |broken: &&&Broken| broken.place() == Some(cell) && broken.to_string().contains(word);
+        assert!(
+            refused.iter().any(|broken| is(&broken)),
+            "{to}: {refused:#?}"
+        );
     }
 }
 
@@ -84,7 +122,11 @@ fn what_no_column_feeds_is_said_with_what_to_do() {
     let made = nc(NC, &[]);
     let found = made[0].result.as_ref().unwrap_err();
     let said: Vec<String> = found.iter().map(ToString::to_string).collect();
-    assert!(said.iter().any(|said| said.contains("--set 'source=VALUE'")), "{said:?}");
+    assert!(
+        said.iter()
+            .any(|said| said.contains("--set 'source=VALUE'")),
+        "{said:?}"
+    );
     assert_eq!(found[0].place(), Some("nc.csv!2"));
     assert!(made[1].result.is_err(), "its nonconformity cannot be sent");
 }
@@ -99,7 +141,9 @@ fn one_thing_stands_in_one_row() {
 
 #[test]
 fn columns_that_do_not_fit_are_named() {
-    let text = NC.replacen("Due Date", "Deadline", 1).replacen("Effectiveness Check", "Note", 1);
+    let text = NC
+        .replacen("Due Date", "Deadline", 1)
+        .replacen("Effectiveness Check", "Note", 1);
     let table = read_csv(Path::new("nc.csv"), text.as_bytes(), None).unwrap();
     let mapping = Mapping::parse(Known::Nc.text()).unwrap();
     let fit = columns(&table, &mapping);
@@ -110,17 +154,10 @@ fn columns_that_do_not_fit_are_named() {
 #[test]
 fn constants_that_no_record_has_are_found() {
     let mapping = Mapping::parse(Known::Nc.text()).unwrap();
-    let wrong = [Constant { path: "sorce".to_owned(), value: "AUDIT".to_owned() }];
+    let wrong = [Constant {
+        path: "sorce".to_owned(),
+        value: "AUDIT".to_owned(),
+    }];
     assert_eq!(unknown_constants(&mapping, &wrong), ["sorce"]);
     assert_eq!(unknown_constants(&mapping, &constants()), [""; 0]);
-}
-
-#[test]
-fn paths_make_what_surrounds_them() {
-    let mut json = Json::Object(Vec::new());
-    assert!(put(&mut json, "a.b[1].c", Json::Integer(1)));
-    assert!(put(&mut json, "a.b[0]", Json::Bool(true)));
-    assert_eq!(json.to_string(), r#"{"a":{"b":[true,{"c":1}]}}"#);
-    assert!(!put(&mut json, "a.b.c", Json::Null), "a list has no members");
-    assert!(!put(&mut json, "x[999999]", Json::Null), "no list is that long");
 }

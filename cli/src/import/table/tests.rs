@@ -13,7 +13,10 @@ fn separators_are_told_apart_and_cells_have_places() {
     ] {
         let table = csv(text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
         let finding = table.column("finding").unwrap();
-        assert_eq!(table.rows[0].cells[&finding], Cell::Text("late, twice".to_owned()));
+        assert_eq!(
+            table.rows[0].cells[&finding],
+            Cell::Text("late, twice".to_owned())
+        );
         assert_eq!(table.place(finding, table.rows[0].number), "nc.csv!B2");
     }
     let table = csv("A\nx\n").unwrap();
@@ -62,7 +65,15 @@ fn files_that_are_cut_off_or_no_table_are_refused() {
 
 #[test]
 fn columns_have_letters() {
-    for (column, expected) in [(0, "A"), (25, "Z"), (26, "AA"), (51, "AZ"), (52, "BA"), (701, "ZZ"), (702, "AAA")] {
+    for (column, expected) in [
+        (0, "A"),
+        (25, "Z"),
+        (26, "AA"),
+        (51, "AZ"),
+        (52, "BA"),
+        (701, "ZZ"),
+        (702, "AAA"),
+    ] {
         assert_eq!(letters(column), expected);
     }
 }

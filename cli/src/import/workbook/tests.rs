@@ -1,6 +1,6 @@
 use super::*;
 
-#[path = "../../../../tests/offline/xlsx.rs"]
+#[path = "../../../tests/offline/xlsx.rs"]
 mod xlsx;
 
 use xlsx::{data, parts, workbook, zipped};
@@ -27,9 +27,14 @@ fn cells_are_what_the_sheet_holds_and_have_their_places() {
     assert_eq!(table.name, "Register");
     assert_eq!(table.columns.len(), 4);
     assert_eq!(table.column(" nc  id"), Some(0));
-    let [first, second] = table.rows.as_slice() else { panic!("{table:?}") };
+    let [first, second] = table.rows.as_slice() else {
+        panic!("{table:?}")
+    };
     assert_eq!((first.number, second.number), (2, 4));
-    assert_eq!(first.cells[&1], Cell::Time("2026-11-02T00:00:00".to_owned()));
+    assert_eq!(
+        first.cells[&1],
+        Cell::Time("2026-11-02T00:00:00".to_owned())
+    );
     assert_eq!(first.cells[&2], Cell::Number("1.5".to_owned()));
     assert_eq!(first.cells.len(), 3);
     assert_eq!(second.cells[&1], Cell::Text("2026-11-02".to_owned()));
@@ -40,12 +45,18 @@ fn cells_are_what_the_sheet_holds_and_have_their_places() {
 
 #[test]
 fn a_sheet_is_named_where_there_are_several() {
-    let two = zipped(&parts(&[("One", data(&ROWS)), ("Two", data(&[&["A"], &["x"]]))]));
+    let two = zipped(&parts(&[
+        ("One", data(&ROWS)),
+        ("Two", data(&[&["A"], &["x"]])),
+    ]));
     let error = open(&two).unwrap_err().to_string();
     assert!(error.contains("One, Two"), "{error}");
     assert_eq!(open_sheet(&two, Some("two")).unwrap().rows.len(), 1);
     let error = open_sheet(&two, Some("Three")).unwrap_err().to_string();
-    assert!(error.contains("\"Three\"") && error.contains("One, Two"), "{error}");
+    assert!(
+        error.contains("\"Three\"") && error.contains("One, Two"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -57,11 +68,21 @@ fn other_formats_are_named() {
         (b"\xff\xfea\0", "UTF-16"),
     ] {
         let error = format_of(bytes).expect("no CSV").unwrap_err().to_string();
-        assert!(error.contains(word) && error.contains("save it as .xlsx"), "{error}");
+        assert!(
+            error.contains(word) && error.contains("save it as .xlsx"),
+            "{error}"
+        );
     }
-    for (part, word) in [("xl/workbook.bin", ".xlsb"), ("content.xml", ".ods"), ("a.txt", "no workbook")] {
+    for (part, word) in [
+        ("xl/workbook.bin", ".xlsb"),
+        ("content.xml", ".ods"),
+        ("a.txt", "no workbook"),
+    ] {
         let bytes = zipped(&[(part.to_owned(), "x".to_owned())]);
-        let error = format_of(&bytes).expect("a ZIP file").unwrap_err().to_string();
+        let error = format_of(&bytes)
+            .expect("a ZIP file")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(word), "{error}");
     }
     assert!(format_of(b"NC ID;Date\n").is_none());
@@ -70,7 +91,10 @@ fn other_formats_are_named() {
 #[test]
 fn what_unpacks_to_too_much_is_refused_before_it_is_read() {
     let mut bomb = parts(&[("One", data(&ROWS))]);
-    bomb.push(("xl/media/image.bin".to_owned(), "0".repeat(16 * 1024 * 1024)));
+    bomb.push((
+        "xl/media/image.bin".to_owned(),
+        "0".repeat(16 * 1024 * 1024),
+    ));
     let error = open(&zipped(&bomb)).unwrap_err();
     assert!(matches!(error, TableError::Bomb { .. }), "{error}");
     // Below the ratio, but too much in all.
@@ -90,10 +114,15 @@ fn cells_far_away_cost_nothing_and_too_many_are_refused() {
     let wide = r#"<row r="1"><c r="XFD1"><v>1</v></c></row>"#;
     let error = open(&zipped(&parts(&[("One", wide.to_owned())]))).unwrap_err();
     assert!(error.to_string().starts_with("One!XFD1"), "{error}");
-    let long = format!(r#"<row r="1"><c r="A1" t="inlineStr"><is><t>{}</t></is></c></row>"#, "x".repeat(70_000));
+    let long = format!(
+        r#"<row r="1"><c r="A1" t="inlineStr"><is><t>{}</t></is></c></row>"#,
+        "x".repeat(70_000)
+    );
     let error = open(&zipped(&parts(&[("One", long)]))).unwrap_err();
     assert!(matches!(error, TableError::CellTooLarge { .. }), "{error}");
-    let many: String = (1..=ROWS_MAX + 2).map(|n| format!(r#"<row r="{n}"><c r="A{n}"><v>1</v></c></row>"#)).collect();
+    let many: String = (1..=ROWS_MAX + 2)
+        .map(|n| format!(r#"<row r="{n}"><c r="A{n}"><v>1</v></c></row>"#))
+        .collect();
     let error = open(&zipped(&parts(&[("One", many)]))).unwrap_err();
     assert!(matches!(error, TableError::TooManyRows), "{error}");
 }

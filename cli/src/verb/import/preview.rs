@@ -101,15 +101,28 @@ impl Preview {
                 lines.push(format!("columns {what}: {}", names.join(", ")));
             }
         }
-        let valid = self.records.iter().filter(|record| record.ok).map(|record| {
-            let (key, state) = (record.key.as_deref(), record.state.as_deref());
-            let (key, state) = (key.unwrap_or_default(), state.unwrap_or_default());
-            format!("  ok       {:<12} {} {key} {state}", record.row, record.kind)
-        });
-        limited(&mut lines, valid.map(|line| line.trim_end().to_owned()).collect());
+        let valid = self
+            .records
+            .iter()
+            .filter(|record| record.ok)
+            .map(|record| {
+                let (key, state) = (record.key.as_deref(), record.state.as_deref());
+                let (key, state) = (key.unwrap_or_default(), state.unwrap_or_default());
+                format!(
+                    "  ok       {:<12} {} {key} {state}",
+                    record.row, record.kind
+                )
+            });
+        limited(
+            &mut lines,
+            valid.map(|line| line.trim_end().to_owned()).collect(),
+        );
         let refused = self.records.iter().flat_map(|record| &record.violations);
         let refused = refused.map(|broken| {
-            format!("  refused  {:<12} {broken}", broken.place().unwrap_or_default())
+            format!(
+                "  refused  {:<12} {broken}",
+                broken.place().unwrap_or_default()
+            )
         });
         limited(&mut lines, refused.collect());
         lines.push(format!("{} valid, {} refused", self.valid, self.invalid));

@@ -1,7 +1,9 @@
 use super::*;
 
 fn rule_of(text: &str) -> (usize, YamlRule) {
-    let error = documents(text.as_bytes()).1.unwrap_or_else(|| panic!("{text:?} was read"));
+    let error = documents(text.as_bytes())
+        .1
+        .unwrap_or_else(|| panic!("{text:?} was read"));
     (error.line, error.rule)
 }
 
@@ -11,14 +13,22 @@ fn values_keep_their_text_and_their_line() {
         said: 'null'\n  gone: null\n  rows:\n    -\n    - a: 1\n      b:\n    - [x, key:y]\n";
     let (nodes, error) = documents(text.as_bytes());
     assert_eq!(error, None);
-    let [node] = nodes.as_slice() else { panic!("{nodes:?}") };
+    let [node] = nodes.as_slice() else {
+        panic!("{nodes:?}")
+    };
     let (_, record) = node.member("record").expect("there");
     let plain = |name: &str| match &record.member(name).expect(name).1.value {
         Value::Plain(text) | Value::Quoted(text) => text.clone(),
         other => panic!("{other:?}"),
     };
-    assert_eq!((plain("no"), plain("count"), plain("at")), ("no".into(), "1e3".into(), "2026-11-02".into()));
-    assert_eq!(record.member("said").expect("said").1.value, Value::Quoted("null".to_owned()));
+    assert_eq!(
+        (plain("no"), plain("count"), plain("at")),
+        ("no".into(), "1e3".into(), "2026-11-02".into())
+    );
+    assert_eq!(
+        record.member("said").expect("said").1.value,
+        Value::Quoted("null".to_owned())
+    );
     for (path, line) in [
         ("meta", Some(2)),
         ("meta.kind", Some(3)),
@@ -37,7 +47,10 @@ fn values_keep_their_text_and_their_line() {
 fn documents_stand_one_after_the_other() {
     let (nodes, error) = documents(b"---\na: 1\n---\n# nothing\n---\nb: 2\n...\n");
     assert_eq!(error, None);
-    assert_eq!(nodes.iter().map(|node| node.line).collect::<Vec<_>>(), [2, 6]);
+    assert_eq!(
+        nodes.iter().map(|node| node.line).collect::<Vec<_>>(),
+        [2, 6]
+    );
     assert_eq!(documents(b"").0.len(), 0);
 }
 
@@ -56,15 +69,23 @@ fn what_grows_or_hides_is_refused_with_its_line() {
     }
     let deep = "[".repeat(200) + &"]".repeat(200);
     assert_eq!(rule_of(&deep).1, YamlRule::TooDeep);
-    let deep = (0..100).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect::<String>();
+    let deep = (0..100)
+        .map(|depth| format!("{}a:\n", " ".repeat(depth)))
+        .collect::<String>();
     assert_eq!(rule_of(&deep).1, YamlRule::TooDeep);
     let long = "- 1\n".repeat(YAML_NODES_MAX + 1);
     assert_eq!(rule_of(&long).1, YamlRule::TooMany);
-    assert_eq!(rule_of(&"#".repeat(YAML_BYTES_MAX + 1)).1, YamlRule::TooLarge);
+    assert_eq!(
+        rule_of(&"#".repeat(YAML_BYTES_MAX + 1)).1,
+        YamlRule::TooLarge
+    );
     assert!(matches!(rule_of("a: [1\nb: 2"), (_, YamlRule::Syntax(_))));
     assert!(matches!(rule_of("a: 1\n\tb: 2"), (2, YamlRule::Syntax(_))));
     let (_, error) = documents(b"a: 1\nb: \xff\n");
-    assert_eq!(error.map(|error| (error.line, error.rule)), Some((2, YamlRule::NotUtf8)));
+    assert_eq!(
+        error.map(|error| (error.line, error.rule)),
+        Some((2, YamlRule::NotUtf8))
+    );
 }
 
 #[test]

@@ -125,17 +125,27 @@ pub fn drafts(bytes: &[u8]) -> Vec<Result<Draft<'_>, RecordError>> {
     let whole = Json::parse_free(bytes);
     if let (Ok(json), Ok(text)) = (&whole, str::from_utf8(bytes)) {
         let json = json.clone();
-        return vec![Ok(Draft { json, text, line: 1 })];
+        return vec![Ok(Draft {
+            json,
+            text,
+            line: 1,
+        })];
     }
     let lines: Vec<(usize, &[u8])> = (1..)
         .zip(bytes.split(|byte| *byte == b'\n'))
         .filter(|(_, line)| !line.iter().all(u8::is_ascii_whitespace))
         .collect();
-    let drafts: Vec<_> = lines.into_iter().map(|(line, text)| draft(line, text)).collect();
+    let drafts: Vec<_> = lines
+        .into_iter()
+        .map(|(line, text)| draft(line, text))
+        .collect();
     match whole {
         // No line of it is a record: it is one object over many lines, with one mistake.
         Err(error) if drafts.len() > 1 && drafts.iter().all(Result::is_err) => {
-            let before = bytes.iter().take(error.offset).filter(|byte| **byte == b'\n');
+            let before = bytes
+                .iter()
+                .take(error.offset)
+                .filter(|byte| **byte == b'\n');
             vec![Err(RecordError::at(1 + before.count(), malformed(error)))]
         }
         _ => drafts,

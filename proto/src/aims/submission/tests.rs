@@ -205,7 +205,11 @@ const MISPLACED: [(&str, &str, usize); 7] = [
     ("\"A.9.2\"", "\"A.9.5\"", 4),
     ("\"id\": \"p-301\"", "\"id\": \"P 301\"", 6),
     ("\"grade\": \"OBSERVATION\"", "\"grade\": \"HEAVY\"", 9),
-    ("\"findingReference\": \"F-03\"", "\"findingReference\": \" F-03\"", 8),
+    (
+        "\"findingReference\": \"F-03\"",
+        "\"findingReference\": \" F-03\"",
+        8,
+    ),
     (
         "\"status\": \"ISSUED\"",
         "\"status\": \"ACKNOWLEDGED\", \"acknowledged_at\": \"2026-10-20T10:00:00Z\"",
@@ -236,7 +240,10 @@ fn what_is_wrong_is_named_with_its_line() {
         let changed = MANY_LINES.replacen(from, to, 1);
         assert_ne!(changed, MANY_LINES, "{from}");
         let error = read(&changed).expect_err(to);
-        assert!(error.violations.iter().any(|found| found.line == line), "{to}: {error:?}");
+        assert!(
+            error.violations.iter().any(|found| found.line == line),
+            "{to}: {error:?}"
+        );
     }
     // A mistake in the text itself has a line too, also where the file is one object over many.
     let error = read(&MANY_LINES.replace("\"F-03\",", "\"F-03\"")).expect_err("no comma");

@@ -189,7 +189,17 @@ mod tests {
 
     #[test]
     fn other_texts_end_the_search() {
-        for text in ["", "{", "{\"a", "{\"a\\", "[1,", "{\"a\":", "]", "{\"a\" 1}", "nonsense"] {
+        for text in [
+            "",
+            "{",
+            "{\"a",
+            "{\"a\\",
+            "[1,",
+            "{\"a\":",
+            "]",
+            "{\"a\" 1}",
+            "nonsense",
+        ] {
             for path in ["a", "[1]", "a.b", ""] {
                 let _no_panic = offset_of(text, path);
             }
