@@ -47,13 +47,19 @@ fn list_rules(out: &Path) -> Result<(), Box<dyn Error>> {
     let root = Path::new("rules");
     let mut table = String::from("static FILES: &[File] = &[\n");
     for file in collect(root, "toml")? {
-        let name = file.strip_prefix(root)?;
+        let name = text(file.strip_prefix(root)?)?;
         let path = fs::canonicalize(&file)?;
+        let path = text(&path)?;
         writeln!(table, "({name:?}, include_str!({path:?})),")?;
     }
     table.push_str("];\n");
     fs::write(out.join("rule_files.rs"), table)?;
     Ok(())
+}
+
+fn text(path: &Path) -> Result<&str, Box<dyn Error>> {
+    let text = path.to_str();
+    text.ok_or_else(|| format!("{} is not UTF-8", path.display()).into())
 }
 
 /// Writes the table of what the proto files say about the messages of the evidence package, their

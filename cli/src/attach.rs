@@ -134,16 +134,12 @@ pub(crate) fn attach(wrapper: &mut Json, given: &[Given]) -> Result<(), Vec<Viol
     let mut found = Vec::new();
     for one in given {
         let is_same = |named: &Json| named.field("name") == Some(&Json::Text(one.name.clone()));
-        match named
-            .iter_mut()
-            .enumerate()
-            .find(|(_, named)| is_same(named))
-        {
-            Some((index, named)) => found.extend(complete(named, index, one)),
-            None => {
-                let members = one.members().map(|(name, value)| (name.to_owned(), value));
-                named.push(Json::Object(members.into()));
-            }
+        let mut places = named.iter_mut().enumerate();
+        if let Some((index, named)) = places.find(|(_, named)| is_same(named)) {
+            found.extend(complete(named, index, one));
+        } else {
+            let members = one.members().map(|(name, value)| (name.to_owned(), value));
+            named.push(Json::Object(members.into()));
         }
     }
     if found.is_empty() { Ok(()) } else { Err(found) }

@@ -228,7 +228,7 @@ impl Claims {
     }
 }
 
-fn origin(origin: Origin) -> &'static str {
+pub(crate) fn origin(origin: Origin) -> &'static str {
     match origin {
         Origin::Person => "person",
         Origin::System => "system",
@@ -236,7 +236,7 @@ fn origin(origin: Origin) -> &'static str {
     }
 }
 
-fn change(change: Change) -> &'static str {
+pub(crate) fn change(change: Change) -> &'static str {
     match change {
         Change::Amend => "amend",
         Change::Correct => "correct",
@@ -364,7 +364,7 @@ impl std::fmt::Display for Row {
 }
 
 /// `system:sys-7f3a` of `urn:aimslog:hospital:system:sys-7f3a`.
-fn short_subject(subject: &str) -> &str {
+pub(crate) fn short_subject(subject: &str) -> &str {
     subject
         .strip_prefix("urn:aimslog:")
         .and_then(|rest| rest.split_once(':'))

@@ -3,6 +3,7 @@
 mod args;
 mod attach;
 mod broken;
+mod catalogues;
 mod context;
 mod demo;
 mod describe;
@@ -17,6 +18,7 @@ mod saved;
 mod sealed;
 mod starter;
 mod verb;
+mod when;
 
 use std::process::ExitCode;
 
@@ -83,6 +85,7 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Principal(principal) => principal.run(flags, output),
         Command::Role(role) => role.run(flags, output),
         Command::Engagement(engagement) => engagement.run(flags, output),
+        Command::Control(control) => control.run(flags, output),
         Command::Access(access) => access.run(flags, output),
         Command::Whoami(whoami) => whoami.run(flags, output),
         Command::Aims(aims) => aims.run(output),
@@ -95,6 +98,8 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Get(get) => get.run(flags, output),
         Command::Prove(prove) => prove.run(flags, output),
         Command::List(list) => list.run(flags, output),
+        Command::History(history) => history.run(flags, output),
+        Command::Register(register) => register.run(flags, output),
         Command::Watch(watch) => watch.run(flags, output),
         Command::Disclose(disclose) => disclose.run(flags, output),
         Command::Verify(verify) => verify.run(flags, output),

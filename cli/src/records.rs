@@ -9,6 +9,8 @@ use aimslog_client::form::{Draft, Notation, read_drafts};
 use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::aims::submission::{Located, RecordError, Submission};
 use aimslog_proto::limits;
+use aimslog_proto::statement::header::Change;
+use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::statement::json::Json;
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
@@ -64,9 +66,17 @@ pub(crate) struct Records {
     pub(crate) invalid: Vec<Invalid>,
 }
 
-/// Reads files of records, in JSON or YAML; `-` is standard input. Files given on the command line are
-/// attached to the one record that there is.
-pub(crate) fn read_records(files: &[PathBuf], given: &[Given]) -> Result<Records> {
+/// What the command line adds to what stands in a file.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Additions<'a> {
+    /// Files that belong to the one record that there is.
+    pub(crate) attached: &'a [Given],
+    /// The entry that the record is the next version of.
+    pub(crate) amends: Option<(EntryId, Change)>,
+}
+
+/// Reads files of records, in JSON or YAML; `-` is standard input.
+pub(crate) fn read_records(files: &[PathBuf], added: Additions<'_>) -> Result<Records> {
     let mut records = Records::default();
     for file in files {
         let bytes = read_input(file)?;
@@ -79,13 +89,13 @@ pub(crate) fn read_records(files: &[PathBuf], given: &[Given]) -> Result<Records
                 file.display()
             )));
         }
-        if !given.is_empty() && (drafts.len() > 1 || files.len() > 1) {
+        if !added.attached.is_empty() && (drafts.len() > 1 || files.len() > 1) {
             return Err(UserError::usage(
                 "--attach is for a run of one record; where there are more, each names its own files",
             ));
         }
         for (number, draft) in (1..).zip(drafts) {
-            match draft.and_then(|draft| finish(draft, given)) {
+            match draft.and_then(|draft| finish(draft, added)) {
                 Ok(submission) => {
                     records.valid.push(FileRecord {
                         file: file.clone(),
@@ -105,9 +115,12 @@ pub(crate) fn read_records(files: &[PathBuf], given: &[Given]) -> Result<Records
     Ok(records)
 }
 
-fn finish(mut draft: Draft<'_>, given: &[Given]) -> Result<Submission, RecordError> {
+fn finish(mut draft: Draft<'_>, added: Additions<'_>) -> Result<Submission, RecordError> {
     let line = draft.line;
-    attach(&mut draft.json, given).map_err(|found| RecordError {
+    if let Some(amends) = added.amends {
+        amend(&mut draft.json, amends);
+    }
+    attach(&mut draft.json, added.attached).map_err(|found| RecordError {
         line,
         violations: found
             .into_iter()
@@ -115,6 +128,25 @@ fn finish(mut draft: Draft<'_>, given: &[Given]) -> Result<Submission, RecordErr
             .collect(),
     })?;
     draft.read(RuleBundle::v1())
+}
+
+/// Says in the wrapper what it is the next version of, before its state is judged.
+fn amend(wrapper: &mut Json, (entry, change): (EntryId, Change)) {
+    let Json::Object(parts) = wrapper else { return };
+    let meta = parts.iter_mut().find(|(name, _)| name == "meta");
+    // Of a wrapper without one, the reader says what is wrong.
+    let Some((_, Json::Object(meta))) = meta else {
+        return;
+    };
+    let change = match change {
+        Change::Amend => "amend",
+        Change::Correct => "correct",
+        Change::Retract => "retract",
+    };
+    meta.retain(|(name, _)| name != "amends" && name != "change");
+    for (name, value) in [("amends", entry.to_string()), ("change", change.to_owned())] {
+        meta.push((name.to_owned(), Json::Text(value)));
+    }
 }
 
 fn read_input(file: &Path) -> Result<Vec<u8>> {

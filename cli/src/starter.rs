@@ -2,7 +2,7 @@
 
 use aimslog_client::form::{Detail, Draft, Filled, Notation, filled_form, read_drafts};
 use aimslog_proto::aims::bundle::RuleBundle;
-use aimslog_proto::aims::catalog::Control;
+use aimslog_proto::aims::catalog::{Catalogue, Control};
 use aimslog_proto::aims::kind::Kind;
 use aimslog_proto::statement::json::Json;
 use anyhow::{Context as _, Result, anyhow};
@@ -228,11 +228,8 @@ fn signers(kind: &Kind, state: Option<&str>) -> String {
 }
 
 fn catalogue(bundle: &RuleBundle) -> impl Iterator<Item = &Control> {
-    let scheme = bundle.schemes().scheme(CATALOGUE);
-    scheme
-        .and_then(|scheme| scheme.controls.as_ref())
-        .into_iter()
-        .flatten()
+    let catalogue = bundle.schemes().catalogue(CATALOGUE);
+    catalogue.into_iter().flat_map(Catalogue::controls)
 }
 
 /// What every record says alike.

@@ -200,7 +200,7 @@ impl Author {
             issued: surroundings.now,
             id,
             rules: Some(RuleBundle::v1().digest().0),
-            catalogues: Vec::new(),
+            catalogues: submission.catalogues.clone(),
             revision: revision(submission, surroundings)?,
             transition: submission.transition.clone(),
             links: links(submission, surroundings)?,

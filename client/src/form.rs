@@ -98,7 +98,7 @@ pub fn read_drafts<'a>(
                 let source = Source::Yaml(node);
                 Ok(Draft { json, line, source })
             });
-            let error = error.map(|error| Err(refused(error)));
+            let error = error.map(|error| Err(refused(&error)));
             drafts.chain(error).collect()
         }
     }
@@ -114,7 +114,7 @@ pub fn read_file(
     drafts.map(|draft| draft?.read(bundle)).collect()
 }
 
-fn refused(error: YamlError) -> RecordError {
+fn refused(error: &YamlError) -> RecordError {
     let (reason, found) = match &error.rule {
         YamlRule::TooLarge | YamlRule::TooMany => (Reason::BatchTooLarge, None),
         YamlRule::Duplicate(name) => (Reason::DuplicateField, Some(name.clone())),

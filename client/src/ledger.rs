@@ -11,7 +11,7 @@ use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::statement::key::Signer;
 use aimslog_proto::tlog::policy::PolicyError;
 use aimslog_proto::tlog::{LeafIndex, Note, Policy, TreeSize};
-use aimslog_proto::{limits, token};
+use aimslog_proto::token;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
@@ -19,7 +19,7 @@ use tonic::{Request, Status};
 use crate::clock;
 use crate::connection::{Connection, Endpoints};
 use crate::error::ClientError;
-use crate::record::{ListedRecord, RecordPage, listed};
+use crate::record::{ListedRecord, listed};
 use crate::trust::{HeadMemory, SignedHead, chain};
 
 /// Largest answer that is read, in bytes: a page of records.
@@ -58,17 +58,6 @@ impl std::fmt::Debug for Ledger {
             .field("connection", &self.connection)
             .finish_non_exhaustive()
     }
-}
-
-/// What to list.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RecordFilter {
-    /// The organisation; required.
-    pub organization: String,
-    /// Only this kind.
-    pub kind: Option<String>,
-    /// Only records about this system.
-    pub system: Option<String>,
 }
 
 impl Ledger {
@@ -240,37 +229,6 @@ impl Ledger {
             })
             .await?;
         listed(&endpoint, Some(key), answer.record)
-    }
-
-    /// A page of the reader's organisation's records. Each is checked as [`ListedRecord`] says; whether
-    /// the page is complete is the word of the node that answered.
-    pub async fn list(
-        &self,
-        filter: &RecordFilter,
-        page: Option<&str>,
-    ) -> Result<RecordPage, ClientError> {
-        let message = v1::ListRecordsRequest {
-            organization: filter.organization.clone(),
-            kind: filter.kind.clone().unwrap_or_default(),
-            system: filter.system.clone().unwrap_or_default(),
-            page_size: u32::try_from(limits::PAGE_MAX).unwrap_or(u32::MAX),
-            page_token: page.unwrap_or_default().to_owned(),
-        };
-        let (endpoint, answer) = self
-            .evidence_service(async |mut client| {
-                Ok(client
-                    .list_records(self.request(message.clone())?)
-                    .await?
-                    .into_inner())
-            })
-            .await?;
-        let records = answer
-            .records
-            .into_iter()
-            .map(|record| listed(&endpoint, None, Some(record)));
-        let records = records.collect::<Result<_, _>>()?;
-        let next = Some(answer.next_page_token).filter(|token| !token.is_empty());
-        Ok(RecordPage { records, next })
     }
 
     pub(crate) fn memory(&self) -> MutexGuard<'_, HeadMemory> {

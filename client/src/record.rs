@@ -36,15 +36,6 @@ impl ListedRecord {
     }
 }
 
-/// A page of records. That none was left out is the word of the node that answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordPage {
-    /// In log order.
-    pub records: Vec<ListedRecord>,
-    /// Asks for the next page; `None` at the end.
-    pub next: Option<String>,
-}
-
 /// A record from the answer of a node, which was asked for this entry or for whatever there is.
 pub(crate) fn listed(
     endpoint: &str,

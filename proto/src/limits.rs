@@ -97,6 +97,17 @@ pub const ROLES_MAX: usize = 16;
 pub const ENGAGEMENT_LIST_MAX: usize = 64;
 /// Reads in one `ledger.access` record: at 220 bytes each they fit into a system record.
 pub const ACCESS_READS_MAX: usize = 200;
+/// Controls of a catalogue: more do not fit into a system record anyway.
+pub const CATALOGUE_CONTROLS_MAX: usize = 1_000;
+/// Kinds, relations, spellings, clocks and dates of a control, each: what a person still reads.
+pub const CATALOGUE_LIST_MAX: usize = 32;
+/// Title within a catalogue: one line on a screen.
+pub const CATALOGUE_TITLE_BYTES_MAX: usize = 200;
+/// Schemes that one organisation declares: each stays in the memory of every node.
+pub const CATALOGUES_MAX: usize = 8;
+/// Versions of one catalogue of an organisation: each stays in the memory of every node, because older
+/// entries are judged by it.
+pub const CATALOGUE_VERSIONS_MAX: u32 = 256;
 /// One policy text within a record: two of them, and approvals, fit into a system record.
 pub const POLICY_TEXT_BYTES_MAX: usize = 16 * 1024;
 

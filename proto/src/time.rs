@@ -17,6 +17,15 @@ impl UnixMillis {
     }
 }
 
+impl From<UnixMillis> for prost_types::Timestamp {
+    fn from(time: UnixMillis) -> Self {
+        Self {
+            seconds: i64::try_from(time.0 / 1_000).unwrap_or(i64::MAX),
+            nanos: i32::try_from(time.0 % 1_000 * 1_000_000).unwrap_or(0),
+        }
+    }
+}
+
 impl fmt::Display for UnixSeconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)

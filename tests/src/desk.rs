@@ -1,7 +1,7 @@
 //! Somebody who works with the built program from an empty folder, against a cluster of real processes.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -62,14 +62,29 @@ impl Desk {
 
     /// The program with these arguments, at home at this desk.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.at_home(&program("aimslog"));
+        command.args(arguments);
+        command
+    }
+
+    /// A shell that is at home at this desk and finds the program.
+    pub fn shell(&self) -> Command {
+        let mut folders = vec![program("aimslog").parent().unwrap().to_owned()];
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        folders.extend(std::env::split_paths(&path));
+        let mut command = self.at_home(Path::new("bash"));
+        command.env("PATH", std::env::join_paths(folders).unwrap());
+        command
+    }
+
+    fn at_home(&self, program: &Path) -> Command {
         let nodes = self.cluster.nodes.iter();
         let endpoints: Vec<String> = nodes
             .map(|node| format!("127.0.0.1:{}", node.client))
             .collect();
         let public = self.cluster.folder().join("public");
-        let mut command = Command::new(program("aimslog"));
+        let mut command = Command::new(program);
         command
-            .args(arguments)
             .current_dir(self.folder.path())
             .env("AIMSLOG_HOME", self.folder.path().join("home"))
             .env("AIMSLOG_ENDPOINT", endpoints.join(","))

@@ -47,6 +47,12 @@ pub struct Story {
     pub record: Option<v1::Record>,
     /// What it says of whatever is submitted.
     pub accepted: Option<v1::Accepted>,
+    /// The one page that it gives of any register.
+    pub register: Option<v1::ListRegisterResponse>,
+    /// The one page that it gives of what changed in any register.
+    pub diff: Option<v1::DiffRegisterResponse>,
+    /// The one page that it gives of any history.
+    pub history: Option<v1::GetHistoryResponse>,
 }
 
 impl std::fmt::Debug for Story {
@@ -70,6 +76,9 @@ impl Story {
             consistency_head: None,
             record: None,
             accepted: None,
+            register: None,
+            diff: None,
+            history: None,
         }
     }
 
@@ -78,7 +87,8 @@ impl Story {
         head_of(&self.entries[..usize::try_from(size).unwrap()])
     }
 
-    fn signed(&self, size: u64) -> v1::SignedHead {
+    /// The same, signed.
+    pub fn signed(&self, size: u64) -> v1::SignedHead {
         v1::SignedHead {
             checkpoint: (self.sign)(self.head(size)),
             ..v1::SignedHead::default()

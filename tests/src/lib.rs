@@ -26,6 +26,7 @@ pub mod operator;
 pub mod peer;
 pub mod people;
 pub mod proxy;
+pub mod recipe;
 pub mod refusals;
 pub mod sample;
 pub mod stall;

@@ -204,7 +204,7 @@ async fn attachments_are_stored_or_stay_at_home_at_any_size() {
 }
 
 /// What the administrator says about a record that somebody else has logged in another run.
-const VERDICT: &str = r#"
+const VERDICT: &str = r"
 meta:
   kind: rule_verdict
   links:
@@ -227,7 +227,7 @@ record:
   verdict_digest: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
   program: aimslog
   evaluated_at: 2026-03-03T08:00:00Z
-"#;
+";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_of_records_reach_over_runs_and_over_who_signs() {

@@ -260,3 +260,71 @@ async fn an_engagement_that_has_not_begun_or_is_over_shows_nothing() {
     }
     sees_nothing(&desk, &as_body("auditor.seed", &["list"]));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn registers_and_histories_show_what_the_engagement_is_about() {
+    let desk = desk().await;
+    desk.write_decision("one.json", 1);
+    desk.write_decision("more.json", 3);
+    desk.write(
+        "two.json",
+        decision_json(2)
+            .replace("sys-test-1", "sys-test-2")
+            .as_bytes(),
+    );
+    let one = desk.submit(&["submit", "one.json"]);
+    let two = desk.submit(&["submit", "two.json"]);
+    let (one, two) = (text(&one, "/entry_id"), text(&two, "/entry_id"));
+    desk.submit(&["amend", one, "more.json", "--wait", "receipt"]);
+    let show = as_body("auditor.seed", &["register", "show", "oversight_decision"]);
+    let diff = ["register", "diff", "oversight_decision", "--from", "0"];
+    let diff = as_body("auditor.seed", &diff);
+    for arguments in [&show, &diff, &as_body("auditor.seed", &["history", one])] {
+        sees_nothing(&desk, arguments);
+    }
+
+    // About one system: a part of the register, and nobody says how large the rest is.
+    let scope = ["--subject", "system:sys-test-1"];
+    let fields = ["--field", "request_reference"];
+    grant(&desk, "part", (-60, 3_600), &[scope, fields].concat());
+    engaged(&desk).await;
+    let part = desk.data(&show);
+    assert_eq!(length(&part, "/entities"), 1, "{part}");
+    assert_eq!(text(&part, "/entities/0/entity"), one);
+    assert_eq!(part.get("count_claim"), None, "{part}");
+    assert!(text(&part, "/not_proven").contains("may be more"), "{part}");
+    let part = desk.data(&diff);
+    assert_eq!(length(&part, "/changes"), 1, "{part}");
+    assert_eq!(part.get("unchanged_claim"), None, "{part}");
+    // None of that shows a field, and none is told; a history shows some, and each is.
+    assert_eq!(length(&desk.data(&["access", "list"]), "/reads"), 0);
+    let history = desk.data(&as_body("auditor.seed", &["history", one]));
+    assert_eq!(length(&history, "/versions"), 2, "{history}");
+    assert_eq!(text(&history, "/versions/0/payload"), "by evidence file");
+    assert_eq!(history["versions"][1]["fields_shown"], 1);
+    let changes = &history["versions"][1]["changes"];
+    assert_eq!(text(changes, "/fields/0/name"), "request_reference");
+    assert_eq!(changes["is_complete"], false, "{history}");
+    reads(&desk, 2).await;
+    sees_nothing(&desk, &as_body("auditor.seed", &["history", two]));
+
+    // All of a kind: all of the register, with its counts.
+    let kind = ["--kind", "oversight_decision"];
+    grant(&desk, "kind", (-60, 3_600), &[kind, fields].concat());
+    let deadline = Instant::now() + PATIENCE;
+    let whole = loop {
+        let shown = desk.data(&show);
+        if length(&shown, "/entities") == 2 {
+            break shown;
+        }
+        assert!(Instant::now() < deadline, "{shown}");
+        sleep(Duration::from_millis(200)).await;
+    };
+    assert_eq!(whole.pointer("/count_claim/versions"), Some(&3.into()));
+    // Whose role does not read under engagements sees none of it.
+    let clerk = as_body("clerk.seed", &["register", "show", "oversight_decision"]);
+    sees_nothing(&desk, &clerk);
+    desk.data(&["--key", "admin.seed", "engagement", "end", "kind"]);
+    desk.data(&["--key", "admin.seed", "engagement", "end", "part"]);
+    sees_nothing(&desk, &show);
+}

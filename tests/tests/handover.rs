@@ -97,12 +97,18 @@ async fn what_validate_takes_is_what_submit_takes() {
         let refused = desk.run(&[verb, &oversight]);
         assert_eq!(refused.status.code(), Some(2), "{verb}: {refused:?}");
     }
-    // All of the demo goes in one run.
-    let all = ["01-inventory", "02-oversight", "03-audit", "04-improvement"];
-    let all = all.map(|name| demo_data(&format!("{name}.jsonl")));
-    let words: Vec<&str> = all.iter().map(String::as_str).collect();
-    let submitted = desk.data(&[&["submit"], &words[..]].concat());
+    // Decisions about systems go in one run with the systems.
+    let submitted = desk.data(&["submit", &inventory, &oversight]);
     assert_eq!(statuses(&submitted), ["already logged", "logged"].into());
+    // An audit takes more hands than one.
+    let audit = demo_data("03-audit.jsonl");
+    let all = [&inventory, &oversight, &audit].map(String::as_str);
+    let submit = [&["submit"], &all[..], &["--attach-dir", &files, "--json"]].concat();
+    let refused = desk.run(&submit);
+    assert_eq!(refused.status.code(), Some(4), "{refused:?}");
+    let told: Value = serde_json::from_slice(&refused.stdout).unwrap();
+    let expected = ["already logged", "logged", "refused"];
+    assert_eq!(statuses(&told), expected.into(), "{told}");
 
     let alone = desk
         .command(&["validate", &inventory, "--attach-dir", &files, "--again"])

@@ -9,10 +9,11 @@
     reason = "helpers of a test end it where something they need is missing"
 )]
 
+use std::path::Path;
 use std::time::Duration;
 
 use aimslog_tests::desk::{Desk, length, text};
-use aimslog_tests::people::Hospital;
+use aimslog_tests::people::{Hospital, decision_json};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -55,10 +56,17 @@ impl Office {
 
     /// Submits a decision nobody has submitted yet, with this key: where it stands, or the refusal.
     fn decide(&self, key: &str) -> Result<u64, String> {
+        self.cite(key, "")
+    }
+
+    /// The same with more in its `meta`.
+    fn cite(&self, key: &str, meta: &str) -> Result<u64, String> {
         let number = self.numbers.get() + 1;
         self.numbers.set(number);
         let file = format!("decision-{number}.json");
-        self.desk.write_decision(&file, number);
+        let subject = "\"subject\":\"sys-test-1\"";
+        let decision = decision_json(number).replace(subject, &format!("{subject}{meta}"));
+        self.desk.write(&file, decision.as_bytes());
         let ran = self.desk.run(&["submit", &file, "--key", key, "--json"]);
         let told = String::from_utf8_lossy(&ran.stdout).into_owned();
         if !ran.status.success() {
@@ -110,6 +118,7 @@ async fn rights_change_from_the_command_line_and_come_out_of_the_log_again() {
     };
     keys_change(&office);
     roles_change(&office);
+    catalogues_change(&office);
     let suspended = the_operators_suspend(&office);
     engagements_change(&office);
     the_log_says_so(&office, suspended).await;
@@ -156,6 +165,41 @@ fn roles_change(office: &Office) {
     let said = String::from_utf8_lossy(&typo.stderr).into_owned();
     assert_eq!(typo.status.code(), Some(2), "{said}");
     assert!(said.contains("process_owner"), "{said}");
+}
+
+fn catalogues_change(office: &Office) {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples");
+    let example = |file: &str| examples.join(file).to_str().unwrap().to_owned();
+    let standard = example("iso27001-2022.toml");
+    let own = std::fs::read_to_string(example("own-controls.toml")).unwrap();
+    office.desk.write("own.toml", own.as_bytes());
+    let own = ["control", "add", "own.toml"];
+
+    let foreign =
+        ",\"controls\":[\"iso27001-2022/A.5.19\",\"A.9.2\"],\"catalogues\":[\"iso27001-2022\"]";
+    refused_for(office.cite("two.seed", foreign), "UNKNOWN_CATALOGUE");
+    office.administer(&["control", "add", &standard]);
+    office.cite("two.seed", foreign).unwrap();
+    let missing = foreign.replace("A.5.19", "A.5.38");
+    refused_for(office.cite("two.seed", &missing), "UNKNOWN_CONTROL");
+
+    office.administer(&own);
+    office.refused(&own, "VERSION_CONFLICT");
+    let unknown = ",\"controls\":[\"org/ORG.SEC.9\"]";
+    refused_for(office.cite("two.seed", unknown), "ORG.SEC.3");
+    let several = ",\"controls\":[\"org/ORG.SEC.1\",\"guide/9.1\",\"eu-ai-act-2024/Art.14\"]";
+    office.cite("two.seed", several).unwrap();
+    let stale = format!(
+        ",\"controls\":[],\"catalogues\":[\"org@{}\"]",
+        "0".repeat(64)
+    );
+    refused_for(office.cite("two.seed", &stale), "UNKNOWN_CATALOGUE");
+    let by_clerk = office
+        .desk
+        .run(&["control", "add", &standard, "--key", "two.seed"]);
+    let said = String::from_utf8_lossy(&by_clerk.stderr).into_owned();
+    assert_eq!(by_clerk.status.code(), Some(4), "{said}");
+    assert!(said.contains("NOT_PERMITTED"), "{said}");
 }
 
 /// Where the suspension that is left stands.
@@ -219,10 +263,14 @@ async fn the_log_says_so(office: &Office, suspended: u64) {
     assert_eq!(first["body"], "certifier");
     assert_eq!(first["valid_to"], "2027-03-31T23:59:59Z");
     assert!(first["ended_at"].is_null() && second["ended_at"].is_u64());
+    assert_eq!(length(hospital, "/catalogues"), 2);
+    assert_eq!(text(hospital, "/catalogues/0/scheme"), "iso27001-2022");
+    assert_eq!(length(hospital, "/catalogues/0/controls"), 93);
+    assert_eq!(text(hospital, "/catalogues/1/controls/0"), "ORG.SEC.1");
     // Evidence of the rotated clerk verifies offline with the chain that it comes with.
     desk.data(&["disclose", "--all", "-o", "all.evidence.json"]);
     let report = desk.data(&["verify", "all.evidence.json"]);
-    assert_eq!(length(&report, "/records"), 5, "{report}");
+    assert_eq!(length(&report, "/records"), 7, "{report}");
     // The key that signed, as it was then and as it is now.
     let mut states: Vec<&str> = report["records"]
         .as_array()
@@ -231,9 +279,9 @@ async fn the_log_says_so(office: &Office, suspended: u64) {
         .map(|record| text(record, "/signer/key_now/state"))
         .collect();
     states.sort_unstable();
-    assert_eq!(states[3..], ["NOT_RETIRED_HERE", "ROTATED"], "{report}");
+    assert_eq!(states[5..], ["NOT_RETIRED_HERE", "ROTATED"], "{report}");
     assert!(
-        states[..4].iter().all(|state| *state == "NOT_RETIRED_HERE"),
+        states[..6].iter().all(|state| *state == "NOT_RETIRED_HERE"),
         "{report}"
     );
     let people = desk.run(&["registry", "show"]);

@@ -134,6 +134,7 @@ impl Scene {
                 };
                 (Asks::Sight, request.encode_to_vec())
             }
+            "ListRegister" | "DiffRegister" | "GetHistory" => self.register_row(method),
             "Watch" => {
                 let request = v1::WatchRequest {
                     organization,
@@ -162,6 +163,34 @@ impl Scene {
             _ => return None,
         };
         Some(row)
+    }
+
+    /// The register of the record that the office has logged.
+    fn register_row(&self, method: &str) -> (Asks, Vec<u8>) {
+        let (organization, kind) = (self.hospital.id.clone(), "oversight_decision".to_owned());
+        let request = match method {
+            "ListRegister" => v1::ListRegisterRequest {
+                organization,
+                kind,
+                ..v1::ListRegisterRequest::default()
+            }
+            .encode_to_vec(),
+            "DiffRegister" => v1::DiffRegisterRequest {
+                organization,
+                kind,
+                ..v1::DiffRegisterRequest::default()
+            }
+            .encode_to_vec(),
+            _ => {
+                let id = self.entry_id.clone();
+                v1::GetHistoryRequest {
+                    key: Some(v1::get_history_request::Key::EntryId(id)),
+                    ..v1::GetHistoryRequest::default()
+                }
+                .encode_to_vec()
+            }
+        };
+        (Asks::Sight, request)
     }
 
     fn log_row(&self, method: &str) -> Option<(Asks, Vec<u8>)> {
@@ -363,9 +392,8 @@ struct Reader {
     reads: Reads,
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_role_gets_what_the_bundle_gives_it_at_every_call() {
-    let scene = Scene::set().await;
+/// Somebody in each role, and an agent.
+async fn readers(scene: &Scene) -> Vec<Reader> {
     let mut readers = Vec::new();
     let admin = scene.cluster.admin_of(0);
     let bundle = RuleBundle::v1();
@@ -401,7 +429,13 @@ async fn each_role_gets_what_the_bundle_gives_it_at_every_call() {
         key,
         reads: Reads::Signed,
     });
+    readers
+}
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_role_gets_what_the_bundle_gives_it_at_every_call() {
+    let scene = Scene::set().await;
+    let readers = readers(&scene).await;
     let paths = paths(&scene.cluster).await;
     for Reader { name, key, reads } in &readers {
         let token = token(key);
@@ -425,6 +459,18 @@ async fn each_role_gets_what_the_bundle_gives_it_at_every_call() {
                 (Asks::Sight, Some("ListRecords")) => {
                     let list = v1::ListRecordsResponse::decode(&*answer.unwrap()).unwrap();
                     assert_eq!(!list.records.is_empty(), sees, "{what}");
+                }
+                // Whoever sees nothing is not told how much there is, either.
+                (Asks::Sight, Some("ListRegister")) => {
+                    let list = v1::ListRegisterResponse::decode(&*answer.unwrap()).unwrap();
+                    let told = (!list.entities.is_empty(), list.count.is_some());
+                    assert_eq!(told, (sees, sees), "{what}");
+                }
+                (Asks::Sight, Some("DiffRegister")) => {
+                    let diff = v1::DiffRegisterResponse::decode(&*answer.unwrap()).unwrap();
+                    let counts = diff.count_from.is_some() && diff.count_to.is_some();
+                    let told = (!diff.changes.is_empty(), counts);
+                    assert_eq!(told, (sees, sees), "{what}");
                 }
                 // Streams what it sees, and nothing as long as it sees nothing.
                 (Asks::Sight, Some("Watch")) => assert_eq!(answer.is_ok(), sees, "{what}"),

@@ -243,8 +243,8 @@ impl Evidenced {
 }
 
 fn catalogue() -> &'static [Control] {
-    let scheme = RuleBundle::v1().schemes().scheme(CATALOGUE).unwrap();
-    scheme.controls.as_deref().unwrap()
+    let catalogue = RuleBundle::v1().schemes().catalogue(CATALOGUE);
+    catalogue.unwrap().controls()
 }
 
 /// A log of one node and one operator, before anybody is registered.

@@ -26,7 +26,7 @@ use crate::demo::data::{MANIFEST, PEOPLE, RECORDS};
 use crate::demo::folder::DemoFolder;
 use crate::demo::nodes::ORIGIN;
 use crate::keys;
-use crate::records::{FileRecord, read_records};
+use crate::records::{Additions, FileRecord, read_records};
 
 /// The hospital's id.
 pub(super) const HOSPITAL: &str = "st-fictitia";
@@ -142,7 +142,10 @@ impl Hospital {
             let step = step.with_context(|| format!("{name} is not in the manifest"))?;
             let author = self.authors.get(&step.signer);
             let author = author.with_context(|| format!("{} has no key", step.signer))?;
-            let records = read_records(&[folder.join(&format!("records/{name}"))], &[])?;
+            let records = read_records(
+                &[folder.join(&format!("records/{name}"))],
+                Additions::default(),
+            )?;
             if let Some(invalid) = records.invalid.first() {
                 bail!(
                     "{}:{} is invalid: {:?}",

@@ -177,7 +177,7 @@ impl Mapping {
         }
         let bytes = std::fs::read(file).with_context(about)?;
         let text = str::from_utf8(&bytes)
-            .map_err(|_| UserError::usage(format!("{}: no text in UTF-8", file.display())))?;
+            .map_err(|error| UserError::usage(format!("{}: {error}", file.display())))?;
         Self::parse(text).map_err(|error| UserError::usage(format!("{}: {error}", file.display())))
     }
 

@@ -83,13 +83,11 @@ fn member<'j>(json: &'j mut Json, name: &str) -> Option<&'j mut Json> {
     let Json::Object(members) = json else {
         return None;
     };
-    let at = match members.iter().position(|(found, _)| found == name) {
-        Some(at) => at,
-        None => {
-            members.push((name.to_owned(), Json::Null));
-            members.len() - 1
-        }
-    };
+    let known = members.iter().position(|(found, _)| found == name);
+    let at = known.unwrap_or(members.len());
+    if known.is_none() {
+        members.push((name.to_owned(), Json::Null));
+    }
     members.get_mut(at).map(|(_, value)| value)
 }
 

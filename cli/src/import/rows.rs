@@ -72,11 +72,9 @@ pub(crate) fn columns(table: &Table, mapping: &Mapping) -> Columns {
 pub(crate) fn unknown_constants(mapping: &Mapping, constants: &[Constant]) -> Vec<String> {
     let bundle = RuleBundle::v1();
     let is_for = |path: &str| {
-        let records = mapping.record.iter();
+        let mut records = mapping.record.iter();
         let path = record_path(path);
-        records
-            .map(|record| is_known(bundle, &record.kind, &path))
-            .any(|known| known)
+        records.any(|record| is_known(bundle, &record.kind, &path))
     };
     let unknown = constants.iter().filter(|constant| !is_for(&constant.path));
     unknown.map(|constant| constant.path.clone()).collect()
@@ -280,7 +278,10 @@ impl Maker<'_> {
         if is_said {
             return;
         }
-        let place = locate(&violation.field, status, |path| self.cell_of(path));
+        // A cell that feeds some other field of the record says nothing of this one.
+        let place = locate(&violation.field, status, |path| {
+            self.cell_of(path).filter(|_| path != "record")
+        });
         let is_fed = place.is_some();
         let place = place.unwrap_or_else(|| self.table.row_place(self.row.number));
         let broken = Broken::from(violation).written_at(place);

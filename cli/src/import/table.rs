@@ -153,8 +153,11 @@ impl Cell {
     /// What it says, as text.
     pub(crate) fn words(&self) -> &str {
         match self {
-            Self::Text(text) | Self::Number(text) | Self::Time(text) => text,
-            Self::Formula(text) | Self::Fault(text) => text,
+            Self::Text(text)
+            | Self::Number(text)
+            | Self::Time(text)
+            | Self::Formula(text)
+            | Self::Fault(text) => text,
             Self::Truth(true) => "true",
             Self::Truth(false) => "false",
         }
@@ -203,8 +206,11 @@ pub(crate) fn read_csv(
         let line = u64::try_from(line).unwrap_or(u64::MAX).saturating_add(1);
         return Err(TableError::NotUtf8 { line });
     }
-    let quotes = bytes.iter().filter(|byte| **byte == b'"').count();
-    if quotes % 2 == 1 && !bytes.ends_with(b"\n") {
+    let is_open = bytes
+        .iter()
+        .filter(|byte| **byte == b'"')
+        .fold(false, |open, _| !open);
+    if is_open && !bytes.ends_with(b"\n") {
         return Err(TableError::OpenQuote);
     }
     let mut reader = csv::ReaderBuilder::new()
@@ -275,7 +281,7 @@ fn delimiter(bytes: &[u8]) -> u8 {
     let header = lines
         .find(|line| !line.iter().all(u8::is_ascii_whitespace))
         .unwrap_or_default();
-    let count = |delimiter: u8| header.iter().filter(|byte| **byte == delimiter).count();
+    let count = |delimiter: u8| header.split(|byte| *byte == delimiter).count();
     // The first of the most, so that a header of one column is read as CSV.
     let mut best = b',';
     for delimiter in [b';', b'\t'] {

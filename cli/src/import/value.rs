@@ -175,12 +175,11 @@ fn parse_date(form: &str, text: &str, time: Option<&str>) -> Option<String> {
         description = description.replace(word, part);
     }
     let description = format_description::parse_borrowed::<2>(&description).ok()?;
-    let at = match PrimitiveDateTime::parse(text, &description) {
-        Ok(at) => at,
-        Err(_) => {
-            let date = Date::parse(text, &description).ok()?;
-            PrimitiveDateTime::new(date, time_of_day(time)?)
-        }
+    let at = if let Ok(at) = PrimitiveDateTime::parse(text, &description) {
+        at
+    } else {
+        let date = Date::parse(text, &description).ok()?;
+        PrimitiveDateTime::new(date, time_of_day(time)?)
     };
     at.assume_utc().format(&Rfc3339).ok()
 }

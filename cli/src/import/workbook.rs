@@ -163,7 +163,9 @@ fn value(value: DataRef<'_>, formula: Option<XlsxFormulaMetadata>) -> Option<Cel
     }
     match value {
         DataRef::Empty => None,
-        DataRef::String(text) => Cell::text(&text),
+        DataRef::String(text) | DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => {
+            Cell::text(&text)
+        }
         DataRef::SharedString(text) => Cell::text(text),
         DataRef::Int(number) => Some(Cell::Number(number.to_string())),
         DataRef::Float(number) => Some(Cell::Number(number.to_string())),
@@ -175,7 +177,6 @@ fn value(value: DataRef<'_>, formula: Option<XlsxFormulaMetadata>) -> Option<Cel
             )))
         }
         DataRef::DateTime(time) => Some(Cell::Number(time.as_f64().to_string())),
-        DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => Cell::text(&text),
         DataRef::Error(error) => Some(Cell::Fault(error.to_string())),
     }
 }

@@ -160,5 +160,5 @@ fn keys_are_used_once_and_links_lead_to_earlier_records() {
 #[test]
 fn parameters_are_toml() {
     let parameters: toml::Table = PARAMETERS_TEXT.parse().unwrap();
-    assert_eq!(parameters.len(), 12);
+    assert_eq!(parameters.len(), 11);
 }

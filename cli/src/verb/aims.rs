@@ -60,7 +60,8 @@ struct AimsInit {
 
 fn day(text: &str) -> Result<OffsetDateTime, String> {
     let form = time::macros::format_description!("[year]-[month]-[day]");
-    let date = Date::parse(text, &form).map_err(|_| "a date is YYYY-MM-DD".to_owned())?;
+    let date =
+        Date::parse(text, &form).map_err(|error| format!("a date is YYYY-MM-DD: {error}"))?;
     Ok(date.midnight().assume_utc())
 }
 

@@ -23,7 +23,7 @@ use crate::records::FileRecord;
 use crate::sealed::SealedFields;
 use crate::verb::runtime;
 use crate::verb::submit::{
-    AttachmentOptions, SigningOptions, SubmitOptions, Waiting, refuse_invalid, submit,
+    AttachmentOptions, SigningOptions, SubmitOptions, Waiting, refuse_invalid, submit, tell_aliases,
 };
 
 /// Log a new version of a record.
@@ -67,22 +67,21 @@ pub(crate) struct Retract {
 impl Amend {
     pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
         let context = Context::resolve(flags)?;
-        let records = self
-            .options
-            .attachments
-            .read(std::slice::from_ref(&self.file))?;
-        refuse_invalid(&records.invalid, output)?;
-        let Ok([mut record]) = <[FileRecord; 1]>::try_from(records.valid) else {
-            return Err(UserError::usage("amend takes one new record"));
-        };
         let change = if self.correct {
             Change::Correct
         } else {
             Change::Amend
         };
         runtime()?.block_on(async {
+            // Which states the record may be in depends on what it follows.
             let id = id_of(&context, self.entry).await?;
-            record.submission.amends = Some((Target::Entry(id), change));
+            let attachments = &self.options.attachments;
+            let records = attachments.read_version(&self.file, (id, change))?;
+            refuse_invalid(&records.invalid, output)?;
+            tell_aliases(&records.valid, output);
+            let Ok([record]) = <[FileRecord; 1]>::try_from(records.valid) else {
+                return Err(UserError::usage("amend takes one new record"));
+            };
             submit(&context, vec![record], &self.options, output).await
         })
     }
@@ -146,6 +145,8 @@ impl Retract {
                 .iter()
                 .map(|control| (control.scheme.clone(), control.id.clone()))
                 .collect(),
+            aliases: Vec::new(),
+            catalogues: Vec::new(),
             record,
         })
     }

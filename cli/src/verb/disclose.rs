@@ -15,7 +15,7 @@ use aimslog_proto::statement::evidence::{
 };
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::time::UnixSeconds;
-use aimslog_proto::tlog::{Checkpoint, Note, TreeSize};
+use aimslog_proto::tlog::{Checkpoint, LeafIndex, Note, TreeSize};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -216,16 +216,17 @@ impl Disclose {
             organization: context.organization()?.to_owned(),
             kind: self.selection.register.clone(),
             system: self.selection.system.clone(),
+            start: since.map(|head| LeafIndex(head.head().size.0)),
+            ..RecordFilter::default()
         };
         let bar = output.spinner("{spinner} looking for records: {pos}");
         let count = |found: usize| bar.set_position(u64::try_from(found).unwrap_or(u64::MAX));
         let found = records(ledger, &filter, usize::MAX, count).await?;
         bar.finish_and_clear();
-        let from = since.map_or(0, |head| head.head().size.0);
         // The ledger's own records stand in the chain of every evidence file.
         let found: Vec<_> = found
             .into_iter()
-            .filter(|record| record.entry.index.0 >= from && !record.is_of_ledger())
+            .filter(|record| !record.is_of_ledger())
             .collect();
         let covering = found
             .iter()

@@ -4,18 +4,15 @@ use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::aims::kind::Kind;
 use aimslog_proto::statement::header::EvidenceSubject;
 use aimslog_proto::system::{Engagement, EngagementChange, EngagementId, Grant, OrganizationId};
-use aimslog_proto::time::UnixSeconds;
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use time::format_description::well_known::Rfc3339;
-use time::macros::format_description;
-use time::{Date, OffsetDateTime, Time};
 
 use super::statement::{Told, log_as_administrator, named, organization};
 use crate::args::Connection;
 use crate::context::Context;
 use crate::exit::{Exit, UserError};
 use crate::output::Output;
+use crate::when::{Bound, seconds};
 
 /// Let a certification body read records of your organisation, or end that (administrators).
 #[derive(Debug, Args)]
@@ -75,13 +72,6 @@ struct GrantArgs {
     claimed_to: Option<String>,
 }
 
-/// Which end of a day a date stands for.
-#[derive(Debug, Clone, Copy)]
-enum Bound {
-    First,
-    Last,
-}
-
 impl EngagementCommand {
     pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
         let context = Context::resolve(flags)?;
@@ -132,7 +122,7 @@ impl GrantArgs {
         let subjects = self
             .subject
             .iter()
-            .map(|subject| subject_of(organization, subject))
+            .map(|subject| subject_of(organization.as_str(), subject))
             .collect::<Result<Vec<String>>>()?;
         let optional = |text: &Option<String>, what, bound| {
             let text = text.as_ref();
@@ -170,36 +160,13 @@ fn list(mut list: Vec<String>) -> Option<Vec<String>> {
 }
 
 /// The claim that records about this have.
-fn subject_of(organization: &OrganizationId, text: &str) -> Result<String> {
+pub(crate) fn subject_of(organization: &str, text: &str) -> Result<String> {
     let subject = format!("urn:aimslog:{organization}:{text}");
     if EvidenceSubject::parse(&subject).is_some() {
         Ok(subject)
     } else {
         Err(UserError::usage(format!(
-            "--subject {text}: system:ID or aims:ID of your own organisation"
+            "--subject {text}: system:ID or aims:ID"
         )))
     }
-}
-
-/// A day or an RFC 3339 time, in seconds.
-fn seconds(text: &str, (what, bound): (&str, Bound)) -> Result<UnixSeconds> {
-    let day = Date::parse(text, format_description!("[year]-[month]-[day]"));
-    let time = match (day, bound) {
-        (Ok(day), Bound::First) => Ok(day.midnight().assume_utc()),
-        (Ok(day), Bound::Last) => Ok(day.with_time(last_second()).assume_utc()),
-        (Err(_), _) => OffsetDateTime::parse(text, &Rfc3339),
-    };
-    let seconds = time.ok().map(OffsetDateTime::unix_timestamp);
-    seconds
-        .and_then(|seconds| u64::try_from(seconds).ok())
-        .map(UnixSeconds)
-        .ok_or_else(|| {
-            UserError::usage(format!(
-                "{what} {text}: a day such as 2027-03-01, or a time such as 2027-03-01T08:00:00Z"
-            ))
-        })
-}
-
-const fn last_second() -> Time {
-    time::macros::time!(23:59:59)
 }

@@ -36,6 +36,7 @@ use preview::{Preview, preview};
 /// all rows are valid. A run that was cut off is continued by the same command; a later run sends rows
 /// that are new, and says which have changed.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(after_help = "\
 Examples:
   aimslog import nonconformities.xlsx --like nc --set source=AUDIT --set grade=MINOR --preview
@@ -181,7 +182,7 @@ impl Import {
             Some(memory) => memory,
             None => Memory::of(&context)?,
         };
-        let plan = self.plan(file, made, &memory);
+        let plan = Self::plan(file, made, &memory);
         output.say(shown.text());
         if !self.yes && !plan.send.is_empty() && !is_agreed(plan.send.len(), output)? {
             output.data(&json!({ "sent": false }), "nothing was sent")?;
@@ -220,7 +221,7 @@ impl Import {
         )))
     }
 
-    fn plan(&self, file: &std::path::Path, made: Vec<Made>, memory: &Memory) -> Plan {
+    fn plan(file: &std::path::Path, made: Vec<Made>, memory: &Memory) -> Plan {
         let mut plan = Plan {
             send: Vec::new(),
             given: Vec::new(),
@@ -308,7 +309,9 @@ impl Import {
             (skipped, "skipped: invalid"),
         ];
         for (count, what) in rest.into_iter().filter(|(count, _)| *count > 0) {
-            text.push_str(&format!("\n{} {what}", counted(count, "record")));
+            for part in ["\n", &counted(count, "record"), " ", what] {
+                text.push_str(part);
+            }
         }
         output.data(&data, text)?;
         sent.end(output)

@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use aimslog_client::{Ledger, ListedRecord, RecordFilter};
 use aimslog_proto::aims::bundle::RuleBundle;
+use aimslog_proto::aims::catalog::ControlClaim;
 use aimslog_proto::aims::kind::Kind;
+use aimslog_proto::statement::header::ControlRef;
+use aimslog_proto::tlog::LeafIndex;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
@@ -12,17 +15,25 @@ use serde::Serialize;
 use crate::args::Connection;
 use crate::context::Context;
 use crate::describe::Row;
-use crate::exit::Exit;
+use crate::exit::{Exit, UserError};
 use crate::output::Output;
+use crate::verb::engagement::subject_of;
 use crate::verb::runtime;
+use crate::when::{End, lower_end, upper_end};
 
 /// List the records of your organisation, in the order of the log.
 ///
-/// With --org another one that has engaged yours: the records that the engagement is about.
+/// Every filter must fit; each is looked up in an index, so that a list costs what it shows and not what
+/// the log holds. With --org another one that has engaged yours: the records that the engagement is about.
 /// The list is what the ledger says: that it is complete is its claim. `get`, `prove` and `disclose`
 /// check the records one by one.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: aimslog list --kind finding --system sys-7f3a --limit 20")]
+#[command(after_help = "\
+Examples:
+  aimslog list --kind finding --system sys-7f3a --limit 20
+  aimslog list --control A.9.2 --from 2027-01-01 --to 2027-03-31
+  aimslog list --principal reviewer-7 --kind oversight_decision --to 1200
+  aimslog list --subject aims:audit --control org/SEC.1")]
 pub(crate) struct List {
     /// Only this kind, e.g. finding
     #[arg(long, value_name = "KIND", value_parser = kind_name)]
@@ -30,6 +41,21 @@ pub(crate) struct List {
     /// Only records about this AI system
     #[arg(long, value_name = "ID")]
     system: Option<String>,
+    /// Only records about this, as in system:sys-7f3a or aims:audit
+    #[arg(long, value_name = "CLASS:ID", conflicts_with = "system")]
+    subject: Option<String>,
+    /// Only evidence for this control, as in A.9.2; of another scheme than iso42001-2023 as SCHEME/ID
+    #[arg(long, value_name = "CONTROL", value_parser = control_name)]
+    control: Option<ControlRef>,
+    /// Only what this principal has signed, with whichever of its keys
+    #[arg(long, value_name = "ID")]
+    principal: Option<String>,
+    /// From this index on, or from this day or time of registration on (the ledger's claim)
+    #[arg(long, value_name = "INDEX|TIME", value_parser = lower_end)]
+    from: Option<End>,
+    /// In front of this index, or up to this day or time of registration
+    #[arg(long, value_name = "INDEX|TIME", value_parser = upper_end)]
+    to: Option<End>,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
@@ -44,11 +70,7 @@ struct Listed {
 impl List {
     pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
         let context = Context::resolve(flags)?;
-        let filter = RecordFilter {
-            organization: context.organization()?.to_owned(),
-            kind: self.kind.clone(),
-            system: self.system.clone(),
-        };
+        let filter = self.filter(context.organization()?)?;
         let runtime = runtime()?;
         // Connections are made within a runtime, also those that open later.
         let _entered = runtime.enter();
@@ -64,6 +86,37 @@ impl List {
         };
         output.data(&listed, text(&listed)?)?;
         Ok(Exit::Ok)
+    }
+}
+
+impl List {
+    fn filter(&self, organization: &str) -> Result<RecordFilter> {
+        let subject = self.subject.as_ref();
+        let subject = subject.map(|subject| subject_of(organization, subject));
+        let mut filter = RecordFilter {
+            organization: organization.to_owned(),
+            kind: self.kind.clone(),
+            system: self.system.clone(),
+            subject: subject.transpose()?,
+            control: self.control.clone(),
+            principal: self.principal.clone(),
+            ..RecordFilter::default()
+        };
+        match self.from {
+            Some(End::Index(index)) => filter.start = Some(index),
+            Some(End::Time(time)) => filter.registered_from = Some(time),
+            None => {}
+        }
+        match self.to {
+            // Nothing stands in front of the first entry, and 0 means no end.
+            Some(End::Index(LeafIndex(0))) => {
+                return Err(UserError::usage("--to 0: nothing stands in front of it"));
+            }
+            Some(End::Index(index)) => filter.end = Some(index),
+            Some(End::Time(time)) => filter.registered_to = Some(time),
+            None => {}
+        }
+        Ok(filter)
     }
 }
 
@@ -110,6 +163,29 @@ pub(crate) fn kind_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// A control, `ID` or `SCHEME/ID`. Of a scheme that this program knows, an id that it does not know is
+/// refused with the nearest one.
+fn control_name(text: &str) -> Result<ControlRef, String> {
+    let (scheme, id) = text.split_once('/').unwrap_or((DEFAULT_SCHEME, text));
+    if scheme.is_empty() || id.is_empty() {
+        return Err("a control is ID or SCHEME/ID".to_owned());
+    }
+    let bundle = RuleBundle::v1();
+    let claim = ControlClaim { scheme, id };
+    if bundle.schemes().scheme(scheme).is_some()
+        && let Err(violation) = bundle.check_control(claim)
+    {
+        return Err(violation.to_string());
+    }
+    Ok(ControlRef {
+        scheme: scheme.to_owned(),
+        id: id.to_owned(),
+    })
+}
+
+/// The scheme of controls that name none.
+const DEFAULT_SCHEME: &str = "iso42001-2023";
+
 /// Fields of any kind of the rule bundle, separated by commas.
 pub(crate) fn field_name(text: &str) -> Result<String, String> {
     let known = RuleBundle::v1()
@@ -141,8 +217,23 @@ mod tests {
         let error = kind_name("findin").expect_err("no such kind");
         assert!(error.contains("finding"), "{error}");
         assert_eq!(field_name("decided_at"), Ok("decided_at".to_owned()));
-        let error = field_name("decided").expect_err("no such field");
-        assert!(error.contains("decided_at"), "{error}");
+        let error = field_name("presented_att").expect_err("no such field");
+        assert!(error.contains("presented_at"), "{error}");
+    }
+
+    #[test]
+    fn a_control_is_known_or_told_with_the_nearest_one() {
+        let known = control_name("A.9.2").unwrap();
+        assert_eq!((&*known.scheme, &*known.id), (DEFAULT_SCHEME, "A.9.2"));
+        let own = control_name("org/SEC.1").unwrap();
+        assert_eq!((&*own.scheme, &*own.id), ("org", "SEC.1"));
+        let error = control_name("A.9.5").unwrap_err();
+        assert!(error.contains("A.9.4"), "{error}");
+        // A scheme that only the ledger may know.
+        assert!(control_name("elsewhere/9.9").is_ok());
+        for bad in ["", "/A.9.2", "org/"] {
+            assert!(control_name(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -9,14 +9,15 @@ mod told;
 mod unsent;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use aimslog_client::author::Author;
 use aimslog_client::{ClientError, Wait};
 use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::aims::kind::Kind;
 use aimslog_proto::reason::{Reason, Violation};
-use aimslog_proto::statement::header::Origin;
+use aimslog_proto::statement::header::{Change, Origin};
+use aimslog_proto::statement::id::EntryId;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
@@ -28,7 +29,9 @@ use crate::describe::counted;
 use crate::exit::Exit;
 use crate::outbox::Outbox;
 use crate::output::Output;
-use crate::records::{AttachmentRules, FileRecord, Records, find_attachments, read_records};
+use crate::records::{
+    Additions, AttachmentRules, FileRecord, Records, find_attachments, read_records,
+};
 use crate::sealed::SealedFields;
 use crate::verb::runtime;
 use foresee::foresee;
@@ -178,6 +181,7 @@ impl Submit {
         let context = Context::resolve(flags)?;
         let records = self.options.attachments.read(&self.files)?;
         refuse_invalid(&records.invalid, output)?;
+        tell_aliases(&records.valid, output);
         runtime()?.block_on(submit(&context, records.valid, &self.options, output))
     }
 }
@@ -186,6 +190,7 @@ impl Validate {
     pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
         let records = self.attachments.read(&self.files)?;
         refuse_invalid(&records.invalid, output)?;
+        tell_aliases(&records.valid, output);
         self.signing.refuse_unsealable(&records.valid, output)?;
         let count = records.valid.len();
         if self.offline {
@@ -200,6 +205,21 @@ impl Validate {
         }
         let context = Context::resolve(flags)?;
         runtime()?.block_on(validate(&context, records.valid, self, output))
+    }
+}
+
+/// Says what became of ids that stand for others: what is signed is not what was written.
+pub(crate) fn tell_aliases(records: &[FileRecord], output: Output) {
+    for record in records {
+        for alias in &record.submission.aliases {
+            let controls = alias.controls.join(", ");
+            output.say(format!(
+                "{}: {} ({}) is logged as {controls}",
+                record.name(),
+                alias.given,
+                alias.title
+            ));
+        }
     }
 }
 
@@ -315,7 +335,21 @@ impl AttachmentOptions {
     /// The records of some files, the one with what is attached to it.
     pub(crate) fn read(&self, files: &[PathBuf]) -> Result<Records> {
         let (given, _) = read_given(&self.attach)?;
-        read_records(files, &given)
+        let added = Additions {
+            attached: &given,
+            amends: None,
+        };
+        read_records(files, added)
+    }
+
+    /// The one record of a file, as the next version of an entry.
+    pub(crate) fn read_version(&self, file: &Path, amends: (EntryId, Change)) -> Result<Records> {
+        let (given, _) = read_given(&self.attach)?;
+        let added = Additions {
+            attached: &given,
+            amends: Some(amends),
+        };
+        read_records(&[file.to_owned()], added)
     }
 
     fn rules<'a>(

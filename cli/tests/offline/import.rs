@@ -180,7 +180,7 @@ fn files_that_are_no_register_are_refused() {
         ("cut.xlsx", &whole[..whole.len() / 2], "damaged or cut off"),
         ("cut.csv", b"NC ID,Date\nNC-1,\"2026", "may be cut off"),
         ("empty.csv", b"", "no row holds anything"),
-        ("other.csv", b"A,B\n1,2\n", "no column Corrective Action"),
+        ("other.csv", b"A,B\n1,2\n", "Corrective Action, Date"),
     ] {
         fs::write(folder.path().join(name), bytes).unwrap();
         let answer = import(folder.path(), &[name, "--preview"]);

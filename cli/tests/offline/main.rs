@@ -7,6 +7,7 @@
     reason = "a test that cannot make its files has nothing to test"
 )]
 
+mod controls;
 mod forms;
 mod import;
 mod keys;
@@ -21,25 +22,31 @@ use tempfile::TempDir;
 use world::World;
 
 /// Every command with its subcommands.
-const COMMANDS: [&[&str]; 51] = [
+const COMMANDS: [&[&str]; 59] = [
     &["access", "list"],
     &["aims", "init"],
     &["amend"],
     &["checkpoint"],
-    &["cluster"],
     &["cluster", "init"],
     &["cluster", "move-leader"],
     &["cluster", "replace"],
     &["cluster", "snapshot"],
     &["cluster", "status"],
+    &["cluster"],
     &["completions"],
     &["context"],
+    &["control", "add"],
+    &["control", "catalogue"],
+    &["control", "lint"],
+    &["control", "list"],
+    &["control", "lookup"],
     &["demo"],
     &["disclose"],
     &["doctor"],
     &["engagement", "end"],
     &["engagement", "grant"],
     &["get"],
+    &["history"],
     &["import"],
     &["init"],
     &["key", "decrypt"],
@@ -61,6 +68,8 @@ const COMMANDS: [&[&str]; 51] = [
     &["prove", "inclusion"],
     &["prove", "order"],
     &["prove", "receipt"],
+    &["register", "diff"],
+    &["register", "show"],
     &["registry", "replay"],
     &["registry", "show"],
     &["registry", "watch"],
@@ -76,17 +85,23 @@ const COMMANDS: [&[&str]; 51] = [
 ];
 
 /// Commands whose help ends with an example.
-const TAUGHT: [&[&str]; 29] = [
+const TAUGHT: [&[&str]; 37] = [
     &["aims", "init"],
     &["amend"],
     &["checkpoint"],
     &["cluster", "replace"],
     &["completions"],
+    &["control", "add"],
+    &["control", "catalogue"],
+    &["control", "lint"],
+    &["control", "list"],
+    &["control", "lookup"],
     &["disclose"],
     &["doctor"],
     &["engagement", "end"],
     &["engagement", "grant"],
     &["get"],
+    &["history"],
     &["import"],
     &["key", "decrypt"],
     &["key", "encrypt"],
@@ -101,6 +116,8 @@ const TAUGHT: [&[&str]; 29] = [
     &["principal", "revoke"],
     &["principal", "rotate"],
     &["prove"],
+    &["register", "diff"],
+    &["register", "show"],
     &["role", "grant"],
     &["role", "withdraw"],
     &["submit"],
@@ -285,6 +302,9 @@ fn json_is_json_where_no_network_is_needed() {
         &["key", "show", "a.seed"],
         &["policy", "show", "policy.txt"],
         &["policy", "fingerprint", "policy.txt"],
+        &["control", "catalogue"],
+        &["control", "list"],
+        &["control", "lookup", "9.1", "--scheme", "guide"],
         &["init", "here", "--policy", "policy.txt"],
         &["context", "show"],
         &["doctor"],

@@ -29,20 +29,19 @@ pub(crate) fn parts(sheets: &[(&str, String)]) -> Vec<(String, String)> {
     let mut links = String::new();
     let mut parts = Vec::new();
     for (number, (name, rows)) in (1..).zip(sheets) {
-        list.push_str(&format!(
-            r#"<sheet name="{name}" sheetId="{number}" r:id="r{number}"/>"#
-        ));
-        links.push_str(&format!(
+        let entry = format!(r#"<sheet name="{name}" sheetId="{number}" r:id="r{number}"/>"#);
+        list.push_str(&entry);
+        let link = format!(
             r#"<Relationship Id="r{number}" Type="{relations}/worksheet" Target="worksheets/sheet{number}.xml"/>"#
-        ));
+        );
+        links.push_str(&link);
         let sheet = format!(
             r#"<?xml version="1.0"?><worksheet xmlns="{main}"><sheetData>{rows}</sheetData></worksheet>"#
         );
         parts.push((format!("xl/worksheets/sheet{number}.xml"), sheet));
     }
-    links.push_str(&format!(
-        r#"<Relationship Id="s" Type="{relations}/styles" Target="styles.xml"/>"#
-    ));
+    let styles = format!(r#"<Relationship Id="s" Type="{relations}/styles" Target="styles.xml"/>"#);
+    links.push_str(&styles);
     let rels = "http://schemas.openxmlformats.org/package/2006/relationships";
     let named = [
         ("[Content_Types].xml", TYPES.to_owned()),
@@ -77,15 +76,17 @@ pub(crate) fn workbook(name: &str, rows: &[&[&str]]) -> Vec<u8> {
 pub(crate) fn data(rows: &[&[&str]]) -> String {
     let mut xml = String::new();
     for (number, row) in (1..).zip(rows) {
-        xml.push_str(&format!(r#"<row r="{number}">"#));
+        let start = format!(r#"<row r="{number}">"#);
+        xml.push_str(&start);
         for (letter, text) in ('A'..='Z').zip(*row).filter(|(_, text)| !text.is_empty()) {
             let place = format!("{letter}{number}");
-            xml.push_str(&match text.split_at_checked(1) {
+            let cell = match text.split_at_checked(1) {
                 Some(("=", formula)) => format!(r#"<c r="{place}"><f>{formula}</f><v>42</v></c>"#),
                 Some(("#", number)) => format!(r#"<c r="{place}"><v>{number}</v></c>"#),
                 Some(("@", serial)) => format!(r#"<c r="{place}" s="1"><v>{serial}</v></c>"#),
                 _ => format!(r#"<c r="{place}" t="inlineStr"><is><t>{text}</t></is></c>"#),
-            });
+            };
+            xml.push_str(&cell);
         }
         xml.push_str("</row>");
     }

@@ -134,10 +134,10 @@ fn tables(bundle: &RuleBundle, kind: &Kind) -> Value {
         .links()
         .iter()
         .map(|link| json!({ "relation": link.relation, "kinds": link.kinds }));
-    let controls = bundle.schemes().iter().flat_map(|scheme| {
-        let controls = scheme.controls.iter().flatten();
+    let controls = bundle.schemes().catalogues().flat_map(|catalogue| {
+        let controls = catalogue.controls().iter();
         let evidenced = controls.filter(|control| control.kinds.iter().any(|it| it == kind.name()));
-        evidenced.map(|control| format!("{}/{}", scheme.name, control.id))
+        evidenced.map(|control| format!("{}/{}", catalogue.scheme(), control.id))
     });
     json!({
         "kind": kind.name(),

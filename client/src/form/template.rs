@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use aimslog_proto::aims::bundle::RuleBundle;
+use aimslog_proto::aims::catalog::{Catalogue, DEFAULT_SCHEME};
 use aimslog_proto::aims::comments;
 use aimslog_proto::aims::kind::Kind;
 use aimslog_proto::aims::schema::{FieldSchema, MessageSchema, ValueType};
@@ -330,13 +331,10 @@ impl Writer<'_> {
     }
 }
 
-/// A control of the catalogue that the kind evidences, or any.
+/// A control of the standard that the kind evidences, or any.
 fn control_example(bundle: &RuleBundle, kind: &Kind) -> String {
-    let controls = bundle
-        .schemes()
-        .iter()
-        .filter_map(|scheme| scheme.controls.as_ref());
-    let mut controls = controls.flatten();
+    let standard = bundle.schemes().catalogue(DEFAULT_SCHEME).into_iter();
+    let mut controls = standard.flat_map(Catalogue::controls);
     let evidenced = controls.find(|control| control.kinds.iter().any(|it| it == kind.name()));
     evidenced.map_or_else(
         || "A.9.2 or org/SEC.1".to_owned(),

@@ -14,7 +14,8 @@ fn golden(kind: &Kind) -> Vec<u8> {
 /// The golden record of a kind as a form: fields, and a `meta` that lets it be in any state.
 fn filled(kind: &Kind, detail: Detail) -> (String, Record) {
     let bytes = golden(kind);
-    let record = Record::from_canonical_bytes(kind, bytes.trim_ascii_end()).expect(kind.name());
+    let record = Record::from_canonical_bytes(kind, bytes.trim_ascii_end())
+        .expect("the golden record reads");
     let fields: Vec<(&str, Json)> = record
         .fields(kind)
         .filter_map(|(name, value)| Some((name, value?.clone())))
@@ -45,7 +46,7 @@ fn filled(kind: &Kind, detail: Detail) -> (String, Record) {
         detail,
     };
     let form = filled_form(RuleBundle::v1(), (kind, state.as_deref()), filled);
-    (form.expect(kind.name()), record)
+    (form.expect("the golden record reads"), record)
 }
 
 #[test]
@@ -76,7 +77,8 @@ fn a_form_filled_with_the_golden_record_gives_the_same_strict_bytes() {
             "{}",
             kind.name()
         );
-        assert_eq!(submission.controls.len(), 2);
+        // Those of the form, and what the record itself cites of own catalogues.
+        assert!(submission.controls.len() >= 2, "{}", kind.name());
         let key = Target::Key("before".to_owned());
         assert_eq!(
             submission.amends.as_ref().map(|(target, _)| target),
@@ -96,7 +98,7 @@ fn required(kind: &Kind) -> Vec<String> {
 #[test]
 fn a_blank_form_lacks_what_is_required_and_nothing_else() {
     for kind in RuleBundle::v1().kinds() {
-        let form = form(RuleBundle::v1(), kind, None).expect(kind.name());
+        let form = form(RuleBundle::v1(), kind, None).expect("the golden record reads");
         let error = read_file(RuleBundle::v1(), Notation::Yaml, form.as_bytes())
             .swap_remove(0)
             .expect_err(kind.name());
@@ -311,7 +313,7 @@ fn mutated_forms_are_read_or_refused() {
             match next(4) {
                 0 => bytes[at] = u8::try_from(next(256)).expect("a byte"),
                 1 => drop(bytes.remove(at)),
-                2 => bytes.insert(at, b"{}[]\"':,&*!|>-?%@`#\n\t "[next(23)]),
+                2 => bytes.insert(at, b"{}[]\"':,&*!|>-?%@`#\n\t "[next(22)]),
                 _ => bytes.truncate(at.max(1)),
             }
         }

@@ -20,6 +20,7 @@ use super::{
     apply::{ApplyError, State, known_rules},
     command::Item,
     evidence::{self, Judgement},
+    indexes::{self, Indexed},
     outcome::{ItemOutcome, Logged},
     payload::PayloadRow,
     row::{Core, EntryRow},
@@ -27,7 +28,7 @@ use super::{
     tree,
 };
 use crate::store::{
-    codec::{self, Control, RegisterPlace},
+    codec,
     state_db::{Rows, StateError},
 };
 
@@ -229,6 +230,8 @@ pub(super) struct Facts<'a> {
 pub(super) struct Place {
     pub(super) number: u64,
     pub(super) version: u32,
+    /// How many versions the register had before this one.
+    pub(super) position: u64,
 }
 
 /// Stores the next entry with its secondary keys, and appends its leaf.
@@ -240,24 +243,29 @@ pub(super) fn log_entry<R: Rows + ?Sized>(
     let header = facts.statement.header();
     let index = core.frontier.size().0;
     let leaf = facts.statement.leaf_hash();
-    let place = facts.place.unwrap_or(Place {
-        number: 0,
-        version: 0,
-    });
+    let (number, version) = facts
+        .place
+        .map_or((0, 0), |place| (place.number, place.version));
     let entry = EntryRow {
         statement: facts.bytes.clone(),
         organization: facts.organization.to_owned(),
         kind: kind_text(&header.content_type),
         time_ms: core.time_ms,
-        number: place.number,
-        version: place.version,
+        number,
+        version,
         leaf_hash: *leaf.as_bytes(),
     };
     rows.put_value(codec::entry(index), &entry);
     if facts.place.is_none() {
         rows.put(codec::system(index), Vec::new());
     }
-    put_keys(rows, &entry, (facts.statement, index))?;
+    let indexed = Indexed {
+        entry: &entry,
+        statement: facts.statement,
+        index,
+        position: facts.place.map(|place| place.position),
+    };
+    indexes::put(rows, indexed)?;
     tree::append(rows, &mut core.frontier, leaf)?;
     Ok(Logged {
         index,
@@ -265,52 +273,6 @@ pub(super) fn log_entry<R: Rows + ?Sized>(
         time_ms: entry.time_ms,
         number: entry.number,
     })
-}
-
-/// Every key of the `index` family for this entry; all come from its header.
-fn put_keys<R: Rows + ?Sized>(
-    rows: &mut Overlay<'_, R>,
-    entry: &EntryRow,
-    (statement, index): (&UnverifiedStatement, u64),
-) -> Result<(), StateError> {
-    let header = statement.header();
-    let organization = entry.organization.as_str();
-    rows.put_index(codec::by_id(statement.entry_id().as_bytes()), index);
-    rows.put_index(codec::by_cti(organization, header.id.as_bytes()), index);
-    rows.put(
-        codec::by_subject(organization, &header.subject, index),
-        Vec::new(),
-    );
-    rows.put(
-        codec::by_signer(organization, header.key.as_bytes(), index),
-        Vec::new(),
-    );
-    rows.put(
-        codec::by_time(organization, entry.time_ms, index),
-        Vec::new(),
-    );
-    for control in &header.controls {
-        let control = Control {
-            scheme: &control.scheme,
-            id: &control.id,
-        };
-        rows.put(codec::by_control(organization, control, index), Vec::new());
-    }
-    for link in header.links.iter().filter(|link| link.origin.is_none()) {
-        if let Some(target) = rows.index(&codec::by_id(link.target.as_bytes()))? {
-            rows.put(codec::by_link(target, &link.relation, index), Vec::new());
-        }
-    }
-    if entry.number > 0 {
-        let place = RegisterPlace {
-            organization,
-            kind: &entry.kind,
-            number: entry.number,
-            version: entry.version,
-        };
-        rows.put_index(codec::by_number(place), index);
-    }
-    Ok(())
 }
 
 /// Where the entry at `index` stands.

@@ -230,18 +230,13 @@ pub(super) fn take_place<R: Rows + ?Sized>(
         entities: 0,
         frontier: Frontier::EMPTY,
     });
-    let place = if let Some(row) = &accepted.row {
-        Place {
-            number: row.number,
-            version: row.versions + 1,
-        }
+    let (number, version) = if let Some(row) = &accepted.row {
+        (row.number, row.versions + 1)
     } else {
         register.entities += 1;
-        Place {
-            number: register.entities,
-            version: 1,
-        }
+        (register.entities, 1)
     };
+    let position = register.frontier.size().0;
     register
         .frontier
         .push(LeafHash::of(&index.to_be_bytes()))
@@ -251,8 +246,8 @@ pub(super) fn take_place<R: Rows + ?Sized>(
     rows.put_value(key, &register);
     let row = EntityRow {
         entity: after.clone(),
-        number: place.number,
-        versions: place.version,
+        number,
+        versions: version,
         newest_index: index,
     };
     rows.put_value(codec::entity(id.as_bytes()), &row);
@@ -265,7 +260,11 @@ pub(super) fn take_place<R: Rows + ?Sized>(
             rows.put_value(key, &LinkingRow(linking.clone()));
         }
     }
-    Ok(place)
+    Ok(Place {
+        number,
+        version,
+        position,
+    })
 }
 
 /// Counts the entry among those that name these attachments.

@@ -45,9 +45,11 @@ pub mod progress;
 pub mod publisher;
 pub mod publisher_state;
 pub mod reader;
+pub mod registers;
 pub mod registry;
 pub mod roster;
 pub mod row;
+pub mod selection;
 pub mod sequencer;
 pub mod state;
 pub mod tree;
@@ -57,6 +59,7 @@ pub mod verify_rate;
 mod entries;
 mod exchange_wire;
 mod founding;
+mod indexes;
 
 #[cfg(test)]
 pub(crate) mod testing;

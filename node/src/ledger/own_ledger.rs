@@ -215,3 +215,6 @@ impl Stored<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,6 +137,13 @@ pub enum Listing<'a> {
         /// The subject as it stands in the header.
         subject: &'a str,
     },
+    /// Of one kind: for evidence the versions of a register.
+    Kind {
+        /// Whose.
+        organization: &'a str,
+        /// Of which kind.
+        kind: &'a str,
+    },
     /// Evidence for one control.
     Control {
         /// Whose.
@@ -169,6 +176,7 @@ impl Listing<'_> {
                 organization,
                 subject,
             } => codec::by_subject(organization, subject, index),
+            Self::Kind { organization, kind } => codec::by_kind(organization, kind, index),
             Self::Control {
                 organization,
                 scheme,
@@ -250,7 +258,7 @@ fn read_heads(
 }
 
 /// All keys that agree with `key` up to its last `tail` bytes.
-fn prefix_of(key: &Key, tail: usize) -> Range {
+pub(super) fn prefix_of(key: &Key, tail: usize) -> Range {
     let kept = key.bytes.len().saturating_sub(tail);
     let bytes = key.bytes.get(..kept).unwrap_or_default().to_vec();
     Range::of(&Key {
@@ -259,7 +267,7 @@ fn prefix_of(key: &Key, tail: usize) -> Range {
     })
 }
 
-fn trailing(key: &[u8]) -> Result<LeafIndex, StateError> {
+pub(super) fn trailing(key: &[u8]) -> Result<LeafIndex, StateError> {
     codec::trailing_u64(key)
         .map(LeafIndex)
         .ok_or(StateError::Contradiction {

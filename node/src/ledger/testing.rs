@@ -1,5 +1,7 @@
 //! What the tests of this module share: a small ledger whose keys come from fixed seeds.
 
+pub(crate) mod plan;
+
 use std::{fmt::Write, sync::Arc};
 
 use aimslog_proto::{
@@ -34,6 +36,8 @@ use super::{
     state::{MemoryRows, Overlay, TypedRows},
 };
 use crate::raft::Position;
+
+pub(crate) mod log;
 
 /// Lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {

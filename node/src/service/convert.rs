@@ -8,6 +8,7 @@ use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::reason::{Reason, Violation};
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::statement::receipt::HeadReceipt;
+use aimslog_proto::time::UnixMillis;
 use aimslog_proto::tlog::{ConsistencyProof, Hash, InclusionProof};
 
 /// 32 bytes of a request.
@@ -31,10 +32,7 @@ pub(super) fn entry_key(id: Option<&[u8]>, index: Option<u64>) -> Result<EntryKe
 
 /// Milliseconds since 1970 as a protobuf timestamp.
 pub(super) fn timestamp(millis: u64) -> prost_types::Timestamp {
-    prost_types::Timestamp {
-        seconds: i64::try_from(millis / 1_000).unwrap_or(i64::MAX),
-        nanos: i32::try_from(millis % 1_000 * 1_000_000).unwrap_or(0),
-    }
+    UnixMillis(millis).into()
 }
 
 /// Where an entry stands.

@@ -3,7 +3,10 @@
 use crate::ledger::outcome::Outcome;
 use crate::service::backend::Backend;
 use crate::service::files::{ChunkStream, Fields};
+use crate::service::filter::Query;
 use crate::service::heads::HeadChoice;
+use crate::service::history::{self, HistoryQuery};
+use crate::service::registers::{self, DiffQuery, RegisterQuery};
 use crate::service::status::Failure;
 use crate::service::submit::{self, Depth};
 use crate::service::{auth, blobs, convert, deadline, files, records, watch};
@@ -194,10 +197,56 @@ impl EvidenceService for EvidenceApi {
     ) -> Result<Response<pb::ListRecordsResponse>, Status> {
         let reader = self.backend.reader(request.metadata())?;
         let sight = self.backend.sight(&reader)?;
-        let query = records::Query::new(&sight, request.into_inner())?;
+        let registry = self.backend.ledger.registry();
+        let query = Query::new(&sight, &registry, request.into_inner())?;
         Ok(Response::new(
             self.backend
                 .read(move |view| records::page(view, &query, &sight))
+                .await?,
+        ))
+    }
+
+    async fn list_register(
+        &self,
+        request: Request<pb::ListRegisterRequest>,
+    ) -> Result<Response<pb::ListRegisterResponse>, Status> {
+        let reader = self.backend.reader(request.metadata())?;
+        let sight = self.backend.sight(&reader)?;
+        let registry = self.backend.ledger.registry();
+        let query = RegisterQuery::new(&sight, request.into_inner())?;
+        Ok(Response::new(
+            self.backend
+                .read(move |view| registers::list(view, &registry, (&query, &sight)))
+                .await?,
+        ))
+    }
+
+    async fn diff_register(
+        &self,
+        request: Request<pb::DiffRegisterRequest>,
+    ) -> Result<Response<pb::DiffRegisterResponse>, Status> {
+        let reader = self.backend.reader(request.metadata())?;
+        let sight = self.backend.sight(&reader)?;
+        let registry = self.backend.ledger.registry();
+        let query = DiffQuery::new(&sight, request.into_inner())?;
+        Ok(Response::new(
+            self.backend
+                .read(move |view| registers::diff(view, &registry, (&query, &sight)))
+                .await?,
+        ))
+    }
+
+    async fn get_history(
+        &self,
+        request: Request<pb::GetHistoryRequest>,
+    ) -> Result<Response<pb::GetHistoryResponse>, Status> {
+        let reader = self.backend.reader(request.metadata())?;
+        let sight = self.backend.sight(&reader)?;
+        let registry = self.backend.ledger.registry();
+        let query = HistoryQuery::new(request.into_inner())?;
+        Ok(Response::new(
+            self.backend
+                .read(move |view| history::page(view, &registry, (&query, &sight)))
                 .await?,
         ))
     }

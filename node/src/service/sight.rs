@@ -99,6 +99,22 @@ impl Sight {
         organization == self.organization.as_str() || self.engaged_by(organization).next().is_some()
     }
 
+    /// Whether the reader sees every record of this kind of an organisation, so that it may be told how
+    /// many there are.
+    pub fn sees_all(&self, organization: &str, kind: &str) -> bool {
+        if organization == self.organization.as_str() {
+            return self.reads == Reads::All;
+        }
+        self.engaged_by(organization).any(|row| {
+            let grant = &row.grant;
+            let kinds = grant.kinds.as_ref();
+            kinds.is_none_or(|kinds| kinds.iter().any(|listed| listed == kind))
+                && grant.subjects.is_none()
+                && grant.claimed_from.is_none()
+                && grant.claimed_to.is_none()
+        })
+    }
+
     /// Whether and how much the reader sees of this entry.
     pub fn view(&self, entry: &EntryRow) -> Result<Option<View>, Failure> {
         if entry.organization == self.organization.as_str() {
@@ -148,7 +164,8 @@ impl Sight {
     }
 }
 
-fn parse(entry: &EntryRow) -> Result<UnverifiedStatement, Failure> {
+/// The statement of a stored entry.
+pub(super) fn parse(entry: &EntryRow) -> Result<UnverifiedStatement, Failure> {
     UnverifiedStatement::parse_submitted(&entry.statement)
         .map_err(|error| Failure::internal("a stored entry is no statement", &error))
 }

@@ -10,7 +10,7 @@ pub mod bytes;
 use bytes::Writer;
 
 /// Version of keys and values in `state/`; checked when the database is opened.
-pub const STATE_FORMAT: u32 = 1;
+pub const STATE_FORMAT: u32 = 2;
 
 /// A column family of `state/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -148,6 +148,7 @@ const BY_CONTROL: u8 = 0x05;
 const BY_SIGNER: u8 = 0x06;
 const BY_TIME: u8 = 0x07;
 const BY_LINK: u8 = 0x08;
+const BY_KIND: u8 = 0x09;
 
 /// A value of which the state has exactly one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -376,6 +377,15 @@ pub fn by_link(target: u64, relation: &str, index: u64) -> Key {
     KeyWriter::new(Family::Index, BY_LINK)
         .u64(target)
         .short(relation)
+        .u64(index)
+        .done()
+}
+
+/// An entry under its kind: for evidence the versions of a register in log order.
+pub fn by_kind(organization: &str, kind: &str, index: u64) -> Key {
+    KeyWriter::new(Family::Index, BY_KIND)
+        .short(organization)
+        .short(kind)
         .u64(index)
         .done()
 }

@@ -9,15 +9,19 @@
 //!
 //! [`MessageSchema::canonical_text`]: super::schema::MessageSchema::canonical_text
 
-use super::catalog::{Control, ControlClaim, Scheme, Schemes};
+mod error;
+
+pub use error::{BundleError, GuardFault};
+
+use super::catalog::{Catalogue, Control, ControlClaim, Scheme, Schemes};
 use super::guards;
 use super::kind::{Kind, Signer, Tables};
 use super::nearest::nearest;
 use super::role::{Reads, RoleRule};
-use super::schema::{SchemaError, SchemaReader};
+use super::schema::SchemaReader;
 use crate::pb::FILE_DESCRIPTOR_SET;
 use crate::reason::{Reason, Violation};
-use crate::system::{PermissionError, Permissions};
+use crate::system::Permissions;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
@@ -43,80 +47,6 @@ impl std::fmt::Display for BundleDigest {
     }
 }
 
-/// Why the files of a bundle contradict each other: always a mistake in our own data.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BundleError {
-    /// A file is not the TOML that it must be.
-    #[error("{file} does not parse")]
-    Toml {
-        /// Name of the file.
-        file: &'static str,
-        /// What the parser says.
-        #[source]
-        source: toml::de::Error,
-    },
-    /// A message of a kind cannot be read.
-    #[error(transparent)]
-    Schema(#[from] SchemaError),
-    /// Who signs which registry statement does not fit the statements.
-    #[error("ledger.toml")]
-    Permissions(#[from] PermissionError),
-    /// A file of the bundle is missing.
-    #[error("the file {0} is missing")]
-    MissingFile(&'static str),
-    /// A name that nothing defines, or a list that differs from its source.
-    #[error("{place}: {name:?} is not defined")]
-    Undefined {
-        /// Where it stands.
-        place: String,
-        /// The name.
-        name: String,
-    },
-    /// A frozen field list differs from its message.
-    #[error("kind {kind}: the field list is {listed:?}, the message says {message:?}")]
-    FieldList {
-        /// Name of the kind.
-        kind: String,
-        /// The frozen list.
-        listed: Vec<String>,
-        /// The fields of the message, in the order of their numbers.
-        message: Vec<String>,
-    },
-    /// A name that is defined twice.
-    #[error("{0} is defined twice")]
-    Duplicate(String),
-    /// A guard that could be walked around, or never be met.
-    #[error("guard {id}: {fault}")]
-    Guard {
-        /// Its name.
-        id: String,
-        /// What is wrong with it.
-        fault: GuardFault,
-    },
-    /// The digest of a predecessor is not 64 hexadecimal digits.
-    #[error("{0:?} is not a digest")]
-    MalformedDigest(String),
-}
-
-/// Why a guard does not guard, or always refuses.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum GuardFault {
-    /// It has no text, guards no state, or asks for nothing.
-    #[error("a guard has a name, a rule, states that it guards and something that it needs")]
-    Empty,
-    /// What it asks for cannot be there when an entity is opened.
-    #[error("an entity may be opened in {0}, where nobody has signed it or links to it yet")]
-    Opening(String),
-    /// An entity can come into the state without the states whose signers it compares with.
-    #[error("{0} can be reached without the states whose signers are compared")]
-    Bypass(String),
-    /// Whoever is compared signs in the same state.
-    #[error("{0} is asked for and compared with at the same time")]
-    SameState(String),
-}
-
 /// One version of all rules.
 #[derive(Debug, Clone)]
 pub struct RuleBundle {
@@ -127,6 +57,7 @@ pub struct RuleBundle {
     kinds: BTreeMap<(String, u32), Kind>,
     /// Kind and relation of the links that guards of their targets ask for.
     counted: BTreeSet<(String, String)>,
+    kind_names: BTreeSet<String>,
     schemes: Arc<Schemes>,
     permissions: Permissions,
 }
@@ -141,27 +72,12 @@ struct BundleFile {
     scheme: Vec<SchemeEntry>,
 }
 
+/// A scheme without a catalogue.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SchemeEntry {
     name: String,
     title: String,
-    catalogue: bool,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ControlsFile {
-    scheme: String,
-    control: Vec<ControlEntry>,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ControlEntry {
-    id: String,
-    title: String,
-    kinds: Vec<String>,
 }
 
 #[derive(serde::Deserialize)]
@@ -304,6 +220,18 @@ impl RuleBundle {
         &self.schemes
     }
 
+    /// Names of kinds that catalogues may speak of: those that the bundle defines or reserves.
+    pub fn kind_names(&self) -> impl Iterator<Item = &str> {
+        self.kind_names.iter().map(String::as_str)
+    }
+
+    /// What a catalogue says of things that the bundle does not have: kinds, and controls of its
+    /// catalogues. `field` is where the catalogue stands, for the messages.
+    pub fn check_catalogue(&self, field: &str, catalogue: &Catalogue) -> Vec<Violation> {
+        self.schemes
+            .check_catalogue(field, catalogue, &self.kind_names)
+    }
+
     /// The control that a header's claim names; see [`Schemes::check`].
     pub fn check_control(&self, claim: ControlClaim<'_>) -> Result<Option<&Control>, Violation> {
         self.schemes.check("header.controls", claim)
@@ -311,7 +239,6 @@ impl RuleBundle {
 
     fn read(files: &[File]) -> Result<Self, BundleError> {
         let bundle: BundleFile = parse(files, "bundle.toml")?;
-        let controls: ControlsFile = parse(files, "controls.toml")?;
         let permissions = Permissions::read(file(files, "ledger.toml")?)?;
         let mut tables = Vec::new();
         for (name, _) in files.iter().filter(|(name, _)| name.starts_with("kinds/")) {
@@ -321,7 +248,7 @@ impl RuleBundle {
 
         let mut names = bundle.reserved_kinds;
         names.extend(tables.iter().map(|tables| tables.name.clone()));
-        let schemes = Arc::new(read_schemes(bundle.scheme, controls, &names)?);
+        let schemes = Arc::new(read_schemes(files, bundle.scheme, &names)?);
         let reader = SchemaReader::new(FILE_DESCRIPTOR_SET)?;
         let mut kinds = BTreeMap::new();
         for tables in tables {
@@ -347,6 +274,7 @@ impl RuleBundle {
             roles: bundle.role,
             counted: guards::counted(&kinds),
             kinds,
+            kind_names: names,
             schemes,
             permissions,
         })
@@ -389,58 +317,42 @@ fn file(files: &[File], name: &'static str) -> Result<&'static str, BundleError>
 }
 
 fn read_schemes(
-    entries: Vec<SchemeEntry>,
-    controls: ControlsFile,
+    files: &[File],
+    open: Vec<SchemeEntry>,
     kinds: &BTreeSet<String>,
 ) -> Result<Schemes, BundleError> {
-    let mut ids = BTreeSet::new();
-    for control in &controls.control {
-        if !ids.insert(control.id.clone()) {
-            return Err(BundleError::Duplicate(control.id.clone()));
-        }
-        if let Some(kind) = control.kinds.iter().find(|kind| !kinds.contains(*kind)) {
-            let place = format!("control {}", control.id);
-            return Err(BundleError::Undefined {
-                place,
-                name: kind.clone(),
-            });
-        }
-    }
-    let mut catalogue: Vec<Control> = controls
-        .control
-        .into_iter()
-        .map(|ControlEntry { id, title, kinds }| Control { id, title, kinds })
-        .collect();
+    let mut names = BTreeSet::new();
     let mut schemes = Vec::new();
-    for SchemeEntry {
-        name,
-        title,
-        catalogue: has_catalogue,
-    } in entries
-    {
-        let controls = match (has_catalogue, name == controls.scheme) {
-            (true, true) => Some(std::mem::take(&mut catalogue)),
-            (false, false) => None,
-            _ => {
-                return Err(BundleError::Undefined {
-                    place: "catalogue".to_owned(),
-                    name,
-                });
-            }
-        };
+    for SchemeEntry { name, title } in open {
+        let catalogue = None;
         schemes.push(Scheme {
             name,
             title,
-            controls,
+            catalogue,
         });
     }
-    if !catalogue.is_empty() {
-        return Err(BundleError::Undefined {
-            place: "scheme".to_owned(),
-            name: controls.scheme,
-        });
+    for (file, text) in files {
+        if file.starts_with("catalogues/") {
+            let source = Catalogue::parse(text);
+            let source = source.map_err(|source| BundleError::Catalogue { file, source });
+            schemes.push(Scheme::of(source?));
+        }
     }
-    Ok(Schemes::new(schemes))
+    let twice = schemes.iter().find(|scheme| !names.insert(&scheme.name));
+    if let Some(scheme) = twice {
+        return Err(BundleError::Duplicate(scheme.name.clone()));
+    }
+    let schemes = Schemes::new(schemes);
+    for catalogue in schemes.catalogues() {
+        let found = schemes.check_catalogue(catalogue.scheme(), catalogue, kinds);
+        if let Some(violation) = found.into_iter().next() {
+            return Err(BundleError::Undefined {
+                place: violation.field,
+                name: violation.found.unwrap_or_default(),
+            });
+        }
+    }
+    Ok(schemes)
 }
 
 fn read_kind(
@@ -493,20 +405,25 @@ fn digest_of(files: &[File], kinds: &BTreeMap<(String, u32), Kind>) -> BundleDig
 
 fn parse_digest(text: &str) -> Result<BundleDigest, BundleError> {
     let malformed = || BundleError::MalformedDigest(text.to_owned());
+    parse_hex(text).map(BundleDigest).ok_or_else(malformed)
+}
+
+/// The digest that 64 lower-case hexadecimal digits write.
+pub(super) fn parse_hex(text: &str) -> Option<[u8; 32]> {
     let mut digest = [0; 32];
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     if pairs.len() != digest.len() || !rest.is_empty() {
-        return Err(malformed());
+        return None;
     }
     for (byte, [high, low]) in digest.iter_mut().zip(pairs) {
         let value = |digit: &u8| match digit {
-            b'0'..=b'9' => Ok(digit - b'0'),
-            b'a'..=b'f' => Ok(digit - b'a' + 10),
-            _ => Err(malformed()),
+            b'0'..=b'9' => Some(digit - b'0'),
+            b'a'..=b'f' => Some(digit - b'a' + 10),
+            _ => None,
         };
         *byte = value(high)? * 16 + value(low)?;
     }
-    Ok(BundleDigest(digest))
+    Some(digest)
 }
 
 #[cfg(test)]

@@ -51,10 +51,11 @@ pub fn check_content(
     }
     let header = statement.header();
     let transition = header.transition.as_deref();
-    let view = HeaderView::new(&header.subject, transition).map(|view| HeaderView {
-        entered_by: signatory.entering(transition),
-        ..view
-    });
+    let view =
+        HeaderView::new(&header.subject, transition, &header.controls).map(|view| HeaderView {
+            entered_by: signatory.entering(transition),
+            ..view
+        });
     if view.is_none() {
         let rule = "urn:aimslog:<organisation>:<system or aims>:<id>";
         violations
@@ -185,3 +186,6 @@ fn digit(byte: u8) -> Option<u8> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,13 +8,17 @@ use super::convert::from_free_json;
 use super::record::Record;
 use super::submission::parse_file;
 
-/// A record has one strict text, and free JSON leads to it. The first byte chooses the kind.
+/// A record has one strict text, and free JSON leads to it. The first line names the kind; where it
+/// names none, its first byte chooses one.
 pub fn record(data: &[u8]) {
-    let Some((&first, text)) = data.split_first() else {
+    let mut parts = data.splitn(2, |byte| *byte == b'\n');
+    let (Some(name), Some(text)) = (parts.next(), parts.next()) else {
         return;
     };
     let kinds: Vec<_> = RuleBundle::v1().kinds().collect();
-    let Some(kind) = kinds.get(usize::from(first) % kinds.len().max(1)) else {
+    let named = kinds.iter().find(|kind| kind.name().as_bytes() == name);
+    let first = name.first().copied().map_or(0, usize::from);
+    let Some(kind) = named.or_else(|| kinds.get(first % kinds.len().max(1))) else {
         return;
     };
     if let Ok(record) = Record::from_canonical_bytes(kind, text) {

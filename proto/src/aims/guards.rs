@@ -44,7 +44,7 @@ fn check_ids(kinds: &Kinds) -> Result<(), BundleError> {
     for kind in kinds.values() {
         let mut own = BTreeSet::new();
         for guard in &kind.tables.guards {
-            let owner = owners.entry(&guard.id).or_insert(kind.name());
+            let owner = owners.entry(&guard.id).or_insert_with(|| kind.name());
             if *owner != kind.name() || !own.insert(&guard.id) {
                 return Err(BundleError::Duplicate(guard.id.clone()));
             }

@@ -4,16 +4,17 @@
 //! the same functions ([`Replay`](super::replay::Replay)). Content is judged elsewhere
 //! ([`record`](super::record)).
 
-use std::collections::BTreeSet;
+mod links;
+
+use links::{check_links, count, resolve};
 
 use crate::aims::bundle::{BundleDigest, RuleBundle};
-use crate::aims::catalog::ControlClaim;
+use crate::aims::catalog::{Catalogue, CatalogueDigest, ControlClaim};
 use crate::aims::entity::{CountedLink, Entity, Linking, NewVersion};
 use crate::aims::kind::{Kind, Signer};
 use crate::aims::lifecycle::Entering;
-use crate::limits::LINKING_STANDINGS_MAX;
 use crate::reason::{Reason, Violation, Violations};
-use crate::statement::header::{Change, ContentType, Family, Revision};
+use crate::statement::header::{CatalogRef, Change, ContentType, Family, Revision};
 use crate::statement::{EntryId, Header};
 use crate::system::registry::{PrincipalRow, Registry};
 use crate::system::{OrganizationId, PrincipalId, Role};
@@ -109,7 +110,7 @@ pub fn check_signed<'r>(at: Position<'r>, header: &Header) -> Signed<'r> {
     // Also where the header says something else than its key: what the key's organisation has logged
     // is judged all the same, so that everything is named at once.
     let principal = at.registry.principal_at(&header.key, at.index);
-    let (kind, rules) = check_rules(at.bundle, header);
+    let (kind, rules) = check_rules((at, principal), header);
     violations.extend(rules);
     if let (Some(principal), Some(kind)) = (principal, kind) {
         violations.extend(check_role(kind, principal, header));
@@ -208,55 +209,6 @@ impl Reach {
     }
 }
 
-/// The entities behind those links that guards look at, here or where they lead. An entity is no
-/// witness for itself.
-fn resolve<'a, L: Logged>(
-    logged: &L,
-    (bundle, own): (&RuleBundle, EntryId),
-    (version, reach, links): (&Version<'_>, &Reach, Vec<(&'a str, EntryId)>),
-) -> Result<Vec<(&'a str, EntryId)>, L::Error> {
-    let name = kind_text(&version.header.content_type);
-    let mut found = BTreeSet::new();
-    for (relation, entry) in links {
-        let is_asked = version.kind.is_some_and(|kind| {
-            reach.is_move && kind.life_cycle().asks_for_link(&reach.state, relation)
-        });
-        if !is_asked && !bundle.is_counted((&name, relation)) {
-            continue;
-        }
-        if let Some(entity) = logged.entity_of(entry)?.filter(|entity| *entity != own) {
-            found.insert((relation, entity));
-        }
-    }
-    Ok(found.into_iter().collect())
-}
-
-/// Who links to others behind the statement, where that changes.
-fn count<L: Logged>(
-    logged: &L,
-    (before, after): (Option<&Entity>, &Entity),
-    found: &mut Vec<Violation>,
-) -> Result<Vec<(CountedLink, Linking)>, L::Error> {
-    let mut changed = Vec::new();
-    for shift in Entity::shifts(before, after) {
-        let link = &shift.link;
-        let by = (after.kind.as_str(), link.relation.as_str());
-        let mut linking = logged.linking(link.target, by)?;
-        linking.shift(&shift);
-        if linking.iter().len() > LINKING_STANDINGS_MAX {
-            let rule = format!(
-                "those that link to one entity with one relation stand in at most \
-                 {LINKING_STANDINGS_MAX} ways: in a state, signed in others by who brought it there"
-            );
-            found.push(
-                Violation::new(Reason::InvalidHeader, "header.links", rule).found(link.target),
-            );
-        }
-        changed.push((shift.link, linking));
-    }
-    Ok(changed)
-}
-
 /// Whether the principal may sign this kind in the state that the header names.
 fn check_role(kind: &Kind, principal: &PrincipalRow, header: &Header) -> Vec<Violation> {
     let roles: Vec<&str> = principal.roles.iter().map(Role::as_str).collect();
@@ -268,7 +220,11 @@ fn check_role(kind: &Kind, principal: &PrincipalRow, header: &Header) -> Vec<Vio
 }
 
 /// Rule bundle, kind, version and controls.
-fn check_rules<'b>(bundle: &'b RuleBundle, header: &Header) -> (Option<&'b Kind>, Vec<Violation>) {
+fn check_rules(
+    (at, principal): (Position<'_>, Option<&PrincipalRow>),
+    header: &Header,
+) -> (Option<&'static Kind>, Vec<Violation>) {
+    let bundle = at.bundle;
     let mut violations = Vec::new();
     let accepted = header
         .rules
@@ -284,12 +240,23 @@ fn check_rules<'b>(bundle: &'b RuleBundle, header: &Header) -> (Option<&'b Kind>
                 .nearest(bundle.digest().to_string()),
         );
     }
+    let own = |scheme: &str| {
+        let organization = &principal?.organization;
+        at.registry.catalogue_at(organization, scheme, at.index)
+    };
+    for named in &header.catalogues {
+        let catalogue = bundle.schemes().catalogue(&named.scheme);
+        let catalogue = catalogue.or_else(|| own(&named.scheme));
+        violations.extend(check_catalogue(bundle, catalogue, named));
+    }
     for control in &header.controls {
-        let claim = ControlClaim {
-            scheme: &control.scheme,
-            id: &control.id,
+        let (scheme, id) = (&control.scheme, &control.id);
+        let is_open = !bundle.schemes().is_closed(scheme);
+        let judged = match own(scheme).filter(|_| is_open) {
+            Some(catalogue) => catalogue.check("header.controls", id).map(Some),
+            None => bundle.check_control(ControlClaim { scheme, id }),
         };
-        violations.extend(bundle.check_control(claim).err());
+        violations.extend(judged.err());
     }
     match bundle.kind(header.content_type.kind(), header.content_type.version()) {
         Ok(kind) => (Some(kind), violations),
@@ -298,6 +265,22 @@ fn check_rules<'b>(bundle: &'b RuleBundle, header: &Header) -> (Option<&'b Kind>
             (None, violations)
         }
     }
+}
+
+/// A catalogue that the header pins is the one in force there, in this very version.
+fn check_catalogue(
+    bundle: &RuleBundle,
+    catalogue: Option<&Catalogue>,
+    named: &CatalogRef,
+) -> Option<Violation> {
+    const FIELD: &str = "header.catalogues";
+    let Some(catalogue) = catalogue else {
+        return Some(bundle.schemes().unknown(FIELD, &named.scheme));
+    };
+    let (found, digest) = (CatalogueDigest(named.digest), catalogue.digest());
+    let rule = "the digest of the catalogue that is in force";
+    let violation = Violation::new(Reason::UnknownCatalogue, FIELD, rule);
+    (found != digest).then(|| violation.found(found).nearest(digest.to_string()))
 }
 
 /// Whoever the record was made for is a principal of the same organisation.
@@ -316,32 +299,6 @@ fn check_behalf(
         violations
             .push(Violation::new(Reason::NotPermitted, "header.on_behalf_of", rule).found(claimed));
     }
-}
-
-/// Links within this log lead to entries of the same organisation and of an allowed kind: those that
-/// do. An entry of somebody else is reported as missing: nobody learns what others have logged.
-fn check_links<'a, L: Logged>(
-    logged: &L,
-    (organization, header, kind): (&str, &'a Header, &Kind),
-    violations: &mut Vec<Violation>,
-) -> Result<Vec<(&'a str, EntryId)>, L::Error> {
-    let mut good = Vec::new();
-    for link in header.links.iter().filter(|link| link.origin.is_none()) {
-        let target = logged.target(link.target)?;
-        if let Some(target) = target.filter(|target| target.organization == organization) {
-            match kind.check_link(&link.relation, &target.kind) {
-                Ok(()) => good.push((link.relation.as_str(), link.target)),
-                Err(violation) => violations.push(violation),
-            }
-        } else {
-            violations.extend(kind.check_relation(&link.relation).err());
-            let rule = "the target of a link is an earlier entry of the organisation";
-            violations.push(
-                Violation::new(Reason::MissingLinkTarget, "header.links", rule).found(link.target),
-            );
-        }
-    }
-    Ok(good)
 }
 
 /// The entity that the statement continues, if it may.

@@ -20,6 +20,7 @@ pub mod role;
 pub mod schema;
 pub mod submission;
 
+mod cited;
 mod cross;
 mod format;
 mod guards;

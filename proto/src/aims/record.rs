@@ -1,9 +1,10 @@
 //! A record: one value or null for each field of its kind, in the order of the frozen list.
 
-use super::cross;
 use super::kind::Kind;
 use super::value::{ValueChecker, missing, unknown_field};
+use super::{cited, cross};
 use crate::reason::{Reason, Violation};
+use crate::statement::header::ControlRef;
 use crate::statement::json::{Json, JsonError};
 
 /// The values of a valid record. Only [`Record::new`], the reader of free JSON and the reader of
@@ -27,11 +28,17 @@ pub struct HeaderView<'a> {
     /// The principal who signs a version that enters its state; `None` where it stays in it, or where
     /// nobody knows who will sign.
     pub entered_by: Option<&'a str>,
+    /// The controls that it names.
+    pub controls: &'a [ControlRef],
 }
 
 impl<'a> HeaderView<'a> {
     /// Takes a subject `urn:aimslog:<organisation>:<class>:<id>` apart; `None` where it is none.
-    pub fn new(subject: &'a str, transition: Option<&'a str>) -> Option<Self> {
+    pub fn new(
+        subject: &'a str,
+        transition: Option<&'a str>,
+        controls: &'a [ControlRef],
+    ) -> Option<Self> {
         let mut parts = subject.strip_prefix("urn:aimslog:")?.split(':');
         let (_organization, subject_class) = (parts.next()?, parts.next()?);
         let subject_id = parts.next()?;
@@ -40,6 +47,7 @@ impl<'a> HeaderView<'a> {
             subject_id,
             transition,
             entered_by: None,
+            controls,
         })
     }
 }
@@ -253,7 +261,8 @@ fn check_fields(kind: &Kind, values: &[Option<Json>]) -> Vec<Violation> {
 /// Whether header and record agree where both speak: `system` is the subject's id where the subject
 /// is a system and absent otherwise; the status is the transition's state, which such a kind's
 /// header always names; who brings the entity into the state is the principal that the record names,
-/// where the kind asks for that.
+/// where the kind asks for that; a control of a scheme without a catalogue of ours stands in both, because
+/// the ledger knows which the organisation has declared and reads headers alone.
 pub fn check_against_header(
     kind: &Kind,
     record: &Record,
@@ -306,7 +315,38 @@ fn values_against_header(
     if let (Some(state), Some(principal)) = (header.transition, header.entered_by) {
         found.extend(cross::check_signer(kind, values, (state, principal)));
     }
+    found.extend(controls_against_header(kind, values, header));
     found
+}
+
+fn controls_against_header(
+    kind: &Kind,
+    values: &[Option<Json>],
+    header: HeaderView<'_>,
+) -> Vec<Violation> {
+    let schemes = kind.schemes();
+    let is_judged = |cited: &cited::Cited<'_>| {
+        let mut named = header.controls.iter();
+        schemes.is_closed(cited.scheme)
+            || named.any(|control| control.scheme == cited.scheme && control.id == cited.id)
+    };
+    let cited = cited::controls(kind, values);
+    let missing = cited.into_iter().filter(|cited| !is_judged(cited));
+    missing
+        .map(|cited| {
+            let found = format!("{}/{}", cited.scheme, cited.id);
+            let rule = "a control whose catalogue is not in the rule bundle stands in \
+                        header.controls as well";
+            if schemes.scheme(cited.scheme).is_some() {
+                return Violation::new(Reason::HeaderMismatch, cited.path, rule).found(found);
+            }
+            let rule = rule.to_owned();
+            Violation {
+                rule,
+                ..schemes.unknown(&cited.path, cited.scheme)
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]

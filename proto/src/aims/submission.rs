@@ -19,11 +19,15 @@
 //! | `key` | name of the record for later links of the same run: `[A-Za-z0-9._-]{1,64}` | no name |
 //! | `subject` | id of the AI system, or `aims:ID` for a part of the management system | the record's `system`, else `aims:main` |
 //! | `links` | `[relation, target]` pairs; a target is an entry id or `key:NAME` of an earlier record | none |
-//! | `controls` | `ID` of `iso42001-2023`, or `SCHEME/ID` | none |
+//! | `controls` | `ID` of `iso42001-2023`, or `SCHEME/ID`; an id of a scheme of aliases (`guide/9.1`) becomes the controls that it stands for | none |
+//! | `catalogues` | schemes whose catalogue the organisation has logged, so that controls may be of them: `SCHEME`, or `SCHEME@DIGEST` for one version alone | none |
 //! | `transition` | the state that the record reaches | the record's status |
 //! | `amends` | the record that this is the next version of: an entry id or `key:NAME` | a first version |
 //! | `change` | with `amends`: `amend`, `correct` or `retract` | `amend` |
 
+mod controls;
+
+use self::controls::read_controls;
 mod file;
 
 pub use file::{
@@ -31,7 +35,6 @@ pub use file::{
 };
 
 use super::bundle::RuleBundle;
-use super::catalog::ControlClaim;
 use super::convert::{from_free, parse_free};
 use super::format::is_id;
 use super::kind::Kind;
@@ -39,7 +42,7 @@ use super::record::{HeaderView, Record, check_against_header};
 use super::value::unknown_name;
 use crate::limits::{CONTROLS_MAX, LINKS_MAX};
 use crate::reason::{Reason, Violation};
-use crate::statement::header::Change;
+use crate::statement::header::{CatalogRef, Change};
 use crate::statement::id::EntryId;
 use crate::statement::json::Json;
 
@@ -58,8 +61,23 @@ pub struct Submission {
     pub links: Vec<SubmissionLink>,
     /// Its controls, as scheme and id.
     pub controls: Vec<(String, String)>,
+    /// What was named by an id that stands for others, and is now among the controls.
+    pub aliases: Vec<Alias>,
+    /// Catalogues that the organisation has logged, in the versions that the record is made for.
+    pub catalogues: Vec<CatalogRef>,
     /// The record.
     pub record: Record,
+}
+
+/// An id that stands for others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alias {
+    /// As it was written.
+    pub given: String,
+    /// What it means in its own scheme.
+    pub title: String,
+    /// The controls that stand in its place, as `scheme/id`.
+    pub controls: Vec<String>,
 }
 
 /// What a record is about: the last two parts of the statement's subject.
@@ -130,7 +148,7 @@ pub fn read(bundle: &RuleBundle, json: Json) -> Result<Submission, Vec<Violation
     }
     let amends = read_amends(&mut meta, &mut found);
     let links = read_links(&mut meta, kind, &mut found);
-    let controls = read_controls(&mut meta, bundle, &mut found);
+    let mut controls = read_controls(&mut meta, bundle.schemes(), &mut found);
     let record = match record {
         Ok(record) => record,
         Err(violations) => {
@@ -144,11 +162,18 @@ pub fn read(bundle: &RuleBundle, json: Json) -> Result<Submission, Vec<Violation
         .and_then(|field| text(kind, &record, field));
     let transition = transition.or_else(|| status.map(str::to_lowercase));
     check_state(kind, transition.as_deref(), amends.is_some(), &mut found);
+    controls.add_cited(bundle.schemes(), kind, &record);
+    if controls.refs.len() > CONTROLS_MAX {
+        let rule = "a header has at most 32 controls, those that an alias stands for included";
+        let violation = Violation::new(Reason::InvalidRequest, "meta.controls", rule);
+        found.push(violation.found(controls.refs.len()));
+    }
     let header = HeaderView {
         subject_class: subject.class(),
         subject_id: subject.id(),
         transition: transition.as_deref(),
         entered_by: None,
+        controls: &controls.refs,
     };
     found.extend(check_against_header(kind, &record, header));
     if found.is_empty() {
@@ -158,7 +183,9 @@ pub fn read(bundle: &RuleBundle, json: Json) -> Result<Submission, Vec<Violation
             transition,
             amends,
             links,
-            controls,
+            controls: controls.pairs(),
+            catalogues: controls.catalogues,
+            aliases: controls.aliases,
             record,
         })
     } else {
@@ -166,13 +193,14 @@ pub fn read(bundle: &RuleBundle, json: Json) -> Result<Submission, Vec<Violation
     }
 }
 
-const META: [&str; 9] = [
+const META: [&str; 10] = [
     "kind",
     "version",
     "key",
     "subject",
     "links",
     "controls",
+    "catalogues",
     "transition",
     "amends",
     "change",
@@ -349,40 +377,6 @@ fn read_links(meta: &mut Taker, kind: &Kind, found: &mut Vec<Violation>) -> Vec<
         }
     }
     links
-}
-
-fn read_controls(
-    meta: &mut Taker,
-    bundle: &RuleBundle,
-    found: &mut Vec<Violation>,
-) -> Vec<(String, String)> {
-    let elements = meta.list("controls", found);
-    if elements.len() > CONTROLS_MAX {
-        let rule = "a header has at most 32 controls";
-        found.push(Violation::new(
-            Reason::InvalidRequest,
-            "meta.controls",
-            rule,
-        ));
-    }
-    let mut controls = Vec::new();
-    for (index, element) in elements.into_iter().enumerate() {
-        let field = format!("meta.controls[{index}]");
-        let Json::Text(text) = element else {
-            found.push(Violation::new(
-                Reason::InvalidRequest,
-                field,
-                "a control is a string",
-            ));
-            continue;
-        };
-        let (scheme, id) = text.split_once('/').unwrap_or(("iso42001-2023", &text));
-        match bundle.schemes().check(&field, ControlClaim { scheme, id }) {
-            Ok(_) => controls.push((scheme.to_owned(), id.to_owned())),
-            Err(violation) => found.push(violation),
-        }
-    }
-    controls
 }
 
 /// A later version's earlier state is the ledger's to know, so only the name is checked then.

@@ -23,6 +23,7 @@ mod text;
 
 pub use content_type::{ContentType, Family};
 pub use name::{Area, EvidenceSubject, Issuer};
+pub(crate) use text::{is_kind, is_word};
 
 use super::id::{EntryId, StatementId};
 use super::key::{ALG_ED25519, ALG_EDDSA, Thumbprint};

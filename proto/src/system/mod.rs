@@ -15,6 +15,7 @@
 //! | `role` | an administrator of the organisation | organisation | `role/<org>/<id>` |
 //! | `engagement` | an administrator of the organisation | organisation | `engagement/<org>/<id>` |
 //! | `access` | the service key | service | `access` |
+//! | `controls` | an administrator of the organisation | organisation | `controls/<org>/<scheme>` |
 //!
 //! `sub` is `urn:aimslog:<origin>:<part>` and `aud` is the origin. [`registry::Registry`] is the one
 //! home of the rules: nodes apply records through it, and whoever checks an evidence file replays
@@ -22,6 +23,7 @@
 
 mod access;
 mod approval;
+mod controls;
 mod engagement;
 mod fields;
 #[doc(hidden)]
@@ -43,6 +45,7 @@ use std::fmt;
 
 pub use access::{Access, AccessRead};
 pub use approval::Approval;
+pub use controls::{Controls, NotLoggable};
 pub use engagement::{Engagement, EngagementChange, Grant};
 pub use fields::{MapReader, MapWriter, Payload, PayloadError};
 pub use genesis::{ENTRY_RULE, Genesis, Operator};
@@ -87,11 +90,13 @@ pub enum SystemKind {
     Engagement,
     /// [`Access`].
     Access,
+    /// [`Controls`].
+    Controls,
 }
 
 impl SystemKind {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Genesis,
         Self::Keys,
         Self::Policy,
@@ -102,6 +107,7 @@ impl SystemKind {
         Self::Role,
         Self::Engagement,
         Self::Access,
+        Self::Controls,
     ];
 
     /// The `<x>` of `ledger.<x>`.
@@ -117,6 +123,7 @@ impl SystemKind {
             Self::Role => "role",
             Self::Engagement => "engagement",
             Self::Access => "access",
+            Self::Controls => "controls",
         }
     }
 
@@ -171,6 +178,8 @@ pub enum SystemRecord {
     Engagement(Box<Engagement>),
     /// Reads from outside.
     Access(Access),
+    /// A catalogue of an organisation.
+    Controls(Box<Controls>),
 }
 
 impl SystemRecord {
@@ -187,6 +196,7 @@ impl SystemRecord {
             SystemKind::Role => Self::Role(Payload::decode(payload)?),
             SystemKind::Engagement => Self::Engagement(Box::new(Payload::decode(payload)?)),
             SystemKind::Access => Self::Access(Payload::decode(payload)?),
+            SystemKind::Controls => Self::Controls(Box::new(Payload::decode(payload)?)),
         })
     }
 
@@ -203,6 +213,7 @@ impl SystemRecord {
             Self::Role(record) => record.encode(),
             Self::Engagement(record) => record.encode(),
             Self::Access(record) => record.encode(),
+            Self::Controls(record) => record.encode(),
         }
     }
 
@@ -219,6 +230,7 @@ impl SystemRecord {
             Self::Role(record) => record.subject_part(),
             Self::Engagement(record) => record.subject_part(),
             Self::Access(record) => record.subject_part(),
+            Self::Controls(record) => record.subject_part(),
         }
     }
 
@@ -235,6 +247,7 @@ impl SystemRecord {
             Self::Role(_) => SystemKind::Role,
             Self::Engagement(_) => SystemKind::Engagement,
             Self::Access(_) => SystemKind::Access,
+            Self::Controls(_) => SystemKind::Controls,
         }
     }
 
@@ -251,6 +264,7 @@ impl SystemRecord {
             Self::Role(record) => record.encode_unapproved(),
             Self::Engagement(record) => record.encode_unapproved(),
             Self::Access(record) => record.encode_unapproved(),
+            Self::Controls(record) => record.encode_unapproved(),
         }
     }
 
@@ -263,7 +277,11 @@ impl SystemRecord {
             Self::Rules(record) => record.approvals(),
             Self::Organization(record) => record.approvals(),
             Self::Node(record) => record.approvals(),
-            Self::Principal(_) | Self::Role(_) | Self::Engagement(_) | Self::Access(_) => &[],
+            Self::Principal(_)
+            | Self::Role(_)
+            | Self::Engagement(_)
+            | Self::Access(_)
+            | Self::Controls(_) => &[],
         }
     }
 
@@ -273,6 +291,7 @@ impl SystemRecord {
             Self::Principal(record) => record.organization(),
             Self::Role(record) => record.organization(),
             Self::Engagement(record) => record.organization(),
+            Self::Controls(record) => Some(record.organization()),
             Self::Genesis(_)
             | Self::Keys(_)
             | Self::Policy(_)

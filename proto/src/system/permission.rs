@@ -32,7 +32,7 @@ pub struct Action {
 
 impl Action {
     /// Everything that a registry statement can do.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::new(SystemKind::Genesis, "found"),
         Self::new(SystemKind::Keys, "begin"),
         Self::new(SystemKind::Keys, "replace"),
@@ -54,6 +54,7 @@ impl Action {
         Self::new(SystemKind::Engagement, "grant"),
         Self::new(SystemKind::Engagement, "end"),
         Self::new(SystemKind::Access, "report"),
+        Self::new(SystemKind::Controls, "declare"),
     ];
 
     const fn new(kind: SystemKind, name: &'static str) -> Self {
@@ -93,6 +94,7 @@ impl Action {
                 EngagementChange::End => "end",
             },
             SystemRecord::Access(_) => "report",
+            SystemRecord::Controls(_) => "declare",
         };
         Self::new(record.kind(), name)
     }

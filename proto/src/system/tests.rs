@@ -1,6 +1,7 @@
 //! Goal: a payload has one form. Every accepted byte string encodes to itself, whatever is changed.
 
 use super::*;
+use crate::aims::catalog::Catalogue;
 use crate::statement::evidence::testing::{
     World, admit, genesis, key, keys_record, making, node_vkey, org, organization, origin,
     policies, principal, seed,
@@ -9,7 +10,13 @@ use crate::time::UnixSeconds;
 use crate::tlog::LeafIndex;
 
 fn samples() -> Vec<(SystemKind, Vec<u8>)> {
-    [ledger_samples(), member_samples(), engagement_samples()].concat()
+    [
+        ledger_samples(),
+        member_samples(),
+        engagement_samples(),
+        controls_samples(),
+    ]
+    .concat()
 }
 
 fn ledger_samples() -> Vec<(SystemKind, Vec<u8>)> {
@@ -151,6 +158,48 @@ fn engagement_samples() -> Vec<(SystemKind, Vec<u8>)> {
         ),
         (SystemKind::Access, access.encode()),
     ]
+}
+
+fn controls_samples() -> Vec<(SystemKind, Vec<u8>)> {
+    let of = |text: &str| {
+        let catalogue = Catalogue::parse(text).unwrap();
+        let record = Controls::new(org("acme"), catalogue).unwrap();
+        (SystemKind::Controls, record.encode())
+    };
+    vec![
+        of(OWN),
+        of(
+            "scheme = \"s\"\nversion = 2\ntitle = \"t\"\ntext = \"first\"\n[[control]]\nid = \"1\"\ntitle = \"c\"\n",
+        ),
+    ]
+}
+
+const OWN: &str = include_str!("../../../docs/examples/own-controls.toml");
+
+#[test]
+fn a_catalogue_is_logged_as_it_is_read_and_with_nothing_for_lookup_alone() {
+    for text in [
+        OWN,
+        include_str!("../../../docs/examples/iso27001-2022.toml"),
+    ] {
+        let catalogue = Catalogue::parse(text).unwrap();
+        let record = Controls::new(org("acme"), catalogue.clone()).unwrap();
+        let bytes = record.encode();
+        assert!(bytes.len() < crate::limits::LEDGER_STATEMENT_BYTES_MAX / 4);
+        let Ok(SystemRecord::Controls(again)) = SystemRecord::decode(SystemKind::Controls, &bytes)
+        else {
+            panic!("it was written by us");
+        };
+        assert_eq!(again.catalogue().digest(), catalogue.digest());
+    }
+    let bundled = crate::aims::bundle::RuleBundle::v1().schemes();
+    for scheme in ["guide", "eu-ai-act-2024"] {
+        let catalogue = bundled.catalogue(scheme).unwrap().clone();
+        assert!(Controls::new(org("acme"), catalogue).is_err(), "{scheme}");
+    }
+    let duty = OWN.replacen("title = \"Tests", "duty = \"Test\"\ntitle = \"Tests", 1);
+    let refused = Controls::new(org("acme"), Catalogue::parse(&duty).unwrap()).unwrap_err();
+    assert_eq!(refused.place, "ORG.SEC.1");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aimslog_proto::aims::bundle::RuleBundle;
+use aimslog_proto::aims::catalog::Catalogue;
 use aimslog_proto::aims::kind::Kind;
 use aimslog_proto::statement::cbor::Encoder;
 use aimslog_proto::statement::evidence::{
@@ -14,9 +15,10 @@ use aimslog_proto::statement::key::{
 };
 use aimslog_proto::statement::{Disclosure, EntryId, FieldProof, UnverifiedStatement};
 use aimslog_proto::system::{
-    Access, AccessRead, Engagement, EngagementChange, EngagementId, Node, NodeChange, NodeEntry,
-    NodeId, Organization, OrganizationChange, Payload as _, PolicyChange, Principal,
-    PrincipalChange, PrincipalId, RevocationReason, Role, RoleChange, RoleRecord, Rules,
+    Access, AccessRead, Controls, Engagement, EngagementChange, EngagementId, Node, NodeChange,
+    NodeEntry, NodeId, Organization, OrganizationChange, OrganizationId, Payload as _,
+    PolicyChange, Principal, PrincipalChange, PrincipalId, RevocationReason, Role, RoleChange,
+    RoleRecord, Rules,
 };
 use aimslog_proto::time::{UnixMillis, UnixSeconds};
 use aimslog_proto::tlog::{
@@ -41,6 +43,7 @@ pub(crate) fn all() -> BTreeMap<&'static str, Shown> {
         statement(),
         system(),
         members(),
+        catalogues(),
         proofs(),
     ]
     .into_iter()
@@ -317,6 +320,19 @@ fn members() -> Examples {
             Hex(engagement(EngagementChange::End).encode()),
         ),
         ("access-payload", Hex(access.encode())),
+    ]
+}
+
+fn catalogues() -> Examples {
+    const OWN: &str = include_str!("../../../docs/examples/own-controls.toml");
+    let catalogue = Catalogue::parse(OWN).unwrap();
+    let digest = catalogue.digest().0.to_vec();
+    let lines = catalogue.canonical_text();
+    let record = Controls::new(OrganizationId::new("acme").unwrap(), catalogue).unwrap();
+    vec![
+        ("controls-payload", Hex(record.encode())),
+        ("controls-lines", Text(lines)),
+        ("controls-digest", Hex(digest)),
     ]
 }
 

@@ -52,6 +52,30 @@ impl EvidenceService for Teller {
         Err(untold())
     }
 
+    async fn list_register(
+        &self,
+        _request: Request<v1::ListRegisterRequest>,
+    ) -> Result<Response<v1::ListRegisterResponse>, Status> {
+        let told = self.story().register.ok_or_else(untold)?;
+        Ok(Response::new(told))
+    }
+
+    async fn diff_register(
+        &self,
+        _request: Request<v1::DiffRegisterRequest>,
+    ) -> Result<Response<v1::DiffRegisterResponse>, Status> {
+        let told = self.story().diff.ok_or_else(untold)?;
+        Ok(Response::new(told))
+    }
+
+    async fn get_history(
+        &self,
+        _request: Request<v1::GetHistoryRequest>,
+    ) -> Result<Response<v1::GetHistoryResponse>, Status> {
+        let told = self.story().history.ok_or_else(untold)?;
+        Ok(Response::new(told))
+    }
+
     async fn watch(
         &self,
         _request: Request<v1::WatchRequest>,

@@ -94,6 +94,49 @@ fn page(scene: &Scene) -> v1::ListRecordsRequest {
     }
 }
 
+async fn register(scene: &Scene, request: v1::ListRegisterRequest) -> Result<(), Status> {
+    let mut service = evidence(&scene.cluster, scene.leader);
+    let request = reading(request, &scene.hospital.key);
+    service.list_register(request).await.map(drop)
+}
+
+fn decisions(scene: &Scene) -> v1::ListRegisterRequest {
+    v1::ListRegisterRequest {
+        organization: scene.hospital.id.clone(),
+        kind: "oversight_decision".to_owned(),
+        ..v1::ListRegisterRequest::default()
+    }
+}
+
+async fn diff(scene: &Scene, organization: &str, places: [u64; 2]) -> Result<(), Status> {
+    let [from, to] = places;
+    let request = v1::DiffRegisterRequest {
+        organization: organization.to_owned(),
+        kind: "oversight_decision".to_owned(),
+        from,
+        to: Some(to),
+        ..v1::DiffRegisterRequest::default()
+    };
+    let mut service = evidence(&scene.cluster, scene.leader);
+    let request = reading(request, &scene.hospital.key);
+    service.diff_register(request).await.map(drop)
+}
+
+async fn history(
+    scene: &Scene,
+    key: Option<v1::get_history_request::Key>,
+    page_token: &str,
+) -> Result<(), Status> {
+    let request = v1::GetHistoryRequest {
+        key,
+        page_token: page_token.to_owned(),
+        ..v1::GetHistoryRequest::default()
+    };
+    let mut service = evidence(&scene.cluster, scene.leader);
+    let request = reading(request, &scene.hospital.key);
+    service.get_history(request).await.map(drop)
+}
+
 async fn put(scene: &Scene, parts: Vec<Part>) -> Result<(), Status> {
     let parts = parts.into_iter();
     let messages = parts.map(|part| v1::PutBlobRequest { part: Some(part) });
@@ -222,6 +265,52 @@ pub const ROWS: &[FaultyCall] = &[
         page_token: "v1/1/2/finding/".to_owned(),
         ..page(scene)
     })),
+    row!("ListRecords: a control without its scheme", InvalidArgument, InvalidRequest,
+    &["control.scheme"],
+    scene => list(scene, v1::ListRecordsRequest {
+        control: Some(v1::ControlFilter { scheme: String::new(), id: "A.9.2".to_owned() }),
+        ..page(scene)
+    })),
+    row!("ListRecords: a principal of nobody", InvalidArgument, InvalidRequest, &["principal"],
+        scene => list(scene, v1::ListRecordsRequest { principal: "nobody".to_owned(), ..page(scene) })),
+    row!("ListRecords: a range that ends before it begins", InvalidArgument, InvalidRequest,
+    &["end_index"],
+    scene => list(scene, v1::ListRecordsRequest { start_index: 3, end_index: 2, ..page(scene) })),
+    row!("ListRecords: a time before 1970", InvalidArgument, InvalidRequest, &["registered_from"],
+    scene => list(scene, v1::ListRecordsRequest {
+        registered_from: Some(prost_types::Timestamp { seconds: -1, nanos: 0 }),
+        ..page(scene)
+    })),
+    row!("ListRegister: another organisation's", NotFound, NotVisible, &[],
+    scene => register(scene, v1::ListRegisterRequest {
+        organization: scene.clinic.id.clone(),
+        ..decisions(scene)
+    })),
+    row!("ListRegister: of no kind", InvalidArgument, InvalidRequest, &["kind"],
+        scene => register(scene, v1::ListRegisterRequest { kind: String::new(), ..decisions(scene) })),
+    row!("ListRegister: 1,001 at once", InvalidArgument, PageTooLarge, &["page_size"],
+        scene => register(scene, v1::ListRegisterRequest { page_size: 1_001, ..decisions(scene) })),
+    row!("ListRegister: a page token that we did not give", InvalidArgument, InvalidRequest,
+    &["page_token"],
+    scene => register(scene, v1::ListRegisterRequest {
+        page_token: "3-1-0011223344556677".to_owned(),
+        ..decisions(scene)
+    })),
+    row!("ListRegister: beyond the newest head", OutOfRange, BeyondTree, &[],
+        scene => register(scene, v1::ListRegisterRequest { at: Some(1 << 40), ..decisions(scene) })),
+    row!("DiffRegister: another organisation's", NotFound, NotVisible, &[],
+        scene => diff(scene, &scene.clinic.id, [0, 1])),
+    row!("DiffRegister: backwards", InvalidArgument, InvalidRequest, &["from"],
+        scene => diff(scene, &scene.hospital.id, [2, 1])),
+    row!("DiffRegister: beyond the newest head", OutOfRange, BeyondTree, &[],
+        scene => diff(scene, &scene.hospital.id, [0, 1 << 40])),
+    row!("GetHistory: nothing named", InvalidArgument, InvalidRequest, &["key"],
+        scene => history(scene, None, "")),
+    row!("GetHistory: another organisation's", NotFound, NotVisible, &[],
+        scene => history(scene, Some(v1::get_history_request::Key::Index(scene.foreign.index.0)), "")),
+    row!("GetHistory: a page token that we did not give", InvalidArgument, InvalidRequest,
+        &["page_token"],
+        scene => history(scene, Some(v1::get_history_request::Key::Index(4)), "x")),
     row!("Watch: another organisation", NotFound, NotVisible, &[],
     scene => async {
         let request = v1::WatchRequest {

@@ -112,6 +112,21 @@ pub const ROWS: &[Faulty] = &[
         },
     },
     Faulty {
+        name: "a state that a person enters, by a program",
+        expected: &[(R::GuardFailed, "header.origin")],
+        make: |scene| {
+            let mut draft = scene.system_draft();
+            draft.set_value("lifecycle_stage", "\"PILOT\"");
+            draft.claims.set(claim::TRANSITION, |value| {
+                value.text("pilot");
+            });
+            draft.claims.set(claim::ORIGIN, |value| {
+                value.uint(1);
+            });
+            draft.submission()
+        },
+    },
+    Faulty {
         name: "an id that was used with other bytes",
         expected: &[(R::IdConflict, "header.cti")],
         make: |scene| {

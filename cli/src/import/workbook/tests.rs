@@ -120,10 +120,10 @@ fn cells_far_away_cost_nothing_and_too_many_are_refused() {
     );
     let error = open(&zipped(&parts(&[("One", long)]))).unwrap_err();
     assert!(matches!(error, TableError::CellTooLarge { .. }), "{error}");
-    let many: String = (1..=ROWS_MAX + 2)
+    let many: Vec<String> = (1..=ROWS_MAX + 2)
         .map(|n| format!(r#"<row r="{n}"><c r="A{n}"><v>1</v></c></row>"#))
         .collect();
-    let error = open(&zipped(&parts(&[("One", many)]))).unwrap_err();
+    let error = open(&zipped(&parts(&[("One", many.concat())]))).unwrap_err();
     assert!(matches!(error, TableError::TooManyRows), "{error}");
 }
 

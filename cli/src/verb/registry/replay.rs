@@ -240,8 +240,7 @@ async fn disclosures(
 ) -> Result<BTreeMap<LeafIndex, Vec<Vec<u8>>>> {
     let filter = RecordFilter {
         organization: organization.to_owned(),
-        kind: None,
-        system: None,
+        ..RecordFilter::default()
     };
     let records = records(ledger, &filter, usize::MAX, |_| ()).await?;
     let shown = records

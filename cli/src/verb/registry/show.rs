@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use aimslog_proto::aims::catalog::Catalogue;
 use aimslog_proto::aims::replay::Replay;
 use aimslog_proto::system::registry::{
     EngagementRow, KeyOwner, KeyRow, PrincipalHistory, PrincipalRow, Registry,
@@ -14,7 +15,7 @@ use serde::Serialize;
 use super::replay::whole_log;
 use crate::args::Connection;
 use crate::context::Context;
-use crate::describe::time;
+use crate::describe::{counted, time};
 use crate::exit::{Exit, UserError};
 use crate::output::Output;
 use crate::verb::runtime;
@@ -61,6 +62,19 @@ struct Organization {
     principals: Vec<Principal>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     engagements: Vec<Engagement>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    catalogues: Vec<Declared>,
+}
+
+/// A catalogue of the organisation's own, in its newest version.
+#[derive(Serialize)]
+struct Declared {
+    scheme: String,
+    version: u32,
+    digest: String,
+    title: String,
+    controls: Vec<String>,
+    since: u64,
 }
 
 #[derive(Serialize)]
@@ -186,6 +200,7 @@ fn shown(at: u64, registry: &Registry) -> Shown {
                     .filter_map(|(history, principal)| principal_of(registry, history, principal))
                     .collect(),
                 engagements: registry.engagements_of(id).map(engagement_of).collect(),
+                catalogues: registry.catalogues_of(id).map(declared).collect(),
             })
             .collect(),
         nodes: registry
@@ -244,6 +259,18 @@ fn engagement_of(row: &EngagementRow) -> Engagement {
         valid_to: time(grant.valid_to.0),
         granted_at: row.granted_at.0,
         ended_at: row.ended_at.map(|index| index.0),
+    }
+}
+
+fn declared((index, catalogue): (LeafIndex, &Catalogue)) -> Declared {
+    let controls = catalogue.controls().iter();
+    Declared {
+        scheme: catalogue.scheme().to_owned(),
+        version: catalogue.parts().version,
+        digest: catalogue.digest().to_string(),
+        title: catalogue.parts().title.clone(),
+        controls: controls.map(|control| control.id.clone()).collect(),
+        since: index.0,
     }
 }
 
@@ -343,6 +370,15 @@ fn write_organization(text: &mut String, organization: &Organization) -> std::fm
             text,
             "  engagement {}: {} reads {kinds} from {} to {}; {end}",
             engagement.id, engagement.body, engagement.valid_from, engagement.valid_to
+        )?;
+    }
+    for catalogue in &organization.catalogues {
+        let count = counted(catalogue.controls.len(), "control");
+        let (scheme, version) = (&catalogue.scheme, catalogue.version);
+        writeln!(
+            text,
+            "  catalogue {scheme} version {version}: {count} ({}), since {}; digest {}",
+            catalogue.title, catalogue.since, catalogue.digest
         )?;
     }
     Ok(())

@@ -8,7 +8,10 @@ use aimslog_proto::{
 use super::*;
 use crate::ledger::command::{BlobChunk, Command};
 use crate::ledger::outcome::Outcome;
+use crate::ledger::state::MemoryRows;
 use crate::ledger::testing::{Engine, START_MS, World, signed, signed_over};
+
+mod states;
 
 const KIND: &str = "oversight_decision";
 
@@ -80,14 +83,19 @@ impl Case {
         Self { world, engine }
     }
 
-    fn admit(&self, statement: &[u8], disclosures: &[Vec<u8>]) -> Result<Admitted, Vec<Violation>> {
-        let view = DoorView {
+    fn view<'a>(&'a self, companions: &'a Companions<'a>) -> DoorView<'a, MemoryRows> {
+        DoorView {
             rows: &self.engine.rows,
             registry: &self.engine.registry,
             next: LeafIndex(self.engine.core().frontier.size().0),
             now: UnixMillis(START_MS),
-            companions: &Companions::default(),
-        };
+            companions,
+        }
+    }
+
+    fn admit(&self, statement: &[u8], disclosures: &[Vec<u8>]) -> Result<Admitted, Vec<Violation>> {
+        let companions = Companions::default();
+        let view = self.view(&companions);
         let submission = Submission {
             statement,
             disclosures,

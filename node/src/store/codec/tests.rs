@@ -115,6 +115,11 @@ fn keys_have_their_golden_bytes() {
             Family::Index,
             "08000000000000000901720000000000000001".into(),
         ),
+        (
+            by_kind("o", "k", 1),
+            Family::Index,
+            "09016f016b0000000000000001".into(),
+        ),
     ];
     for (key, family, golden) in table {
         assert_eq!((key.family, hex(&key.bytes)), (family, golden));

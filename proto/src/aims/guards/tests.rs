@@ -188,7 +188,7 @@ fn no_guard_can_be_walked_around() {
     );
 
     let same = with("JOB-OTHER", |guard| {
-        guard.need = Need::OtherThan(text("approved"))
+        guard.need = Need::OtherThan(text("approved"));
     });
     let approved = "approved".to_owned();
     assert_eq!(
@@ -197,14 +197,14 @@ fn no_guard_can_be_walked_around() {
     );
     // From `checked` an entity also comes back to `draft`, never around it.
     let around = with("JOB-OTHER", |guard| {
-        guard.need = Need::OtherThan(text("closed"))
+        guard.need = Need::OtherThan(text("closed"));
     });
     assert_eq!(
         fault(around.expect_err("around")),
         GuardFault::Bypass(approved)
     );
     let around = with("JOB-EVERY", |guard| {
-        linking(guard).other_than = text("failed")
+        linking(guard).other_than = text("failed");
     });
     let passed = "passed".to_owned();
     assert_eq!(

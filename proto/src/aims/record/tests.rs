@@ -3,11 +3,18 @@ use crate::aims::bundle::RuleBundle;
 use crate::aims::kind::Kind;
 use crate::statement::commitment::Commitment;
 use crate::statement::disclosure::DisclosureSet;
+use crate::statement::header::ControlRef;
 use std::fs;
 use std::path::Path;
 
+#[path = "tests/competence.rs"]
+mod competence;
 #[path = "tests/governance.rs"]
 mod governance;
+#[path = "tests/life_supply_people.rs"]
+mod life_supply_people;
+#[path = "tests/life_supply_people_states.rs"]
+mod life_supply_people_states;
 #[path = "tests/operation_audit.rs"]
 mod operation_audit;
 #[path = "tests/planning.rs"]
@@ -379,7 +386,7 @@ fn header_and_record_agree() {
     let golden = golden(kind).json;
     let record = Record::from_canonical_bytes(kind, golden.trim_end().as_bytes()).expect("valid");
     let check = |subject: &str, transition: Option<&str>| {
-        let header = HeaderView::new(subject, transition).expect("a subject");
+        let header = HeaderView::new(subject, transition, &[]).expect("a subject");
         let found = check_against_header(kind, &record, header);
         found
             .into_iter()
@@ -406,6 +413,103 @@ fn header_and_record_agree() {
         "urn:aimslog:a:system:b:c",
         "urn:x:a:system:b",
     ] {
-        assert_eq!(HeaderView::new(subject, None), None, "{subject}");
+        assert_eq!(HeaderView::new(subject, None, &[]), None, "{subject}");
     }
+}
+
+/// Each state of each kind whose signer a field names: that one, another one, and nobody.
+#[test]
+fn a_field_names_who_signs_a_state() {
+    let mut count = 0;
+    for Golden { kind, json, .. } in goldens() {
+        for (state, field) in &kind.tables.signer {
+            let at = kind.field_index(field).expect("a field of the record");
+            let named = |who: Option<Json>| {
+                let mut values: Vec<_> =
+                    fields(&json).into_iter().map(|(_, value)| value).collect();
+                values[at] = who;
+                cross::check_signer(kind, &values, (state, "p-7"))
+            };
+            assert_eq!(named(Some(text("p-7"))), None, "{} {state}", kind.name());
+            for (who, reason) in [
+                (Some(text("p-8")), Reason::NotPermitted),
+                (None, Reason::MissingField),
+            ] {
+                let refused = named(who).expect("another one, or nobody");
+                assert_eq!(refused.reason, reason, "{} {state}", kind.name());
+                assert_eq!(refused.field, format!("record.{field}"));
+                assert!(
+                    refused.rule.starts_with(&cross::signer_id(kind, state)),
+                    "{refused}"
+                );
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 10, "{count}");
+}
+
+/// What a value asks for is named by a rule with a stable name.
+#[test]
+fn rules_about_content_have_names() {
+    let found = with(
+        "nonconformity",
+        &[("status", Some(text("ANALYSED"))), ("root_cause", None)],
+    );
+    let rules: Vec<&str> = found.iter().map(|one| one.rule.as_str()).collect();
+    assert_eq!(
+        rules,
+        ["NONCONFORMITY-ANALYSED: required where status is ANALYSED"]
+    );
+    let found = with(
+        "oversight_decision",
+        &[("decision", Some(text("STOP"))), ("justification", None)],
+    );
+    let rules: Vec<&str> = found.iter().map(|one| one.rule.as_str()).collect();
+    assert_eq!(
+        rules,
+        ["OVERSIGHT-DECISION-DECISION-STOP: required where decision is STOP"]
+    );
+}
+
+#[test]
+fn a_control_of_an_own_catalogue_stands_in_the_header_as_well() {
+    let kind = kind("nonconformity");
+    let golden = golden(kind).json;
+    let subject = "urn:aimslog:fictitia:aims:main";
+    let check = |control: &str, named: &[(&str, &str)]| {
+        let requirements = Json::Array(vec![Json::Text(control.to_owned())]);
+        let index = kind.field_index("requirements").expect("a field");
+        let record = Record::from_canonical_bytes(kind, golden.trim_end().as_bytes());
+        let mut values = record.expect("valid").values().to_vec();
+        values[index] = Some(requirements);
+        let record = Record::new(kind, values).expect("well formed");
+        let controls: Vec<ControlRef> = named
+            .iter()
+            .map(|(scheme, id)| ControlRef {
+                scheme: (*scheme).to_owned(),
+                id: (*id).to_owned(),
+            })
+            .collect();
+        let header = HeaderView::new(subject, None, &controls).expect("a subject");
+        let found = check_against_header(kind, &record, header);
+        let place = "record.requirements[0]";
+        let mut found = found.into_iter().filter(|one| one.field == place);
+        found.next().map(|one| (one.reason, one.nearest))
+    };
+    assert_eq!(check("iso42001-2023/A.9.2", &[]), None);
+    assert_eq!(check("org/SEC.1", &[("org", "SEC.1")]), None);
+    assert_eq!(
+        check("org/SEC.1", &[("org", "SEC.2")]),
+        Some((Reason::HeaderMismatch, None))
+    );
+    let foreign = ("iso27001-2022", "A.5.19");
+    assert_eq!(check("iso27001-2022/A.5.19", &[foreign]), None);
+    let (reason, _) = check("iso27001-2022/A.5.19", &[]).expect("not in the header");
+    assert_eq!(reason, Reason::UnknownCatalogue);
+    let near = Some("iso42001-2023".to_owned());
+    assert_eq!(
+        check("iso42001/A.9.2", &[]),
+        Some((Reason::UnknownCatalogue, near))
+    );
 }

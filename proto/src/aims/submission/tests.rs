@@ -61,16 +61,17 @@ fn demo_records_are_valid_and_their_links_and_states_hold() {
         }
     }
     assert!(count >= 100, "{count}");
-    // The kinds of the story that it tells.
-    let told = [
+    let expected = [
         "ai_system",
         "corrective_action",
         "finding",
         "internal_audit",
         "nonconformity",
         "oversight_decision",
+        "population",
+        "sample",
     ];
-    assert!(told.iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
+    assert_eq!(kinds, BTreeSet::from(expected));
 }
 
 const GOOD: &str = r#"{"meta":{"kind":"finding","key":"f-1","links":[["audit","key:a-1"]],
@@ -286,4 +287,90 @@ fn mutated_files_are_read_or_refused() {
         }
     }
     assert!(accepted > 0, "texts can change without harm");
+}
+
+/// The valid wrapper with other controls, as it is read.
+fn with_controls(controls: &str) -> Result<Submission, Vec<Violation>> {
+    let later = good().replace("\"key\":\"f-1\"", "\"key\":\"f-1\",\"amends\":\"key:f-0\"");
+    let text = later.replace("[\"A.9.2\",\"org/SEC.1\"]", controls);
+    parse(RuleBundle::v1(), text.as_bytes())
+}
+
+#[test]
+fn an_id_of_the_guide_becomes_the_controls_that_it_stands_for() {
+    let submission = with_controls("[\"A.9.2\",\"guide/9.1\",\"guide/clause-10.1\"]");
+    let submission = submission.expect("valid");
+    let ids: Vec<&str> = submission
+        .controls
+        .iter()
+        .map(|(_, id)| id.as_str())
+        .collect();
+    assert_eq!(ids, ["A.9.2", "A.9.3", "A.6.2.6", "10.2"]);
+    assert!(
+        submission
+            .controls
+            .iter()
+            .all(|(scheme, _)| scheme == "iso42001-2023")
+    );
+    let [first, second] = submission.aliases.as_slice() else {
+        panic!("{:?}", submission.aliases);
+    };
+    assert_eq!(first.given, "guide/9.1");
+    assert_eq!(first.title, "Human oversight mechanisms");
+    assert_eq!(first.controls[0], "iso42001-2023/A.9.2");
+    assert_eq!(second.controls, ["iso42001-2023/10.2"]);
+    let refused = with_controls("[\"guide/10.1\",\"8.6\",\"A.9.5\"]").expect_err("none of them");
+    let near: Vec<&str> = refused
+        .iter()
+        .filter_map(|one| one.nearest.as_deref())
+        .collect();
+    assert_eq!(near, ["guide/control-10.1", "8.4", "A.9.4"]);
+}
+
+#[test]
+fn one_record_cites_several_schemes() {
+    let digest = "ab".repeat(32);
+    let controls =
+        "[\"A.9.2\",\"org/SEC.1\",\"eu-ai-act-2024/Art.14\",\"iso27001-2022/A.5.19\"]".to_owned();
+    let refused = with_controls(&controls).expect_err("no such catalogue");
+    assert_eq!(refused[0].reason, Reason::UnknownCatalogue);
+    let controls = format!("{controls},\"catalogues\":[\"iso27001-2022@{digest}\"]");
+    let submission = with_controls(&controls).expect("valid");
+    let schemes: Vec<&str> = submission
+        .controls
+        .iter()
+        .map(|(one, _)| one.as_str())
+        .collect();
+    assert_eq!(
+        schemes,
+        ["iso42001-2023", "org", "eu-ai-act-2024", "iso27001-2022"]
+    );
+    assert_eq!(submission.catalogues[0].digest, [0xab; 32]);
+    for wrong in ["guide", "ISO27001", "iso27001-2022@12", "iso27001-2022@"] {
+        let controls = format!("[],\"catalogues\":[\"{wrong}\"]");
+        let refused = with_controls(&controls).expect_err(wrong);
+        assert_eq!(refused[0].field, "meta.catalogues[0]", "{wrong}");
+    }
+}
+
+#[test]
+fn more_controls_than_a_header_has_are_refused_with_their_number() {
+    let all = "[\"guide/8\",\"guide/9\",\"guide/10\",\"guide/13\",\"guide/5\",\"guide/7\"]";
+    let refused = with_controls(all).expect_err("too many");
+    assert_eq!(refused[0].field, "meta.controls");
+    assert_eq!(refused[0].found.as_deref(), Some("37"));
+}
+
+#[test]
+fn a_control_of_its_own_that_the_record_names_is_in_the_header() {
+    let text = DEMO[3].1.lines().next().expect("a record");
+    let named = text.replacen("\"iso42001-2023/", "\"org/", 1);
+    assert_ne!(named, text);
+    let submission = parse(RuleBundle::v1(), named.as_bytes()).expect("valid");
+    assert!(
+        submission
+            .controls
+            .iter()
+            .any(|(scheme, _)| scheme == "org")
+    );
 }

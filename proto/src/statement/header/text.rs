@@ -11,7 +11,7 @@ pub(super) fn is_id(text: &str) -> bool {
 }
 
 /// Whether `text` is the name of a kind, without family and version: `[a-z][a-z0-9_-]{0,62}`.
-pub(super) fn is_kind(text: &str) -> bool {
+pub(crate) fn is_kind(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     text.len() <= ID_BYTES_MAX
         && text
@@ -24,7 +24,7 @@ pub(super) fn is_kind(text: &str) -> bool {
 }
 
 /// Whether `text` is a relation, a state or a scheme: `[a-z0-9][a-z0-9._-]{0,63}`.
-pub(super) fn is_word(text: &str) -> bool {
+pub(crate) fn is_word(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     text.len() <= WORD_BYTES_MAX
         && text.bytes().next().is_some_and(plain)

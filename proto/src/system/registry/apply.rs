@@ -120,6 +120,7 @@ impl Registry {
             SystemRecord::Role(record) => self.check_role(record),
             SystemRecord::Engagement(record) => self.check_engagement(record),
             SystemRecord::Access(record) => self.check_access(index, record),
+            SystemRecord::Controls(record) => self.check_controls(record),
         }
     }
 }

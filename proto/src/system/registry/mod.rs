@@ -11,6 +11,7 @@
 //! principal keeps its id through new keys and roles.
 
 mod apply;
+mod catalogues;
 mod chain;
 mod checks;
 mod engagement;
@@ -23,11 +24,13 @@ mod service;
 mod signed_by;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub use engagement::{Between, EngagementRow};
 pub use key::{KeyOwner, KeyRow, PrincipalKey};
 pub use member::{OrganizationRow, PrincipalHistory, PrincipalRow, Revoked};
 
+use crate::aims::catalog::Catalogue;
 use crate::statement::key::Thumbprint;
 use crate::system::{
     EngagementId, Genesis, KeyPurpose, NodeEntry, NodeId, OrganizationId, PolicyTexts, PrincipalId,
@@ -54,6 +57,8 @@ pub struct Registry {
     /// Each principal that was ever registered.
     principals: BTreeMap<(OrganizationId, PrincipalId), PrincipalHistory>,
     engagements: BTreeMap<OrganizationId, BTreeMap<EngagementId, EngagementRow>>,
+    /// By scheme, each version where it was declared.
+    catalogues: BTreeMap<OrganizationId, BTreeMap<String, BTreeMap<LeafIndex, Arc<Catalogue>>>>,
     nodes: BTreeMap<NodeId, NodeRow>,
     policies: BTreeMap<LeafIndex, PolicyTexts>,
     rules: BTreeMap<LeafIndex, [u8; 32]>,
@@ -102,6 +107,7 @@ impl Registry {
             organizations: BTreeMap::new(),
             principals: BTreeMap::new(),
             engagements: BTreeMap::new(),
+            catalogues: BTreeMap::new(),
             nodes: BTreeMap::new(),
             policies: BTreeMap::new(),
             rules: BTreeMap::new(),

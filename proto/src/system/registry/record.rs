@@ -44,6 +44,7 @@ impl Registry {
             SystemRecord::Engagement(record) => self.record_engagement(at, record),
             SystemRecord::Node(change) => self.record_node(at, change),
             SystemRecord::Access(record) => self.access_batches = record.number,
+            SystemRecord::Controls(record) => self.record_controls(at, record),
         }
     }
 

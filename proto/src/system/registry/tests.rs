@@ -1,6 +1,7 @@
 //! Goal: a record is accepted exactly where its signer may sign it, and a refusal changes nothing.
 
 mod approvals;
+mod catalogues;
 mod engagements;
 mod members;
 mod property;

@@ -3,7 +3,9 @@
 //!
 //! Method: seeded sequences of good and bad statements about few principals; the seed is printed.
 
-use super::signers::{engagement, grant_to, of, read_key, resume, role, rotation, suspend};
+use super::signers::{
+    controls, engagement, grant_to, of, read_key, resume, role, rotation, suspend,
+};
 use super::*;
 use crate::system::{EngagementChange, RoleChange};
 
@@ -72,7 +74,11 @@ fn step(world: &World, random: &mut Random) -> UnverifiedStatement {
             &approved(suspend("acme"), seed::OPERATOR_B),
             seed::OPERATOR_A,
         ),
-        10..=14 => signed(&rotation(id, random.key()), by),
+        10..=13 => signed(&rotation(id, random.key()), by),
+        14 => {
+            let version = u32::try_from(random.below(3)).unwrap() + 1;
+            signed(&controls(["org", "ours"][random.below(2)], version), by)
+        }
         _ => signed(&role(id, RoleChange::Grant, "administrator"), by),
     }
 }
@@ -117,6 +123,13 @@ fn histories_of_members_hold_whatever_comes() {
                     "seed {number} at {next}"
                 );
             }
+            let held = |registry: &Registry| {
+                let schemes = ["org", "ours"].into_iter();
+                let held =
+                    schemes.map(|one| registry.catalogue_at(&org("acme"), one, index).cloned());
+                held.collect::<Vec<_>>()
+            };
+            assert_eq!(held(&world.registry), held(registry), "seed {number}");
             let suspended = |registry: &Registry| registry.is_suspended_at(&org("acme"), index);
             assert_eq!(suspended(&world.registry), suspended(registry));
         }

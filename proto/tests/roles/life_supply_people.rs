@@ -1,0 +1,52 @@
+//! The rows of the kinds about a system's life, its oversight, data, supply and people.
+
+use super::rows::{OWNERS, Row};
+
+/// Who decides: puts into force, approves, chooses, promises.
+const DECIDERS: &[&str] = &["process_owner", "top_management"];
+
+pub(super) const ROWS: &[Row] = &[
+    ("system_documentation", "draft", OWNERS, true),
+    ("system_documentation", "approved", DECIDERS, false),
+    ("system_documentation", "stale", OWNERS, true),
+    ("impact_assessment", "due", OWNERS, true),
+    ("impact_assessment", "draft", OWNERS, false),
+    ("impact_assessment", "approved", DECIDERS, false),
+    ("impact_assessment", "rejected", DECIDERS, false),
+    ("impact_assessment", "stale", OWNERS, true),
+    ("deployment", "requested", OWNERS, true),
+    ("deployment", "approved", DECIDERS, false),
+    ("deployment", "rejected", DECIDERS, false),
+    ("deployment", "live", OWNERS, false),
+    ("deployment", "rolled_back", OWNERS, false),
+    ("deployment", "retired", OWNERS, false),
+    ("change", "requested", OWNERS, true),
+    ("change", "approved", DECIDERS, false),
+    ("change", "rejected", DECIDERS, false),
+    ("change", "live", OWNERS, false),
+    ("change", "rolled_back", OWNERS, false),
+    ("verification_result", "passed", OWNERS, false),
+    ("verification_result", "failed", OWNERS, true),
+    ("oversight_plan", "draft", OWNERS, true),
+    ("oversight_plan", "active", DECIDERS, false),
+    ("oversight_plan", "retired", DECIDERS, false),
+    ("event_log_segment", "sealed", OWNERS, true),
+    ("data_record", "draft", OWNERS, true),
+    ("data_record", "approved", DECIDERS, false),
+    ("data_record", "withdrawn", OWNERS, false),
+    ("third_party", "evaluated", OWNERS, true),
+    ("third_party", "selected", DECIDERS, false),
+    ("third_party", "contracted", DECIDERS, false),
+    ("third_party", "monitored", OWNERS, true),
+    ("third_party", "exited", OWNERS, false),
+    ("model_usage", "active", OWNERS, true),
+    ("model_usage", "ended", OWNERS, true),
+    ("customer_commitment", "active", DECIDERS, false),
+    ("customer_commitment", "ended", OWNERS, false),
+    ("competence_requirement", "active", DECIDERS, false),
+    ("competence_requirement", "retired", OWNERS, false),
+    ("training", "assigned", OWNERS, true),
+    ("training", "completed", OWNERS, false),
+    ("training", "expired", OWNERS, true),
+    ("roster_snapshot", "sealed", OWNERS, true),
+];
