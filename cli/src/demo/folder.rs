@@ -20,8 +20,8 @@ Everything here was made by `aimslog demo`. The hospital, its systems and its pe
 | `auditor/` | all that an auditor gets: `hospital.evidence.json` with every record, and `policy.txt` |
 | `auditor/two-fields.evidence.json` | one decision with two of its fields shown; the others stay hidden |
 | `auditor/flipped.evidence.json` | the same with one byte flipped; it does not verify |
-| `records/` | the records as the hospital wrote them, and the attachments that they name; `try-it.json` is not in the log yet |
-| `hospital/` | keys of the hospital: its administrator, and those who sign the records: the office, the internal audit, the board |
+| `records/` | the records as the hospital wrote them, by quarter, and the attachments that they name; `try-it.json` is not in the log yet |
+| `hospital/` | keys of the hospital: its administrator `p-100`, and those who sign the records, such as the AI officer `p-240`, the auditors `p-301` and `p-302`, and the director `p-001` |
 | `cluster/` | what `aimslogd init` made: one folder per node (with its data and its `log.txt`), one per operator, `public/` for everybody, `authority/` to be kept offline |
 | `home/` | the command line's context for the commands below |
 
@@ -76,6 +76,10 @@ impl DemoFolder {
         }
         for folder in ["records/attachments", "hospital", "auditor", "home"] {
             fs::create_dir_all(path.join(folder)).with_context(about)?;
+        }
+        for (name, _) in RECORDS {
+            let file = path.join("records").join(name);
+            fs::create_dir_all(file.parent().unwrap_or(&path)).with_context(about)?;
         }
         let program = name_of(&std::env::current_exe()?);
         let readme = README

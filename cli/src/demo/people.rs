@@ -1,5 +1,5 @@
 //! The hospital of a demo: an administrator, and those who sign its records. What needs two people is
-//! signed by two: the office records, the auditors judge, the management takes note.
+//! signed by two, as the sample says.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,9 +8,7 @@ use std::sync::Arc;
 use aimslog_client::admin::Cluster;
 use aimslog_client::author::{Author, Identity, Referred, Surroundings};
 use aimslog_client::{FinishedStatement, Ledger, Outcome, Wait, clock};
-use aimslog_proto::aims::bundle::RuleBundle;
-use aimslog_proto::aims::kind;
-use aimslog_proto::aims::submission::{Submission, Target};
+use aimslog_proto::aims::submission::Target;
 use aimslog_proto::statement::header::Origin as RecordOrigin;
 use aimslog_proto::statement::id::{EntryId, StatementId};
 use aimslog_proto::statement::key::Signer;
@@ -21,9 +19,10 @@ use aimslog_proto::system::{
 };
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::Origin;
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
 
-use crate::demo::data::RECORDS;
+use crate::demo::data::{MANIFEST, PEOPLE, RECORDS};
 use crate::demo::folder::DemoFolder;
 use crate::demo::nodes::ORIGIN;
 use crate::keys;
@@ -31,17 +30,39 @@ use crate::records::{Additions, FileRecord, read_records};
 
 /// The hospital's id.
 pub(super) const HOSPITAL: &str = "st-fictitia";
-/// Who signs its records, as key, holder and roles: each record is signed by the first whose role its kind
-/// asks for.
-const SIGNERS: [(&str, &str, &[&str]); 3] = [
-    (
-        "quality-office",
-        "holder-b",
-        &["process_owner", "submitter"],
-    ),
-    ("internal-audit", "holder-c", &["internal_auditor"]),
-    ("board", "holder-d", &["top_management"]),
-];
+/// Who reads for the hospital, and whose key the demo's context has: sees all records.
+pub(super) const OFFICE: &str = "p-240";
+
+#[derive(Debug, Deserialize)]
+struct People {
+    organization: Vec<Party>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Party {
+    id: String,
+    /// The administrator first.
+    principal: Vec<Person>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Person {
+    id: String,
+    holder: String,
+    roles: Vec<String>,
+    origin: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Manifest {
+    step: Vec<Step>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Step {
+    file: String,
+    signer: String,
+}
 
 /// A record, signed, with the id of its entry.
 #[derive(Debug, Clone)]
@@ -56,8 +77,8 @@ pub(super) struct SignedRecord {
 pub(super) struct Hospital {
     /// Reads for the hospital.
     pub(super) office: Arc<dyn Signer>,
-    /// The keys, with the roles of their holders.
-    signers: Vec<(Arc<dyn Signer>, &'static [&'static str])>,
+    /// Who signs, by their ids.
+    authors: BTreeMap<String, Author>,
 }
 
 impl Hospital {
@@ -69,10 +90,12 @@ impl Hospital {
         ledger: &Ledger,
     ) -> Result<Self> {
         let origin = Origin::new(ORIGIN)?;
+        let people = staff()?;
+        let (boss, others) = people.split_first().context("nobody administers")?;
         let operator = keys::load_plain(&folder.join("cluster/operator-1/operator.seed"))?;
-        let administrator = keys::generate(&folder.join("hospital/administrator.seed"), None)?;
+        let administrator = keys::generate(&seed_file(folder, &boss.id), None)?;
         let organization = OrganizationId::new(HOSPITAL)?;
-        let administrator_id = PrincipalId::new("administrator")?;
+        let administrator_id = PrincipalId::new(&boss.id)?;
         let first = FirstAdministrator {
             possession: prove_principal_key(
                 &origin,
@@ -81,7 +104,7 @@ impl Hospital {
                 &administrator,
             )?,
             administrator: administrator_id,
-            holder: Holder::new("holder-a")?,
+            holder: Holder::new(&boss.holder)?,
             key: administrator.public_key(),
         };
         let record = Organization::register(organization, first);
@@ -91,84 +114,91 @@ impl Hospital {
             .await
             .context("registering the hospital")?;
 
-        let mut signers: Vec<(Arc<dyn Signer>, &'static [&'static str])> = Vec::new();
-        for (name, holder, roles) in SIGNERS {
-            let key = keys::generate(&folder.join(&format!("hospital/{name}.seed")), None)?;
-            let record = admission((name, holder, roles), &origin, &key)?;
+        let mut authors = BTreeMap::new();
+        for person in others {
+            let key = keys::generate(&seed_file(folder, &person.id), None)?;
+            let record = admission(person, &origin, &key)?;
             let statement = sign_record(&record, &making(&origin), &administrator)?;
             submit_one(ledger, statement.bytes().to_vec())
                 .await
-                .with_context(|| format!("registering {name}"))?;
-            signers.push((Arc::new(key), roles));
+                .with_context(|| format!("registering {}", person.id))?;
+            authors.insert(person.id.clone(), author(person, Arc::new(key)));
         }
-        let office = signers.first().context("nobody signs")?;
+        authors.insert(boss.id.clone(), author(boss, Arc::new(administrator)));
+        let office = authors.get(OFFICE).context("nobody reads")?;
         Ok(Self {
-            office: Arc::clone(&office.0),
-            signers,
+            office: Arc::clone(&office.key),
+            authors,
         })
     }
 
     /// Reads and signs all records of the demo, in order.
     pub(super) fn sign_records(&self, folder: &DemoFolder) -> Result<Vec<SignedRecord>> {
-        let files: Vec<PathBuf> = RECORDS
-            .iter()
-            .map(|(name, _)| folder.join(&format!("records/{name}")))
-            .collect();
-        let records = read_records(&files, Additions::default())?;
-        if let Some(invalid) = records.invalid.first() {
-            bail!(
-                "{}:{} is invalid: {:?}",
-                invalid.file.display(),
-                invalid.line,
-                invalid.violations
-            );
-        }
+        let manifest: Manifest = toml::from_str(MANIFEST)?;
         let mut known = BTreeMap::new();
-        records
-            .valid
-            .iter()
-            .map(|record| sign(&self.author(&record.submission)?, record, &mut known))
-            .collect()
+        let mut signed = Vec::new();
+        for (name, _) in RECORDS {
+            let step = manifest.step.iter().find(|step| step.file == name);
+            let step = step.with_context(|| format!("{name} is not in the manifest"))?;
+            let author = self.authors.get(&step.signer);
+            let author = author.with_context(|| format!("{} has no key", step.signer))?;
+            let records = read_records(
+                &[folder.join(&format!("records/{name}"))],
+                Additions::default(),
+            )?;
+            if let Some(invalid) = records.invalid.first() {
+                bail!(
+                    "{}:{} is invalid: {:?}",
+                    invalid.file.display(),
+                    invalid.line,
+                    invalid.violations
+                );
+            }
+            for record in &records.valid {
+                signed.push(sign(author, record, &mut known)?);
+            }
+        }
+        Ok(signed)
     }
+}
 
-    /// Who signs a record: the first whose role its kind asks for in its state.
-    fn author(&self, submission: &Submission) -> Result<Author> {
-        let record = &submission.record;
-        let known = RuleBundle::v1().kind(record.kind(), record.version());
-        let known = known.map_err(|violation| anyhow!("{violation:?}"))?;
-        let state = submission.transition.as_deref();
-        let may = |roles: &[&'static str]| {
-            let signer = kind::Signer {
-                roles,
-                is_agent: false,
-            };
-            known.check_signer(state, signer).is_empty()
-        };
-        let signer = self.signers.iter().find(|(_, roles)| may(roles));
-        let (key, _) = signer.with_context(|| format!("nobody signs a {}", record.kind()))?;
-        Ok(Author {
-            key: Arc::clone(key),
-            organization: HOSPITAL.to_owned(),
-            service_id: ORIGIN.to_owned(),
-            origin: RecordOrigin::Person,
-            on_behalf_of: None,
-        })
+/// The people of the hospital, its administrator first.
+fn staff() -> Result<Vec<Person>> {
+    let people: People = toml::from_str(PEOPLE)?;
+    let hospital = people.organization.into_iter();
+    let mut hospital = hospital.filter(|party| party.id == HOSPITAL);
+    Ok(hospital.next().context("there is no hospital")?.principal)
+}
+
+fn seed_file(folder: &DemoFolder, id: &str) -> PathBuf {
+    folder.join(&format!("hospital/{id}.seed"))
+}
+
+fn author(person: &Person, key: Arc<dyn Signer>) -> Author {
+    let is_program = person.origin.as_deref() == Some("system");
+    Author {
+        key,
+        organization: HOSPITAL.to_owned(),
+        service_id: ORIGIN.to_owned(),
+        origin: if is_program {
+            RecordOrigin::System
+        } else {
+            RecordOrigin::Person
+        },
+        on_behalf_of: None,
     }
 }
 
 /// The statement by which the administrator registers somebody.
-fn admission(
-    (name, holder, roles): (&str, &str, &[&str]),
-    origin: &Origin,
-    key: &dyn Signer,
-) -> Result<Principal> {
+fn admission(person: &Person, origin: &Origin, key: &dyn Signer) -> Result<Principal> {
     let organization = OrganizationId::new(HOSPITAL)?;
-    let principal = PrincipalId::new(name)?;
+    let principal = PrincipalId::new(&person.id)?;
     let admission = Admission {
-        holder: Holder::new(holder)?,
+        holder: Holder::new(&person.holder)?,
         key: key.public_key(),
         possession: prove_principal_key(origin, &organization, &principal, key)?,
-        roles: roles
+        roles: person
+            .roles
             .iter()
             .map(|role| Role::new(role))
             .collect::<Result<_, _>>()?,

@@ -21,7 +21,7 @@ use crate::demo::people::{HOSPITAL, Hospital, SignedRecord};
 use crate::output::Output;
 
 /// After this many records the leader is killed.
-const KILL_AFTER: usize = 60;
+const KILL_AFTER: usize = 102;
 /// How many records are sent at once before the kill.
 const BATCH: usize = 20;
 
@@ -61,8 +61,8 @@ pub(super) async fn tell(folder: &DemoFolder, program: &Path, output: Output) ->
         log_all(&ledger, part).await?;
     }
     output.tell(format!(
-        "2. {} records are in the log: systems, decisions, audits. Each was written to the disks of \
-         a majority before the hospital was told so.",
+        "2. {} records are in the log: scope, policy, systems, risks. Each was written to the disks of a \
+         majority before the hospital was told so.",
         first.len()
     ));
 
@@ -219,7 +219,7 @@ fn write_context(folder: &DemoFolder, nodes: &Nodes) -> Result<()> {
         endpoints: nodes.addresses(),
         ca: Some(folder.join("cluster/public/client-ca.pem")),
         policy: Some(folder.join("auditor/policy.txt")),
-        key: Some(folder.join("hospital/quality-office.seed").into()),
+        key: Some(folder.join("hospital/p-240.seed").into()),
         passphrase_file: None,
         pin_file: None,
         organization: Some(HOSPITAL.to_owned()),
