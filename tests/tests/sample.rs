@@ -107,7 +107,6 @@ fn every_kind_is_there_and_every_state_of_it_but_few() {
         ("certificate", "restored"),
         ("certificate", "suspended"),
         ("certificate", "withdrawn"),
-        ("competence_assessment", "ended"),
         ("competence_requirement", "retired"),
         ("deployment", "rejected"),
         ("oversight_plan", "retired"),
