@@ -60,10 +60,11 @@ impl Cluster {
     }
 
     async fn act(&self, context: &Context, output: Output) -> Result<Exit> {
-        let endpoints = context.admin_endpoints()?;
+        // Each asks for its endpoints itself: some read what is to be signed before.
         match &self.action {
             Action::Init => {
-                let cluster_id = AdminCluster::new(&endpoints)?.init().await?.to_string();
+                let cluster = AdminCluster::new(&context.admin_endpoints()?)?;
+                let cluster_id = cluster.init().await?.to_string();
                 let text = format!(
                     "the cluster is founded; its id is {cluster_id}\n\
                      next: aimslog org add, for each organisation that submits"
@@ -71,13 +72,16 @@ impl Cluster {
                 output.data(&Founded { cluster_id }, text)?;
                 Ok(Exit::Ok)
             }
-            Action::Status => status::run(&endpoints, output).await,
+            Action::Status => status::run(&context.admin_endpoints()?, output).await,
             Action::Replace(replace) => Box::pin(replace.run(context, output)).await,
             Action::RotateNode(rotate) => Box::pin(rotate.run(context, output)).await,
             Action::RotateReceiptKey(rotate) => Box::pin(rotate.run(context, output)).await,
-            Action::MoveLeader { node } => lead::run(&endpoints, *node, output).await,
+            Action::MoveLeader { node } => {
+                lead::run(&context.admin_endpoints()?, *node, output).await
+            }
             Action::Snapshot => {
-                let applied = AdminCluster::new(&endpoints)?.snapshot().await?;
+                let cluster = AdminCluster::new(&context.admin_endpoints()?)?;
+                let applied = cluster.snapshot().await?;
                 let data = serde_json::json!({ "applied_index": applied });
                 output.data(&data, format!("snapshot up to raft log index {applied}"))?;
                 Ok(Exit::Ok)
