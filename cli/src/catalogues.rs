@@ -56,13 +56,12 @@ pub(crate) fn read(file: &Path) -> Result<Catalogue> {
         UserError::usage(format!("{}: {error:#}", file.display()))
     })?;
     let found = RuleBundle::v1().check_catalogue(catalogue.scheme(), &catalogue);
-    if found.is_empty() {
+    let lines: Vec<String> = found
+        .map(|violation| format!("{}: {violation}", file.display()))
+        .collect();
+    if lines.is_empty() {
         return Ok(catalogue);
     }
-    let lines = found.iter().map(ToString::to_string);
-    let lines: Vec<String> = lines
-        .map(|line| format!("{}: {line}", file.display()))
-        .collect();
     Err(UserError::usage(lines.join("\n")))
 }
 

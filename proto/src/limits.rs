@@ -107,7 +107,7 @@ pub const CATALOGUE_TITLE_BYTES_MAX: usize = 200;
 pub const CATALOGUES_MAX: usize = 8;
 /// Versions of one catalogue of an organisation: each stays in the memory of every node, because older
 /// entries are judged by it.
-pub const CATALOGUE_VERSIONS_MAX: u32 = 256;
+pub const CATALOGUE_VERSIONS_MAX: u32 = 16;
 /// One policy text within a record: two of them, and approvals, fit into a system record.
 pub const POLICY_TEXT_BYTES_MAX: usize = 16 * 1024;
 

@@ -95,7 +95,7 @@ pub enum Reason {
     VersionConflict,
     /// A state change that the life cycle of the kind does not allow.
     InvalidTransition,
-    /// What must be true before the entity enters this state is not: the rule names the guard.
+    /// What must be true of a version in this state is not: the rule names the guard.
     GuardFailed,
     /// The statement was made under rules that are not accepted any more.
     RulesOutdated,
@@ -258,14 +258,17 @@ impl std::error::Error for Violations {}
 
 /// Longest text that [`Violation::found`] keeps, in characters.
 const FOUND_CHARS_MAX: usize = 120;
+/// Longest text that a rule or a nearest value keeps, in characters: some name what stands in a
+/// catalogue or in a life cycle, and a refusal has its place in an answer and in the log of a node.
+const RULE_CHARS_MAX: usize = 1_500;
 
 impl Violation {
-    /// A violation without `found` and `nearest`.
+    /// A violation without `found` and `nearest`; a rule that is too long is cut.
     pub fn new(reason: Reason, field: impl Into<String>, rule: impl Into<String>) -> Self {
         Self {
             reason,
             field: field.into(),
-            rule: rule.into(),
+            rule: cut(rule.into(), RULE_CHARS_MAX),
             found: None,
             nearest: None,
         }
@@ -277,6 +280,13 @@ impl Violation {
         let found = tail(" (found ", self.found.as_deref());
         let nearest = tail(" (nearest ", self.nearest.as_deref());
         format!("{}{found}{nearest}", self.rule)
+    }
+
+    /// The same under this rule, cut where it is too long.
+    #[must_use]
+    pub fn with_rule(mut self, rule: impl Into<String>) -> Self {
+        self.rule = cut(rule.into(), RULE_CHARS_MAX);
+        self
     }
 
     /// The same, with what was found: control characters escaped, long text cut.
@@ -295,12 +305,20 @@ impl Violation {
         self
     }
 
-    /// The same, with the nearest valid value.
+    /// The same, with the nearest valid value, cut where it is too long.
     #[must_use]
     pub fn nearest(mut self, nearest: impl Into<String>) -> Self {
-        self.nearest = Some(nearest.into());
+        self.nearest = Some(cut(nearest.into(), RULE_CHARS_MAX));
         self
     }
+}
+
+fn cut(mut text: String, chars_max: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(chars_max) {
+        text.truncate(end);
+        text.push_str("...");
+    }
+    text
 }
 
 fn tail(before: &str, text: Option<&str>) -> String {
@@ -418,6 +436,14 @@ mod tests {
         );
         assert!(text.ends_with("...) (nearest justification)"), "{text}");
         assert!(text.chars().count() < 400);
+
+        let long = "\u{e4}".repeat(9_000);
+        let violation = Violation::new(Reason::InvalidField, "f", long.clone()).nearest(long);
+        assert_eq!(violation.rule.chars().count(), RULE_CHARS_MAX + 3);
+        assert_eq!(
+            violation.nearest.as_ref().map(|text| text.chars().count()),
+            Some(RULE_CHARS_MAX + 3)
+        );
     }
 
     /// Reasons with their meanings, as the doc comments of the enum give them.

@@ -1,9 +1,11 @@
 //! A cluster of real processes in a folder of its own.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use aimslog_client::admin;
@@ -542,12 +544,17 @@ fn signal(child: &Child, signal: Signal) {
     kill_process(pid, signal).unwrap();
 }
 
-/// Loopback ports that were free a moment ago, below those that outgoing connections get.
+/// Loopback ports that were free a moment ago, below those that outgoing connections get. None is given
+/// out twice: a node that is started again later must find its own free.
 pub fn free_ports(count: usize) -> Vec<u16> {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap();
     let mut held = Vec::new();
     while held.len() < count {
         let port: u16 = rand::random_range(10_000..32_000);
-        held.extend(TcpListener::bind(("127.0.0.1", port)));
+        if given.insert(port) {
+            held.extend(TcpListener::bind(("127.0.0.1", port)));
+        }
     }
     held.iter()
         .map(|socket| socket.local_addr().unwrap().port())

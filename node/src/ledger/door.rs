@@ -13,7 +13,7 @@ pub use foresight::Companions;
 
 use aimslog_proto::{
     aims::{
-        content::{Signatory, check_against_commitment, check_content, digests_in, digests_of},
+        content::{check_against_commitment, check_content, digests_in, digests_of},
         judge::check_signed,
         kind::Kind,
     },
@@ -38,7 +38,7 @@ use super::{
     command::Item,
     door_memory::Seen,
     entries::{accepted_algorithms, check_times},
-    evidence::{position, state_of},
+    evidence::position,
     payload,
     state::TypedRows as _,
 };
@@ -349,6 +349,9 @@ fn tells_of_the_signer(reason: Reason) -> bool {
             | Reason::KeyPurpose
             | Reason::InvalidTransition
             | Reason::GuardFailed
+            // What its organisation has declared, or has not.
+            | Reason::UnknownControl
+            | Reason::UnknownCatalogue
     )
 }
 
@@ -369,21 +372,10 @@ fn check_evidence<R: Rows + ?Sized>(
         }
     }
     let disclosures = submission.disclosures;
-    let transition = header.transition.as_deref();
-    let is_asked = signed
-        .kind
-        .is_some_and(|kind| kind.is_signer_named(transition));
-    let previous = match &header.revision {
-        Some(revision) if is_asked => state_before(view, revision.previous)?,
-        Some(_) | None => None,
-    };
-    let signatory = Signatory {
-        principal: signed.principal.map(|principal| &principal.principal),
-        previous: previous.as_deref(),
-    };
+    let signer = signed.principal.map(|principal| &principal.principal);
     let digests = match signed
         .kind
-        .map(|kind| check_content(kind, statement, disclosures, signatory))
+        .map(|kind| check_content(kind, statement, disclosures, signer))
     {
         Some(Ok(record)) => record.as_ref().map(digests_of).unwrap_or_default(),
         Some(Err(found)) => {
@@ -414,19 +406,6 @@ fn check_evidence<R: Rows + ?Sized>(
         attachments,
         violations,
     })
-}
-
-/// The state of the version that a statement follows, also where that came in the same call. Of one
-/// that is on its way from another call nothing is known: then the statement counts as one that
-/// enters its state, so that nothing passes here that a verifier behind apply would find wrong.
-fn state_before<R: Rows + ?Sized>(
-    view: &DoorView<'_, R>,
-    previous: EntryId,
-) -> Result<Option<String>, ApplyError> {
-    match state_of(view.rows, view.registry, previous)? {
-        Some(state) => Ok(Some(state)),
-        None => Ok(view.companions.state_of(&previous)),
-    }
 }
 
 #[cfg(test)]

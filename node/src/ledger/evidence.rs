@@ -21,7 +21,7 @@ use aimslog_proto::{
 use super::{
     apply::{ApplyError, hex, rules_at},
     blobs::{self, BlobName},
-    entries::{Claims, Place, accepted_algorithms},
+    entries::{Claims, Place},
     row::{EntityRow, EntryRow, LinkingRow, RegisterRow},
     state::{Overlay, TypedRows},
 };
@@ -124,23 +124,6 @@ pub(super) fn position(registry: &Registry, index: LeafIndex) -> Result<Position
         bundle: rules_at(registry, index)?,
         index,
     })
-}
-
-/// The state that a logged version names, from its own header; `None` where it names none, or is not
-/// in these rows.
-pub(super) fn state_of(
-    rows: &(impl Rows + ?Sized),
-    registry: &Registry,
-    version: EntryId,
-) -> Result<Option<String>, ApplyError> {
-    let Some(index) = rows.index(&codec::by_id(version.as_bytes()))? else {
-        return Ok(None);
-    };
-    let entry: EntryRow = rows.expect_value(&codec::entry(index))?;
-    let accepted = accepted_algorithms(registry);
-    let statement = UnverifiedStatement::parse_accepting(&entry.statement, &accepted)
-        .map_err(|source| ApplyError::StoredStatement { index, source })?;
-    Ok(statement.header().transition.clone())
 }
 
 /// The entries of the rows.

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use aimslog_proto::aims::content::{Signatory, check_content};
+use aimslog_proto::aims::content::check_content;
 use aimslog_proto::aims::judge::check_signed;
 use aimslog_proto::aims::kind::Kind;
 use aimslog_proto::statement::UnverifiedStatement;
 use aimslog_proto::statement::header::Family;
 use aimslog_proto::statement::key::PublicKey;
-use aimslog_proto::system::NodeId;
 use aimslog_proto::system::registry::Registry;
+use aimslog_proto::system::{NodeId, PrincipalId};
 use aimslog_proto::tlog::note::KeyMaterial;
 use aimslog_proto::tlog::{LeafHash, LeafIndex, Origin, Policy, RootHash, TreeSize, VerifierKey};
 use ed25519_dalek::VerifyingKey;
@@ -19,7 +19,7 @@ use super::apply::ApplyError;
 use super::cosigner_keys::KeyDirectory;
 use super::door_memory::{DoorMemory, Seen};
 use super::entries::accepted_algorithms;
-use super::evidence::{position, state_of};
+use super::evidence::position;
 use super::exchange::{NodeDirectory, OwnTree, OwnTreeError};
 use super::head_keys::PolicyRules;
 use super::head_sealer::ReceiptDirectory;
@@ -32,7 +32,6 @@ use super::publisher_state::HeadRules;
 use super::row::EntryRow;
 use super::verifier_task::{EntryFault, EntryVerifier};
 use super::{reader, tree};
-use crate::store::state_db::Rows;
 
 /// This node's ledger, as its own tasks see it.
 #[derive(Clone)]
@@ -151,7 +150,7 @@ impl EntryVerifier for OwnLedger {
                     entry: &entry,
                     payload,
                 };
-                if let Err(fault) = stored.verify(rows, &registry, &self.door) {
+                if let Err(fault) = stored.verify(&registry, &self.door) {
                     return Ok(Err(fault));
                 }
             }
@@ -178,12 +177,7 @@ struct Stored<'a> {
 impl Stored<'_> {
     /// Whether it may stand in the log. Signature and content of what this node's own door has let
     /// in were verified there; all else is verified here.
-    fn verify(
-        &self,
-        rows: &(impl Rows + ?Sized),
-        registry: &Registry,
-        door: &DoorMemory,
-    ) -> Result<(), EntryFault> {
+    fn verify(&self, registry: &Registry, door: &DoorMemory) -> Result<(), EntryFault> {
         let index = self.index;
         let wrong = |found: &dyn std::fmt::Display| wrong(index, found);
         if LeafHash::of(&self.entry.statement).as_bytes() != &self.entry.leaf_hash {
@@ -215,18 +209,8 @@ impl Stored<'_> {
         if door.recall(&seen) {
             return Ok(());
         }
-        let is_asked = kind.is_signer_named(header.transition.as_deref());
-        let previous = match &header.revision {
-            Some(revision) if is_asked => {
-                state_of(rows, registry, revision.previous).map_err(unreadable)?
-            }
-            Some(_) | None => None,
-        };
-        let signatory = Signatory {
-            principal: rules.principal.map(|principal| &principal.principal),
-            previous: previous.as_deref(),
-        };
-        self.verify_content(&statement, (kind, signatory))?;
+        let signer = rules.principal.map(|principal| &principal.principal);
+        self.verify_content(&statement, (kind, signer))?;
         let verified = statement.verify(&key.key);
         verified.map(drop).map_err(|error| wrong(&error))
     }
@@ -234,7 +218,7 @@ impl Stored<'_> {
     fn verify_content(
         &self,
         statement: &UnverifiedStatement,
-        (kind, signatory): (&'static Kind, Signatory<'_>),
+        (kind, signer): (&'static Kind, Option<&PrincipalId>),
     ) -> Result<(), EntryFault> {
         let disclosures = match &self.payload {
             Some(PayloadRow::Present(bytes)) => {
@@ -245,7 +229,7 @@ impl Stored<'_> {
             // the signature over its commitment can.
             Some(PayloadRow::Erased) | None => return Ok(()),
         };
-        match check_content(kind, statement, &disclosures, signatory) {
+        match check_content(kind, statement, &disclosures, signer) {
             Ok(_) => Ok(()),
             Err(violations) => {
                 let first = violations.first().map(ToString::to_string);

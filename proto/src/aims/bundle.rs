@@ -227,7 +227,11 @@ impl RuleBundle {
 
     /// What a catalogue says of things that the bundle does not have: kinds, and controls of its
     /// catalogues. `field` is where the catalogue stands, for the messages.
-    pub fn check_catalogue(&self, field: &str, catalogue: &Catalogue) -> Vec<Violation> {
+    pub fn check_catalogue<'c>(
+        &'c self,
+        field: &'c str,
+        catalogue: &'c Catalogue,
+    ) -> impl Iterator<Item = Violation> + 'c {
         self.schemes
             .check_catalogue(field, catalogue, &self.kind_names)
     }
@@ -344,8 +348,8 @@ fn read_schemes(
     }
     let schemes = Schemes::new(schemes);
     for catalogue in schemes.catalogues() {
-        let found = schemes.check_catalogue(catalogue.scheme(), catalogue, kinds);
-        if let Some(violation) = found.into_iter().next() {
+        let mut found = schemes.check_catalogue(catalogue.scheme(), catalogue, kinds);
+        if let Some(violation) = found.next() {
             return Err(BundleError::Undefined {
                 place: violation.field,
                 name: violation.found.unwrap_or_default(),

@@ -8,31 +8,15 @@ use crate::statement::{Disclosure, DisclosureSet, Json, UnverifiedStatement};
 use crate::system::PrincipalId;
 use crate::tlog::LeafHash;
 
-/// Who signs, and what the version before said.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Signatory<'a> {
-    /// The principal whose key the header names, where that is known.
-    pub principal: Option<&'a PrincipalId>,
-    /// The state of the version that this one follows; `None` for a first version, and where that one is
-    /// not known: then the state counts as entered.
-    pub previous: Option<&'a str>,
-}
-
-impl<'a> Signatory<'a> {
-    /// The principal, if its version enters the state that it names.
-    fn entering(self, transition: Option<&str>) -> Option<&'a str> {
-        let principal = self.principal.map(PrincipalId::as_str);
-        principal.filter(|_| transition != self.previous)
-    }
-}
-
 /// The record behind the disclosures, `None` for a sealed one: fields of the kind, values, and
-/// agreement with commitment, header and signer. Otherwise everything that is wrong.
+/// agreement with commitment, header and signer. Otherwise everything that is wrong. `signer` is the
+/// principal whose key the header names, where that is known; whoever may take a record back is not
+/// asked to be named by it.
 pub fn check_content(
     kind: &Kind,
     statement: &UnverifiedStatement,
     disclosures: &[Vec<u8>],
-    signatory: Signatory<'_>,
+    signer: Option<&PrincipalId>,
 ) -> Result<Option<Record>, Vec<Violation>> {
     if disclosures.is_empty() {
         if kind.is_sealed_allowed() {
@@ -53,7 +37,9 @@ pub fn check_content(
     let transition = header.transition.as_deref();
     let view =
         HeaderView::new(&header.subject, transition, &header.controls).map(|view| HeaderView {
-            entered_by: signatory.entering(transition),
+            signed_by: signer
+                .filter(|_| !header.is_retraction())
+                .map(PrincipalId::as_str),
             ..view
         });
     if view.is_none() {

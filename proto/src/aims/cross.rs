@@ -1,10 +1,10 @@
 //! Rules between the fields of one record, as the tables of its kind give them.
 
 use super::bundle::BundleError;
-use super::format::Instant;
+use super::format::{Instant, is_placeholder};
 use super::kind::{Kind, WhenRule};
 use super::role::RoleRule;
-use super::schema::{FieldSchema, MessageSchema, ValueType};
+use super::schema::{FieldSchema, Format, MessageSchema, ValueType};
 use crate::reason::{Reason, Violation};
 use crate::statement::json::Json;
 use std::collections::BTreeSet;
@@ -44,23 +44,26 @@ fn check_when(kind: &Kind, values: &[Option<Json>], found: &mut Vec<Violation>) 
     for rule in &kind.tables.when {
         let Some(list) = &rule.each else {
             let value = |path: &str| at(kind, values, path);
-            found.extend(required(kind, rule, "record", value));
+            found.extend(required((kind, kind.schema()), rule, "record", value));
             continue;
         };
-        let Some(Json::Array(elements)) = at(kind, values, list) else {
+        let (Some(Json::Array(elements)), Some(message)) =
+            (at(kind, values, list), elements_of(kind.schema(), list))
+        else {
             continue;
         };
         for (index, element) in elements.iter().enumerate() {
             let place = format!("record.{list}[{index}]");
             let value = |path: &str| inside(element, path);
-            found.extend(required(kind, rule, &place, value));
+            found.extend(required((kind, message), rule, &place, value));
         }
     }
 }
 
-/// What one rule misses at one place; `value` gives what stands at a path below it.
+/// What one rule misses at one place; `value` gives what stands at a path below it, where `message`
+/// says what may stand.
 fn required<'a>(
-    kind: &Kind,
+    (kind, message): (&Kind, &MessageSchema),
     rule: &WhenRule,
     place: &str,
     value: impl Fn(&str) -> Option<&'a Json>,
@@ -72,13 +75,23 @@ fn required<'a>(
         return Vec::new();
     }
     let id = when_id(kind, rule, name);
-    let missing = rule.require.iter().filter(|path| value(path).is_none());
-    missing
-        .map(|path| {
-            let text = format!("{id}: required where {} is {name}", rule.field);
-            Violation::new(Reason::MissingField, format!("{place}.{path}"), text)
-        })
-        .collect()
+    let wrong = rule.require.iter().filter_map(|path| {
+        let text = format!("{id}: required where {} is {name}", rule.field);
+        let at = format!("{place}.{path}");
+        let Some(value) = value(path) else {
+            return Some(Violation::new(Reason::MissingField, at, text));
+        };
+        let filler = placeholder(field_at(message, path)?, value)?;
+        let text = format!("{text}; a placeholder says nothing");
+        Some(Violation::new(Reason::InvalidField, at, text).found(filler))
+    });
+    wrong.collect()
+}
+
+/// The text, if it is one for people that stands for nothing yet.
+fn placeholder<'a>(field: &FieldSchema, value: &'a Json) -> Option<&'a str> {
+    let is_text = matches!(field.value, ValueType::Text(Format::Text));
+    text_of(value).filter(|text| is_text && is_placeholder(text))
 }
 
 /// The stable name of the rule that a value of a field needs others: `FINDING-CLOSED` for a state,
@@ -93,7 +106,7 @@ pub(super) fn when_id(kind: &Kind, rule: &WhenRule, value: &str) -> String {
     rule_id(&parts)
 }
 
-/// The stable name of the rule that a state is entered by whom a field names:
+/// The stable name of the rule that a state is signed by whom a field names:
 /// `CORRECTIVE-ACTION-VERIFIED-SIGNER`.
 pub(super) fn signer_id(kind: &Kind, state: &str) -> String {
     rule_id(&[kind.name(), state, "signer"])
@@ -104,8 +117,8 @@ fn rule_id(parts: &[&str]) -> String {
     text.to_uppercase()
 }
 
-/// Whether whoever brings an entity into `state` is the principal that the record names, where the
-/// tables ask for that.
+/// Whether whoever signs a version in `state` is the principal that the record names, where the tables
+/// ask for that.
 pub(super) fn check_signer(
     kind: &Kind,
     values: &[Option<Json>],

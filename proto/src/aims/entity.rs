@@ -18,18 +18,24 @@ pub struct Entity {
     pub organization: String,
     /// Its kind, see [`kind_text`](super::judge::kind_text).
     pub kind: String,
+    /// What it is about: the subject of its first version, which no later one changes.
+    pub subject: String,
     /// Its newest version.
     pub newest: EntryId,
     /// The life-cycle state reached; empty where no version has named one.
     pub state: String,
-    /// The holder who signed the version with which it entered this state.
-    pub entered_by: String,
+    /// Who brought it into this state: the holder who signed, and the one on whose behalf.
+    pub entered_by: BTreeSet<String>,
     /// The newest version retracts it.
     pub retracted: bool,
     /// Who has signed it in which state.
     pub signings: BTreeSet<Signing>,
-    /// The links of the newest version that count at their targets; none once it is retracted.
-    pub links: BTreeSet<CountedLink>,
+    /// How often it was begun again: came into a state since which guards count
+    /// ([`LinkingNeed::since`](super::kind::LinkingNeed)).
+    pub round: u32,
+    /// The links of the newest version that count at their targets, with the round that the target was in
+    /// when this entity came into its state; none once it is retracted.
+    pub links: BTreeMap<CountedLink, u32>,
 }
 
 /// That somebody has signed a version in a state.
@@ -37,7 +43,8 @@ pub struct Entity {
 pub struct Signing {
     /// The state that the version reached.
     pub state: String,
-    /// The holder of the key, as the registry said at that position.
+    /// The holder of the key, or of the principal on whose behalf it was signed, as the registry said
+    /// at that position.
     pub holder: String,
 }
 
@@ -55,8 +62,10 @@ pub struct CountedLink {
 pub struct Standing {
     /// The state that it is in.
     pub state: String,
-    /// The other states in which the holder who brought it there has signed it.
+    /// The other states in which those who brought it there have signed it.
     pub signed: BTreeSet<String>,
+    /// The round that the other one was in when it came there.
+    pub round: u32,
 }
 
 /// The entities of one kind that link to one entity with one relation, without retracted ones: how
@@ -82,38 +91,45 @@ pub(super) struct NewVersion<'a> {
     pub(super) id: EntryId,
     pub(super) organization: &'a str,
     pub(super) kind: String,
-    pub(super) holder: &'a str,
+    pub(super) subject: &'a str,
+    /// Who signs: the holder of the key, and the one on whose behalf.
+    pub(super) holders: &'a BTreeSet<String>,
     pub(super) state: String,
     pub(super) retracts: bool,
-    pub(super) links: BTreeSet<CountedLink>,
+    /// It comes into a state since which guards count.
+    pub(super) begins_again: bool,
+    pub(super) links: BTreeMap<CountedLink, u32>,
 }
 
 impl Entity {
     /// The entity behind its next version; `before` is `None` where that opens it.
     pub(super) fn after(before: Option<&Self>, version: NewVersion<'_>) -> Self {
-        let holder = version.holder.to_owned();
         let mut signings = before.map_or_else(BTreeSet::new, |entity| entity.signings.clone());
         if !version.state.is_empty() {
-            signings.insert(Signing {
+            signings.extend(version.holders.iter().map(|holder| Signing {
                 state: version.state.clone(),
                 holder: holder.clone(),
-            });
+            }));
         }
         let entered_by = match before {
             Some(entity) if entity.state == version.state => entity.entered_by.clone(),
-            Some(_) | None => holder,
+            Some(_) | None => version.holders.clone(),
         };
         let retracted = version.retracts || before.is_some_and(|entity| entity.retracted);
         Self {
             organization: version.organization.to_owned(),
             kind: version.kind,
+            subject: version.subject.to_owned(),
             newest: version.id,
             state: version.state,
             entered_by,
             retracted,
             signings,
+            round: before
+                .map_or(0, |entity| entity.round)
+                .saturating_add(u32::from(version.begins_again)),
             links: if retracted {
-                BTreeSet::new()
+                BTreeMap::new()
             } else {
                 version.links
             },
@@ -144,26 +160,46 @@ impl Entity {
         })
     }
 
-    /// How it stands to those that it links to.
-    pub fn standing(&self) -> Standing {
-        let by_the_same =
-            |signing: &&Signing| signing.holder == self.entered_by && signing.state != self.state;
+    /// Whether a guard of an entity about `subject` may count on this one: two systems do not vouch for
+    /// each other, and what is about the management system holds for all of them.
+    pub fn is_about(&self, subject: &str) -> bool {
+        let is_system = |subject: &str| subject.split(':').nth(3) == Some("system");
+        self.subject == subject || !is_system(&self.subject) || !is_system(subject)
+    }
+
+    /// The links by which guards count that the next version would not have any more.
+    pub(super) fn dropped_links<'l>(
+        &'l self,
+        next: &'l BTreeMap<CountedLink, u32>,
+    ) -> impl Iterator<Item = &'l CountedLink> {
+        self.links.keys().filter(|link| !next.contains_key(*link))
+    }
+
+    /// How it stands to one that it links to, which was in this round when it came into its state.
+    pub(super) fn standing(&self, round: u32) -> Standing {
+        let by_the_same = |signing: &&Signing| {
+            self.entered_by.contains(&signing.holder) && signing.state != self.state
+        };
         let signed = self.signings.iter().filter(by_the_same);
         Standing {
             state: self.state.clone(),
             signed: signed.map(|signing| signing.state.clone()).collect(),
+            round,
         }
     }
 
     /// What its new version changes for those that it linked to and links to.
     pub(super) fn shifts(before: Option<&Self>, after: &Self) -> Vec<Shift> {
-        let none = BTreeSet::new();
-        let old = before.map_or(&none, |entity| &entity.links);
-        let (from, to) = (before.map(Self::standing), after.standing());
-        let shifts = old.union(&after.links).map(|link| Shift {
+        let stands = |entity: &Self, link: &CountedLink| {
+            let round = entity.links.get(link)?;
+            Some(entity.standing(*round))
+        };
+        let old = before.into_iter().flat_map(|entity| entity.links.keys());
+        let links: BTreeSet<&CountedLink> = old.chain(after.links.keys()).collect();
+        let shifts = links.into_iter().map(|link| Shift {
             link: link.clone(),
-            from: from.clone().filter(|_| old.contains(link)),
-            to: after.links.contains(link).then(|| to.clone()),
+            from: before.and_then(|before| stands(before, link)),
+            to: stands(after, link),
         });
         shifts.filter(|shift| shift.from != shift.to).collect()
     }

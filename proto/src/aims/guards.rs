@@ -99,6 +99,7 @@ impl<'a> Place<'a> {
             Need::Links(needs) => needs.iter().try_for_each(|need| self.check_link(need)),
             Need::Linking(need) => {
                 self.check_opening()?;
+                self.check_since(need)?;
                 self.check_linking(need)
             }
         }
@@ -148,6 +149,21 @@ impl<'a> Place<'a> {
         let reached = reached_without(kind, compared);
         match states.iter().find(|state| reached.contains(state.as_str())) {
             Some(state) => Err(self.fault(GuardFault::Bypass(state.clone()))),
+            None => Ok(()),
+        }
+    }
+
+    /// What is counted since a state is reached after it: not all that ever linked here, and not in the
+    /// step into that state. A first version is the start anyway.
+    fn check_since(self, need: &LinkingNeed) -> Result<(), BundleError> {
+        self.check_states(self.kind, &need.since)?;
+        let initial = &self.kind.tables.initial;
+        let mut since = need.since.iter();
+        let is_wrong = |state: &&String| {
+            need.every || self.guard.to.contains(state) || initial.contains(state)
+        };
+        match since.find(is_wrong) {
+            Some(state) => Err(self.fault(GuardFault::Since(state.clone()))),
             None => Ok(()),
         }
     }

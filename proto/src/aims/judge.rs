@@ -6,15 +6,17 @@
 
 mod links;
 
-use links::{check_links, count, resolve};
+use links::{check_kept, check_links, count, counted, resolve};
+
+use std::collections::BTreeSet;
 
 use crate::aims::bundle::{BundleDigest, RuleBundle};
 use crate::aims::catalog::{Catalogue, CatalogueDigest, ControlClaim};
 use crate::aims::entity::{CountedLink, Entity, Linking, NewVersion};
 use crate::aims::kind::{Kind, Signer};
-use crate::aims::lifecycle::Entering;
+use crate::aims::lifecycle::Reaching;
 use crate::reason::{Reason, Violation, Violations};
-use crate::statement::header::{CatalogRef, Change, ContentType, Family, Revision};
+use crate::statement::header::{CatalogRef, ContentType, Family, Revision};
 use crate::statement::{EntryId, Header};
 use crate::system::registry::{PrincipalRow, Registry};
 use crate::system::{OrganizationId, PrincipalId, Role};
@@ -132,7 +134,8 @@ pub fn check_references<L: Logged>(
 ) -> Result<Reached, L::Error> {
     let Version { header, kind, .. } = *version;
     let organization = &version.principal.organization;
-    check_behalf(at.registry, (organization, header), found);
+    let mut holders = BTreeSet::from([version.principal.holder.as_str().to_owned()]);
+    holders.extend(check_behalf(at, (organization, header), found));
     let links = match kind {
         Some(kind) => check_links(logged, (organization.as_str(), header, kind), found)?,
         None => Vec::new(),
@@ -149,34 +152,34 @@ pub fn check_references<L: Logged>(
         .revision
         .map_or(version.id, |revision| revision.entity);
     let links = resolve(logged, (at.bundle, id), (version, &state, links))?;
-    if let (Some(kind), Some(entered)) = (kind, state.entered(header, before.as_ref())) {
-        let entering = Entering {
-            state: entered,
+    if let (Some(kind), Some(reached)) = (kind, state.guarded(header, before.as_ref())) {
+        let reaching = Reaching {
+            state: reached,
+            is_move: state.is_move,
             header,
             principal: version.principal,
+            holders: &holders,
             entity: before.as_ref().map(|entity| (id, entity)),
             links: &links,
         };
-        kind.life_cycle().check_guards(logged, &entering, found)?;
+        kind.life_cycle().check_guards(logged, &reaching, found)?;
     }
-    let kind = kind_text(&header.content_type);
-    let counted = links
-        .iter()
-        .filter(|(relation, _)| at.bundle.is_counted((&kind, relation)));
-    let links = counted.map(|(relation, target)| CountedLink {
-        relation: (*relation).to_owned(),
-        target: *target,
-    });
+    let links = counted(at.bundle, (version, before.as_ref(), &state), &links);
+    if let Some(before) = before.as_ref().filter(|_| !header.is_retraction()) {
+        found.extend(check_kept(at.bundle, (before, &links)));
+    }
     let next = NewVersion {
         id: version.id,
         organization: organization.as_str(),
-        links: links.collect(),
-        kind,
-        holder: version.principal.holder.as_str(),
+        links,
+        kind: kind_text(&header.content_type),
+        subject: &header.subject,
+        holders: &holders,
+        begins_again: state.is_move
+            && before.is_some()
+            && kind.is_some_and(|kind| kind.life_cycle().begins_again(&state.state)),
         state: state.state,
-        retracts: header
-            .revision
-            .is_some_and(|revision| revision.change == Change::Retract),
+        retracts: header.is_retraction(),
     };
     let after = Entity::after(before.as_ref(), next);
     found.extend(after.check_size());
@@ -194,18 +197,22 @@ pub fn check_references<L: Logged>(
 struct Reach {
     /// Empty where the kind has none.
     state: String,
-    /// It was another one before, and may follow it.
+    /// It may follow the one before.
+    is_allowed: bool,
+    /// The one before was another.
     is_move: bool,
 }
 
 impl Reach {
-    /// The state that the entity enters, where it is known which entity that is.
-    fn entered(&self, header: &Header, before: Option<&Entity>) -> Option<&str> {
+    /// The state whose guards are judged, where it is known which entity that is. Whoever may sign it in
+    /// this state may take it back.
+    fn guarded(&self, header: &Header, before: Option<&Entity>) -> Option<&str> {
         let is_known = match &header.revision {
             None => true,
             Some(_) => before.is_some_and(|entity| entity.kind == kind_text(&header.content_type)),
         };
-        (self.is_move && is_known).then_some(self.state.as_str())
+        let is_judged = self.is_allowed && is_known && !header.is_retraction();
+        is_judged.then_some(self.state.as_str())
     }
 }
 
@@ -216,7 +223,12 @@ fn check_role(kind: &Kind, principal: &PrincipalRow, header: &Header) -> Vec<Vio
         roles: &roles,
         is_agent: principal.is_agent(),
     };
-    kind.check_signer(header.transition.as_deref(), signer)
+    let mut found = kind.check_signer(header.transition.as_deref(), signer);
+    if principal.is_agent() && header.is_retraction() {
+        let rule = "an AI agent never takes a record back";
+        found.push(Violation::new(Reason::NotPermitted, "header.change", rule).found("retract"));
+    }
+    found
 }
 
 /// Rule bundle, kind, version and controls.
@@ -283,22 +295,23 @@ fn check_catalogue(
     (found != digest).then(|| violation.found(found).nearest(digest.to_string()))
 }
 
-/// Whoever the record was made for is a principal of the same organisation.
+/// The holder for whom the record was made: of a principal of the same organisation.
 fn check_behalf(
-    registry: &Registry,
+    at: Position<'_>,
     (organization, header): (&OrganizationId, &Header),
     violations: &mut Vec<Violation>,
-) {
-    let Some(claimed) = &header.on_behalf_of else {
-        return;
-    };
-    let known = PrincipalId::new(claimed)
-        .is_ok_and(|claimed| registry.principal(organization, &claimed).is_some());
-    if !known {
+) -> Option<String> {
+    let claimed = header.on_behalf_of.as_ref()?;
+    let row = PrincipalId::new(claimed).ok().and_then(|claimed| {
+        let history = at.registry.history(organization, &claimed)?;
+        history.at(at.index)
+    });
+    if row.is_none() {
         let rule = "a principal of the same organisation";
         violations
             .push(Violation::new(Reason::NotPermitted, "header.on_behalf_of", rule).found(claimed));
     }
+    row.map(|row| row.holder.as_str().to_owned())
 }
 
 /// The entity that the statement continues, if it may.
@@ -322,6 +335,14 @@ fn find_entity<L: Logged>(
             Violation::new(Reason::HeaderMismatch, "header.content_type", rule)
                 .found(kind)
                 .nearest(entity.kind.clone()),
+        );
+    }
+    if entity.subject != header.subject {
+        let rule = "a version is about what its entity is about";
+        violations.push(
+            Violation::new(Reason::HeaderMismatch, "header.sub", rule)
+                .found(&header.subject)
+                .nearest(entity.subject.clone()),
         );
     }
     if entity.newest != revision.previous {
@@ -364,14 +385,22 @@ fn reach_state(
         }
         return Reach {
             state: from.unwrap_or_default().to_owned(),
+            is_allowed: false,
             is_move: false,
         };
     };
-    let moved = kind.check_transition(from, to);
-    let is_move = moved.is_ok() && from != Some(to.as_str());
+    let is_move = from != Some(to.as_str());
+    let mut moved = kind.check_transition(from, to);
+    if let Some(from) = from.filter(|_| moved.is_ok() && is_move && header.is_retraction()) {
+        let rule = "a record is retracted in the state that it is in";
+        let violation = Violation::new(Reason::InvalidTransition, "header.transition", rule);
+        moved = Err(violation.found(to).nearest(from));
+    }
+    let is_allowed = moved.is_ok();
     violations.extend(moved.err());
     Reach {
         state: to.clone(),
+        is_allowed,
         is_move,
     }
 }

@@ -77,7 +77,7 @@ pub struct WhenRule {
     pub require: Vec<String>,
 }
 
-/// What must be true before an entity enters a state; see `rules/README.md`.
+/// What must be true of a version in a state; see `rules/README.md`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Guard {
@@ -131,6 +131,9 @@ pub struct LinkingNeed {
     /// It was brought there by another holder than those who signed it in these states.
     #[serde(default)]
     pub other_than: Vec<String>,
+    /// It was brought there after the guarded entity last came into one of these states.
+    #[serde(default)]
+    pub since: Vec<String>,
 }
 
 /// Who signs, as far as roles go.
@@ -230,11 +233,6 @@ impl Kind {
             );
         }
         found
-    }
-
-    /// Whether the record names who signs a version that enters `state`.
-    pub fn is_signer_named(&self, state: Option<&str>) -> bool {
-        state.is_some_and(|state| self.tables.signer.contains_key(state))
     }
 
     /// Classes of subject (`system`, `aims`) that it may be about.

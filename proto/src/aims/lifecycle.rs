@@ -1,4 +1,4 @@
-//! Life cycles: which state may follow which, and what must be true before an entity enters one.
+//! Life cycles: which state may follow which, and what must be true of a version in one.
 //!
 //! One table for each kind, in the rule bundle, and one reader of it. It looks at headers, at the
 //! registry and at entities that are in the log; so it decides at apply, and whoever has the
@@ -12,6 +12,7 @@ use crate::reason::{Reason, Violation};
 use crate::statement::EntryId;
 use crate::statement::header::{Header, Origin};
 use crate::system::registry::PrincipalRow;
+use std::collections::BTreeSet;
 
 const STATE: &str = "header.transition";
 const LINKS: &str = "header.links";
@@ -22,19 +23,34 @@ pub struct LifeCycle<'k> {
     kind: &'k Kind,
 }
 
-/// A version with which an entity enters a state.
+/// A version with which an entity comes into a state, or stays in it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Entering<'a> {
+pub(super) struct Reaching<'a> {
     /// The state.
     pub(super) state: &'a str,
+    /// It was in another one before, or opens in this one.
+    pub(super) is_move: bool,
     /// Its header.
     pub(super) header: &'a Header,
-    /// Who signs it.
+    /// Whose key signs it.
     pub(super) principal: &'a PrincipalRow,
+    /// Who signs it: the holder of the key, and the one on whose behalf.
+    pub(super) holders: &'a BTreeSet<String>,
     /// The entity with its id, as it stands before; `None` where this version opens it.
     pub(super) entity: Option<(EntryId, &'a Entity)>,
-    /// The entities of this log that its links lead to, with the relation, without itself.
-    pub(super) links: &'a [(&'a str, EntryId)],
+    /// The entities that its links lead to.
+    pub(super) links: &'a [Linked<'a>],
+}
+
+/// An entity of this log that a version links to: another one than its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Linked<'a> {
+    /// The relation.
+    pub(super) relation: &'a str,
+    /// Its id.
+    pub(super) id: EntryId,
+    /// As it stands.
+    pub(super) entity: Entity,
 }
 
 impl<'k> LifeCycle<'k> {
@@ -69,10 +85,19 @@ impl<'k> LifeCycle<'k> {
         Err(Violation::new(Reason::InvalidTransition, STATE, rule).found(to))
     }
 
-    /// What must be true before an entity enters `state`.
+    /// What must be true of a version in `state`.
     pub fn guards_of(self, state: &str) -> impl Iterator<Item = &'k Guard> {
         let guards = self.kind.tables.guards.iter();
         guards.filter(move |guard| guard.to.iter().any(|to| to == state))
+    }
+
+    /// Whether whoever comes into `state` begins again: some guard counts what others have reached since.
+    pub(super) fn begins_again(self, state: &str) -> bool {
+        let guards = self.kind.tables.guards.iter();
+        guards.into_iter().any(|guard| match &guard.need {
+            Need::Linking(need) => need.since.iter().any(|since| since == state),
+            Need::Person | Need::OtherThan(_) | Need::Links(_) => false,
+        })
     }
 
     /// Whether a guard of `state` asks for links with this relation.
@@ -83,19 +108,22 @@ impl<'k> LifeCycle<'k> {
         })
     }
 
-    /// Judges every guard of the state; `found` gets one violation for each that is not kept.
+    /// Judges every guard of the state; `found` gets one violation for each that is not kept. A version
+    /// that stays is held to who signs it, and still has the links that the state asks for, whatever has
+    /// become of what they lead to; who linked here was asked when the entity came.
     pub(super) fn check_guards<L: Logged>(
         self,
         logged: &L,
-        entering: &Entering<'_>,
+        reaching: &Reaching<'_>,
         found: &mut Vec<Violation>,
     ) -> Result<(), L::Error> {
-        for guard in self.guards_of(entering.state) {
+        for guard in self.guards_of(reaching.state) {
             let missing = match &guard.need {
-                Need::Person => check_person(entering),
-                Need::OtherThan(states) => check_signer(entering, states),
-                Need::Links(needs) => check_links(logged, entering, needs)?,
-                Need::Linking(need) => check_linking(logged, entering, need)?,
+                Need::Person => check_person(reaching),
+                Need::OtherThan(states) => check_signer(reaching, states),
+                Need::Links(needs) => check_links(reaching, needs),
+                Need::Linking(need) if reaching.is_move => check_linking(logged, reaching, need)?,
+                Need::Linking(_) => None,
             };
             found.extend(missing.map(|missing| missing.violation(guard)));
         }
@@ -127,17 +155,17 @@ impl Missing {
     }
 }
 
-fn check_person(entering: &Entering<'_>) -> Option<Missing> {
-    let (field, found) = if entering.header.origin != Some(Origin::Person) {
-        let found = match entering.header.origin {
+fn check_person(reaching: &Reaching<'_>) -> Option<Missing> {
+    let (field, found) = if reaching.header.origin != Some(Origin::Person) {
+        let found = match reaching.header.origin {
             Some(Origin::AiAgent) => "an AI agent",
             Some(Origin::System) => "a program",
             Some(Origin::Person) | None => "nothing",
         };
         ("header.origin", found.to_owned())
-    } else if let Some(other) = &entering.header.on_behalf_of {
+    } else if let Some(other) = &reaching.header.on_behalf_of {
         ("header.on_behalf_of", format!("on behalf of {other}"))
-    } else if entering.principal.is_agent() {
+    } else if reaching.principal.is_agent() {
         ("header.origin", "the key of an AI agent".to_owned())
     } else {
         return None;
@@ -149,27 +177,29 @@ fn check_person(entering: &Entering<'_>) -> Option<Missing> {
     })
 }
 
-fn check_signer(entering: &Entering<'_>, states: &[String]) -> Option<Missing> {
-    let (_, entity) = entering.entity?;
-    let holder = entering.principal.holder.as_str();
-    let signed: Vec<&str> = entity
-        .signed_in(holder, states)
-        .map(String::as_str)
-        .collect();
-    (!signed.is_empty()).then(|| Missing {
-        field: STATE,
-        found: format!("{holder}, who has signed it in {}", signed.join(", ")),
-        nearest: "the key of another holder".to_owned(),
+fn check_signer(reaching: &Reaching<'_>, states: &[String]) -> Option<Missing> {
+    let (_, entity) = reaching.entity?;
+    let mut holders = reaching.holders.iter();
+    holders.find_map(|holder| {
+        let signed: Vec<&str> = entity
+            .signed_in(holder, states)
+            .map(String::as_str)
+            .collect();
+        (!signed.is_empty()).then(|| Missing {
+            field: STATE,
+            found: format!("{holder}, who has signed it in {}", signed.join(", ")),
+            nearest: "the key of another holder".to_owned(),
+        })
     })
 }
 
-fn check_links<L: Logged>(
-    logged: &L,
-    entering: &Entering<'_>,
-    needs: &[LinkNeed],
-) -> Result<Option<Missing>, L::Error> {
+fn check_links(reaching: &Reaching<'_>, needs: &[LinkNeed]) -> Option<Missing> {
+    let subject = reaching.header.subject.as_str();
     let mut found = Vec::new();
-    for (relation, target) in entering.links {
+    for Linked {
+        relation, entity, ..
+    } in reaching.links
+    {
         let asking: Vec<&LinkNeed> = needs
             .iter()
             .filter(|need| need.relation == *relation)
@@ -177,19 +207,17 @@ fn check_links<L: Logged>(
         if asking.is_empty() {
             continue;
         }
-        let Some(entity) = logged.entity(*target)? else {
-            continue;
-        };
-        let is_there = asking
-            .iter()
-            .any(|need| need.states.is_empty() || need.states.contains(&entity.state));
-        if is_there && !entity.retracted {
-            return Ok(None);
+        let mut asking = asking.iter();
+        let is_there = asking.any(|need| {
+            !reaching.is_move || need.states.is_empty() || need.states.contains(&entity.state)
+        });
+        if is_there && !entity.retracted && entity.is_about(subject) {
+            return None;
         }
-        found.push(format!("{relation} to {}", told(&entity)));
+        found.push(format!("{relation} to {}", told(entity, subject)));
     }
     let nearest: Vec<String> = needs.iter().map(asked).collect();
-    Ok(Some(Missing {
+    Some(Missing {
         field: LINKS,
         found: if found.is_empty() {
             "no such link".to_owned()
@@ -197,15 +225,20 @@ fn check_links<L: Logged>(
             found.join(", ")
         },
         nearest: nearest.join(", or "),
-    }))
+    })
 }
 
-fn told(entity: &Entity) -> String {
+fn told(entity: &Entity, subject: &str) -> String {
     let Entity { kind, state, .. } = entity;
+    let about = if entity.is_about(subject) {
+        ""
+    } else {
+        " about another system"
+    };
     match (entity.retracted, state.is_empty()) {
-        (true, _) => format!("a retracted {kind}"),
-        (false, true) => kind.clone(),
-        (false, false) => format!("{kind} in {state}"),
+        (true, _) => format!("a retracted {kind}{about}"),
+        (false, true) => format!("{kind}{about}"),
+        (false, false) => format!("{kind} in {state}{about}"),
     }
 }
 
@@ -218,14 +251,15 @@ fn asked(need: &LinkNeed) -> String {
 
 fn check_linking<L: Logged>(
     logged: &L,
-    entering: &Entering<'_>,
+    reaching: &Reaching<'_>,
     need: &LinkingNeed,
 ) -> Result<Option<Missing>, L::Error> {
-    let linking = match entering.entity {
+    let linking = match reaching.entity {
         Some((id, _)) => logged.linking(id, (need.kind.as_str(), need.relation.as_str()))?,
         None => Linking::default(),
     };
-    let is_good = |standing: &Standing| need.is_met_by(standing);
+    let round = reaching.entity.map_or(0, |(_, entity)| entity.round);
+    let is_good = |standing: &Standing| need.is_met_by(standing, round);
     let any = linking.iter().any(|(standing, _)| is_good(standing));
     let all = linking.iter().all(|(standing, _)| is_good(standing));
     if any && (all || !need.every) {
@@ -241,7 +275,12 @@ fn check_linking<L: Logged>(
             let signer = same.map_or_else(String::new, |state| {
                 format!(" by who had signed it in {state}")
             });
-            format!("{count} {} in {}{signer}", need.kind, standing.state)
+            let early = if need.is_in_time(standing, round) {
+                String::new()
+            } else {
+                format!(" since before it was {}", need.since.join(" or "))
+            };
+            format!("{count} {} in {}{signer}{early}", need.kind, standing.state)
         })
         .collect();
     Ok(Some(Missing {
@@ -257,13 +296,17 @@ fn check_linking<L: Logged>(
 
 impl LinkingNeed {
     /// Whether an entity that stands so is what is needed.
-    fn is_met_by(&self, standing: &Standing) -> bool {
+    fn is_met_by(&self, standing: &Standing, round: u32) -> bool {
         let is_there = self.states.is_empty() || self.states.contains(&standing.state);
         let by_the_same = self
             .other_than
             .iter()
             .any(|state| standing.signed.contains(state));
-        is_there && !by_the_same
+        is_there && !by_the_same && self.is_in_time(standing, round)
+    }
+
+    fn is_in_time(&self, standing: &Standing, round: u32) -> bool {
+        self.since.is_empty() || standing.round == round
     }
 
     fn told(&self) -> String {
@@ -277,6 +320,10 @@ impl LinkingNeed {
         if !self.other_than.is_empty() {
             text.push_str(", by another than signed it in ");
             text.push_str(&self.other_than.join(" or "));
+        }
+        if !self.since.is_empty() {
+            text.push_str(", since this was last ");
+            text.push_str(&self.since.join(" or "));
         }
         text
     }

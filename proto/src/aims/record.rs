@@ -25,9 +25,9 @@ pub struct HeaderView<'a> {
     pub subject_id: &'a str,
     /// The state that this version reaches.
     pub transition: Option<&'a str>,
-    /// The principal who signs a version that enters its state; `None` where it stays in it, or where
-    /// nobody knows who will sign.
-    pub entered_by: Option<&'a str>,
+    /// The principal who signs; `None` for a version that takes the record back, and where nobody knows
+    /// who will sign.
+    pub signed_by: Option<&'a str>,
     /// The controls that it names.
     pub controls: &'a [ControlRef],
 }
@@ -46,7 +46,7 @@ impl<'a> HeaderView<'a> {
             subject_class,
             subject_id,
             transition,
-            entered_by: None,
+            signed_by: None,
             controls,
         })
     }
@@ -312,7 +312,7 @@ fn values_against_header(
             found.push(violation.nearest(status));
         }
     }
-    if let (Some(state), Some(principal)) = (header.transition, header.entered_by) {
+    if let (Some(state), Some(principal)) = (header.transition, header.signed_by) {
         found.extend(cross::check_signer(kind, values, (state, principal)));
     }
     found.extend(controls_against_header(kind, values, header));
@@ -340,11 +340,8 @@ fn controls_against_header(
             if schemes.scheme(cited.scheme).is_some() {
                 return Violation::new(Reason::HeaderMismatch, cited.path, rule).found(found);
             }
-            let rule = rule.to_owned();
-            Violation {
-                rule,
-                ..schemes.unknown(&cited.path, cited.scheme)
-            }
+            let unknown = schemes.unknown(&cited.path, cited.scheme);
+            unknown.with_rule(rule)
         })
         .collect()
 }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
 use crate::aims::bundle::{BundleDigest, RuleBundle};
-use crate::aims::content::{Signatory, check_content};
+use crate::aims::content::check_content;
 use crate::aims::entity::{Entity, Linking};
 use crate::aims::judge::{
     Logged, Position, Reached, Target, Version, check_references, check_signed,
@@ -20,6 +20,7 @@ use crate::aims::kind::Kind;
 use crate::reason::{Reason, Violation, Violations};
 use crate::statement::header::{Algorithm, Family, Issuer};
 use crate::statement::{EntryId, StatementId, UnverifiedStatement};
+use crate::system::PrincipalId;
 use crate::system::registry::Registry;
 use crate::tlog::{Frontier, LeafIndex};
 
@@ -203,11 +204,7 @@ impl Replay {
             principal,
         };
         let Ok(reached) = check_references(&self.known, at, &version, &mut found);
-        let signatory = Signatory {
-            principal: Some(&principal.principal),
-            previous: reached.before.as_ref().map(|entity| entity.state.as_str()),
-        };
-        let shown = (content, signatory);
+        let shown = (content, &principal.principal);
         let shown = check_shown(signed.kind, statement, shown, &mut found);
         if !found.is_empty() {
             return Err(found);
@@ -286,7 +283,7 @@ impl Known {
 fn check_shown(
     kind: Option<&Kind>,
     statement: &UnverifiedStatement,
-    (content, signatory): (Content<'_>, Signatory<'_>),
+    (content, signer): (Content<'_>, &PrincipalId),
     found: &mut Vec<Violation>,
 ) -> bool {
     let (Some(kind), Content::Shown(disclosures)) = (kind, content) else {
@@ -296,7 +293,7 @@ fn check_shown(
         return false;
     }
     found.extend(
-        check_content(kind, statement, disclosures, signatory)
+        check_content(kind, statement, disclosures, Some(signer))
             .err()
             .into_iter()
             .flatten(),

@@ -45,7 +45,7 @@ need = { links = [{ relation = "basis", states = ["passed", "closed"] }, { relat
 id = "JOB-ANY"
 to = ["approved"]
 rule = "somebody has checked it"
-need = { linking = { kind = "check", relation = "job", states = ["passed", "failed"] } }
+need = { linking = { kind = "check", relation = "job", states = ["passed", "failed"], since = ["closed"] } }
 
 [[kind.guards]]
 id = "JOB-EVERY"

@@ -172,7 +172,7 @@ pub fn read(bundle: &RuleBundle, json: Json) -> Result<Submission, Vec<Violation
         subject_class: subject.class(),
         subject_id: subject.id(),
         transition: transition.as_deref(),
-        entered_by: None,
+        signed_by: None,
         controls: &controls.refs,
     };
     found.extend(check_against_header(kind, &record, header));

@@ -163,6 +163,12 @@ pub struct CatalogRef {
 }
 
 impl Header {
+    /// Whether it takes its entity back.
+    pub fn is_retraction(&self) -> bool {
+        let change = self.revision.map(|revision| revision.change);
+        change == Some(Change::Retract)
+    }
+
     /// The deterministic bytes, if the header keeps every rule; otherwise all that is wrong.
     pub fn encode(&self) -> Result<Vec<u8>, Violations> {
         let bytes = encode::encode(self);

@@ -54,12 +54,6 @@ impl<'a> Companions<'a> {
         self.headers().contains_key(id)
     }
 
-    /// The state that one of them names.
-    pub(super) fn state_of(&self, id: &EntryId) -> Option<String> {
-        let header = self.headers().get(id)?.as_ref()?;
-        header.transition.clone()
-    }
-
     /// Those of this kind that have a link with this relation.
     fn linking(&self, (kind, relation): (&str, &str)) -> impl Iterator<Item = EntryId> {
         let links = move |header: &Header| {

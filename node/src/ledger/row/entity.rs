@@ -16,6 +16,9 @@ use crate::store::codec::bytes::{DecodeError, Reader, Writer};
 /// States of a life cycle: a frozen table of the rule bundle, which a person has written.
 const STATES_MAX: usize = 256;
 
+/// Who signs one version: the holder of the key, and the one on whose behalf.
+const HOLDERS_MAX: usize = 2;
+
 /// One entity: the record that its versions describe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntityRow {
@@ -63,20 +66,26 @@ impl Value for EntityRow {
             .u32(self.versions)
             .raw(entity.newest.as_bytes())
             .u64(self.newest_index)
+            .bytes(entity.subject.as_bytes())
             .bytes(entity.state.as_bytes())
-            .u8(u8::from(entity.retracted))
-            .bytes(entity.entered_by.as_bytes());
+            .u8(u8::from(entity.retracted));
+        let writer = count(writer, entity.entered_by.len());
+        let writer = entity
+            .entered_by
+            .iter()
+            .fold(writer, |writer, holder| writer.bytes(holder.as_bytes()));
         let writer = count(writer, entity.signings.len());
         let writer = entity.signings.iter().fold(writer, |writer, signing| {
             writer
                 .bytes(signing.state.as_bytes())
                 .bytes(signing.holder.as_bytes())
         });
-        let writer = count(writer, entity.links.len());
-        entity.links.iter().fold(writer, |writer, link| {
+        let writer = count(writer.u32(entity.round), entity.links.len());
+        entity.links.iter().fold(writer, |writer, (link, round)| {
             writer
                 .bytes(link.relation.as_bytes())
                 .raw(link.target.as_bytes())
+                .u32(*round)
         })
     }
 
@@ -86,28 +95,40 @@ impl Value for EntityRow {
         let versions = reader.u32("versions")?;
         let newest = EntryId::from_bytes(reader.array("newest version")?);
         let newest_index = reader.u64("newest index")?;
+        let subject = text(reader, "subject")?;
         let state = text(reader, "state")?;
         let retracted = reader.flag("retracted")?;
-        let entered_by = text(reader, "entered by")?;
+        let mut entered_by = BTreeSet::new();
+        for _ in 0..reader.count("entered by", HOLDERS_MAX)? {
+            add(&mut entered_by, text(reader, "entered by")?, "entered by")?;
+        }
         let mut signings = BTreeSet::new();
         for _ in 0..reader.count("signings", ENTITY_SIGNINGS_MAX)? {
             let (state, holder) = (text(reader, "signed state")?, text(reader, "holder")?);
             add(&mut signings, Signing { state, holder }, "signings")?;
         }
-        let mut links = BTreeSet::new();
+        let round = reader.u32("round")?;
+        let mut links = BTreeMap::new();
         for _ in 0..reader.count("links", LINKS_MAX)? {
             let relation = text(reader, "relation")?;
             let target = EntryId::from_bytes(reader.array("link target")?);
-            add(&mut links, CountedLink { relation, target }, "links")?;
+            let link = CountedLink { relation, target };
+            let last = links.last_key_value();
+            if last.is_some_and(|(last, _)| *last >= link) {
+                return Err(DecodeError::Inconsistent { what: "links" });
+            }
+            links.insert(link, reader.u32("round of a link")?);
         }
         let entity = Entity {
             organization,
             kind,
+            subject,
             newest,
             state,
             entered_by,
             retracted,
             signings,
+            round,
             links,
         };
         Ok(Self {
@@ -129,7 +150,7 @@ impl Value for LinkingRow {
             let writer = count(writer, standing.signed.len());
             let signed = standing.signed.iter();
             let writer = signed.fold(writer, |writer, state| writer.bytes(state.as_bytes()));
-            writer.u64(number)
+            writer.u32(standing.round).u64(number)
         })
     }
 
@@ -141,7 +162,11 @@ impl Value for LinkingRow {
             for _ in 0..reader.count("signed states", STATES_MAX)? {
                 add(&mut signed, text(reader, "signed state")?, "signed states")?;
             }
-            let standing = Standing { state, signed };
+            let standing = Standing {
+                state,
+                signed,
+                round: reader.u32("round")?,
+            };
             let number = reader.u64("entities")?;
             let last = counts.last_key_value();
             if number == 0 || last.is_some_and(|(last, _)| *last >= standing) {

@@ -93,15 +93,21 @@ fn entries_and_entities() {
         entity: Entity {
             organization: "o".to_owned(),
             kind: "k".to_owned(),
+            subject: "s".to_owned(),
             newest: EntryId::from_bytes([0xbb; 32]),
             state: "open".to_owned(),
-            entered_by: "h".to_owned(),
+            entered_by: BTreeSet::from(["h".to_owned()]),
             retracted: true,
             signings: BTreeSet::from([signing("a", "h"), signing("a", "i")]),
-            links: BTreeSet::from([CountedLink {
-                relation: "r".to_owned(),
-                target: EntryId::from_bytes([0xcc; 32]),
-            }]),
+            round: 4,
+            links: [(
+                CountedLink {
+                    relation: "r".to_owned(),
+                    target: EntryId::from_bytes([0xcc; 32]),
+                },
+                5,
+            )]
+            .into(),
         },
         number: 1,
         versions: 2,
@@ -109,9 +115,9 @@ fn entries_and_entities() {
     };
     let text = format!(
         "01 00000001 6f 00000001 6b 0000000000000001 00000002 {} 0000000000000003 \
-         00000004 6f70656e 01 00000001 68 \
+         00000001 73 00000004 6f70656e 01 00000001 00000001 68 \
          00000002 00000001 61 00000001 68 00000001 61 00000001 69 \
-         00000001 00000001 72 {}",
+         00000004 00000001 00000001 72 {} 00000005",
         "bb".repeat(32),
         "cc".repeat(32)
     );
@@ -126,11 +132,12 @@ fn those_that_link() {
     let standing = |state: &str, signed: &[&str]| Standing {
         state: state.to_owned(),
         signed: signed.iter().map(|&state| state.to_owned()).collect(),
+        round: 7,
     };
     let counts = [(standing("a", &[]), 2), (standing("a", &["b", "c"]), 1)];
     let row = LinkingRow(Linking::new(counts.into()));
-    let text = "01 00000002 00000001 61 00000000 0000000000000002 \
-                00000001 61 00000002 00000001 62 00000001 63 0000000000000001";
+    let text = "01 00000002 00000001 61 00000000 00000007 0000000000000002 \
+                00000001 61 00000002 00000001 62 00000001 63 00000007 0000000000000001";
     golden(&row, text);
     for (from, to) in [
         ("0000000000000002", "0000000000000000"),

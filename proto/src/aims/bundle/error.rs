@@ -85,4 +85,9 @@ pub enum GuardFault {
     /// Whoever is compared signs in the same state.
     #[error("{0} is asked for and compared with at the same time")]
     SameState(String),
+    /// What is reached since a state cannot be asked for there, in a first version, or of all.
+    #[error(
+        "{0} cannot be counted since: the guard leads to it, entities open in it, or all are asked for"
+    )]
+    Since(String),
 }

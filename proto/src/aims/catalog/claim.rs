@@ -4,6 +4,9 @@ use super::{Catalogue, Control, RelationKind, is_own_id};
 use crate::aims::nearest::nearest;
 use crate::reason::{Reason, Violation};
 
+/// Most ids that a refusal names as standing beside the one that was meant.
+const BESIDE_MAX: usize = 12;
+
 /// A control as a header names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ControlClaim<'a> {
@@ -33,7 +36,12 @@ impl Catalogue {
         if let Some(parent) = parent(id) {
             let beside = self.beneath(parent);
             if !beside.is_empty() {
-                rule = format!("{rule}; under {parent} it has {}", beside.join(", "));
+                let shown = &beside[..beside.len().min(BESIDE_MAX)];
+                let more = match beside.len() - shown.len() {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                rule = format!("{rule}; under {parent} it has {}{more}", shown.join(", "));
             }
         }
         let violation = Violation::new(Reason::UnknownControl, field, rule).found(id);

@@ -141,29 +141,32 @@ impl Schemes {
         )
     }
 
-    /// What a catalogue says of things that are not there: kinds, and controls of these schemes.
-    pub(crate) fn check_catalogue(
-        &self,
-        field: &str,
-        catalogue: &Catalogue,
-        kinds: &BTreeSet<String>,
-    ) -> Vec<Violation> {
-        let mut found = Vec::new();
-        for control in catalogue.controls() {
+    /// What a catalogue says of things that are not there: kinds, and controls of these schemes. One
+    /// after the other, so that whoever needs a few pays for a few.
+    pub(crate) fn check_catalogue<'c>(
+        &'c self,
+        field: &'c str,
+        catalogue: &'c Catalogue,
+        kinds: &'c BTreeSet<String>,
+    ) -> impl Iterator<Item = Violation> + 'c {
+        let controls = catalogue.controls().iter();
+        controls.flat_map(move |control| {
             let place = format!("{field}.{}", control.id);
-            for kind in control.kinds.iter().filter(|kind| !kinds.contains(*kind)) {
+            let at = place.clone();
+            let unknown = control.kinds.iter().filter(|kind| !kinds.contains(*kind));
+            let unknown = unknown.map(move |kind| {
                 let rule = "a kind that evidences a control is one of the rule bundle";
-                let violation = Violation::new(Reason::UnknownKind, &place, rule).found(kind);
+                let violation = Violation::new(Reason::UnknownKind, &at, rule).found(kind);
                 let near = nearest(kind, kinds.iter().map(String::as_str));
-                found.push(suggest(violation, near));
-            }
-            for relation in &control.relates {
+                suggest(violation, near)
+            });
+            let relations = control.relates.iter().filter_map(move |relation| {
                 let (scheme, id) = (&relation.scheme, &relation.id);
                 let claim = ControlClaim { scheme, id };
-                found.extend(self.check(&place, claim).err());
-            }
-        }
-        found
+                self.check(&place, claim).err()
+            });
+            unknown.chain(relations)
+        })
     }
 
     /// Adds what the id is in a scheme of aliases: whoever writes 8.6 has read it there.
@@ -181,7 +184,7 @@ impl Schemes {
                 );
             }
         }
-        Violation { rule, ..violation }
+        violation.with_rule(rule)
     }
 }
 

@@ -2,11 +2,13 @@
 
 use super::*;
 use crate::aims::bundle::RuleBundle;
-use crate::statement::StatementId;
 use crate::statement::commitment::Commitment;
-use crate::statement::header::{Algorithm, ContentType, ControlRef, Family, Header, Origin};
+use crate::statement::header::{
+    Algorithm, Change, ContentType, ControlRef, Family, Header, Origin, Revision,
+};
 use crate::statement::key::SigningKey;
 use crate::statement::statement::sign;
+use crate::statement::{EntryId, StatementId};
 use crate::time::UnixSeconds;
 use std::fs;
 use std::path::Path;
@@ -52,7 +54,7 @@ fn goldens() -> Vec<Golden> {
 }
 
 impl Golden {
-    fn statement(&self) -> UnverifiedStatement {
+    fn statement(&self, revision: Option<Revision>) -> UnverifiedStatement {
         let key = SigningKey::from_seed(&[1; 32]);
         let about = match &self.system {
             Some(id) => format!("system:{id}"),
@@ -71,7 +73,7 @@ impl Golden {
             id: StatementId::from_bytes([7; 16]),
             rules: Some(RuleBundle::v1().digest().0),
             catalogues: Vec::new(),
-            revision: None,
+            revision,
             transition: Some(self.state.clone()),
             links: Vec::new(),
             origin: Some(Origin::Person),
@@ -92,18 +94,20 @@ impl Golden {
         UnverifiedStatement::parse(statement.bytes()).expect("a good statement")
     }
 
-    fn judge(&self, principal: Option<&PrincipalId>, previous: Option<&str>) -> Vec<Violation> {
-        let signatory = Signatory {
-            principal,
-            previous,
-        };
-        let judged = check_content(self.kind, &self.statement(), &self.disclosures, signatory);
+    fn judge(&self, signer: Option<&PrincipalId>, change: Option<Change>) -> Vec<Violation> {
+        let first = EntryId::from_bytes([3; 32]);
+        let statement = self.statement(change.map(|change| Revision {
+            entity: first,
+            previous: first,
+            change,
+        }));
+        let judged = check_content(self.kind, &statement, &self.disclosures, signer);
         judged.err().unwrap_or_default()
     }
 }
 
 #[test]
-fn a_state_is_entered_by_whom_the_record_names() {
+fn a_version_is_signed_by_whom_the_record_names() {
     let goldens = goldens();
     assert!(goldens.len() > 3, "{}", goldens.len());
     let other = PrincipalId::new("p-somebody-else").expect("a principal");
@@ -120,18 +124,13 @@ fn a_state_is_entered_by_whom_the_record_names() {
         assert!(refused.rule.starts_with(&id.to_uppercase()), "{refused}");
         assert_eq!(refused.found.as_deref(), Some(golden.named.as_str()));
         assert_eq!(refused.nearest.as_deref(), Some(other.as_str()));
-        // From another state it is entered; a version that stays may be anybody's, and where nobody
-        // knows whose the key is there is nothing to compare.
-        assert_eq!(
-            golden.judge(Some(&other), Some("elsewhere")).len(),
-            1,
-            "{name}"
-        );
-        assert_eq!(
-            golden.judge(Some(&other), Some(&golden.state)),
-            [],
-            "{name}"
-        );
+        // So is a later version, but for one that takes it back; and where nobody knows whose the key
+        // is there is nothing to compare.
+        for change in [Change::Amend, Change::Correct] {
+            assert_eq!(golden.judge(Some(&other), Some(change)), found, "{name}");
+        }
+        let retracted = golden.judge(Some(&other), Some(Change::Retract));
+        assert_eq!(retracted, [], "{name}");
         assert_eq!(golden.judge(None, None), [], "{name}");
     }
 }

@@ -125,6 +125,7 @@ fn a_guard_is_complete() {
                 states: Vec::new(),
                 every: false,
                 other_than: Vec::new(),
+                since: Vec::new(),
             });
         },
     ];
@@ -217,4 +218,15 @@ fn no_guard_can_be_walked_around() {
         fault(every.expect_err("all states")),
         GuardFault::SameState(run)
     );
+    for (guard, state) in [
+        ("JOB-ANY", "approved"),
+        ("JOB-ANY", "draft"),
+        ("JOB-EVERY", "checked"),
+    ] {
+        let since = with(guard, |guard| linking(guard).since = text(state));
+        let fault = fault(since.expect_err(state));
+        assert_eq!(fault, GuardFault::Since(state.to_owned()), "{guard}");
+    }
+    let unknown = with("JOB-ANY", |guard| linking(guard).since = text("reopened"));
+    assert!(matches!(unknown, Err(BundleError::Undefined { .. })));
 }

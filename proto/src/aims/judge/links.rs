@@ -1,11 +1,12 @@
 //! The links of a statement: where they lead, and who links to whom behind it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::{Logged, Reach, Version, kind_text};
 use crate::aims::bundle::RuleBundle;
 use crate::aims::entity::{CountedLink, Entity, Linking};
 use crate::aims::kind::Kind;
+use crate::aims::lifecycle::Linked;
 use crate::limits::LINKING_STANDINGS_MAX;
 use crate::reason::{Reason, Violation};
 use crate::statement::{EntryId, Header};
@@ -42,21 +43,75 @@ pub(super) fn resolve<'a, L: Logged>(
     logged: &L,
     (bundle, own): (&RuleBundle, EntryId),
     (version, reach, links): (&Version<'_>, &Reach, Vec<(&'a str, EntryId)>),
-) -> Result<Vec<(&'a str, EntryId)>, L::Error> {
+) -> Result<Vec<Linked<'a>>, L::Error> {
     let name = kind_text(&version.header.content_type);
-    let mut found = BTreeSet::new();
+    let mut found: Vec<Linked<'a>> = Vec::new();
     for (relation, entry) in links {
-        let is_asked = version.kind.is_some_and(|kind| {
-            reach.is_move && kind.life_cycle().asks_for_link(&reach.state, relation)
-        });
+        let is_asked = version
+            .kind
+            .is_some_and(|kind| kind.life_cycle().asks_for_link(&reach.state, relation));
         if !is_asked && !bundle.is_counted((&name, relation)) {
             continue;
         }
-        if let Some(entity) = logged.entity_of(entry)?.filter(|entity| *entity != own) {
-            found.insert((relation, entity));
+        let Some(id) = logged.entity_of(entry)?.filter(|entity| *entity != own) else {
+            continue;
+        };
+        let is_known = |one: &Linked<'_>| (one.relation, one.id) == (relation, id);
+        if !found.iter().any(is_known)
+            && let Some(entity) = logged.entity(id)?
+        {
+            found.push(Linked {
+                relation,
+                id,
+                entity,
+            });
         }
     }
-    Ok(found.into_iter().collect())
+    Ok(found)
+}
+
+/// Those links by which guards of their targets count. What is about another system than its target is
+/// no witness for it.
+pub(super) fn counted(
+    bundle: &RuleBundle,
+    (version, before, reach): (&Version<'_>, Option<&Entity>, &Reach),
+    links: &[Linked<'_>],
+) -> BTreeMap<CountedLink, u32> {
+    let name = kind_text(&version.header.content_type);
+    let staying = before.filter(|_| !reach.is_move);
+    let counted = links.iter().filter(|link| {
+        bundle.is_counted((&name, link.relation)) && link.entity.is_about(&version.header.subject)
+    });
+    let counted = counted.map(|linked| {
+        let link = CountedLink {
+            relation: linked.relation.to_owned(),
+            target: linked.id,
+        };
+        let round = match staying {
+            None => linked.entity.round,
+            // What came into its state before it linked there did so in no later round.
+            Some(before) => before.links.get(&link).copied().unwrap_or_default(),
+        };
+        (link, round)
+    });
+    counted.collect()
+}
+
+/// A later version keeps the links by which others count on it under the active rules: who wants out
+/// takes the record back, which everybody sees.
+pub(super) fn check_kept(
+    bundle: &RuleBundle,
+    (before, next): (&Entity, &BTreeMap<CountedLink, u32>),
+) -> Option<Violation> {
+    let mut dropped = before.dropped_links(next);
+    let dropped = dropped.find(|link| bundle.is_counted((&before.kind, &link.relation)))?;
+    let rule = format!(
+        "a later version still has the link {} of the one before, because what it leads to counts on it; \
+         what does not belong there is retracted",
+        dropped.relation
+    );
+    let violation = Violation::new(Reason::InvalidHeader, "header.links", rule);
+    Some(violation.nearest(dropped.target.to_string()))
 }
 
 /// Who links to others behind the statement, where that changes.

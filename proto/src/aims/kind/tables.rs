@@ -28,12 +28,12 @@ impl Kind {
         &self.tables.distinct
     }
 
-    /// The field that names the principal who signs a version that enters this state.
+    /// The field that names the principal who signs a version in this state.
     pub fn signer_field(&self, state: &str) -> Option<&str> {
         self.tables.signer.get(state).map(String::as_str)
     }
 
-    /// What must be true before an entity enters this state.
+    /// What must be true of a version in this state.
     pub fn guards_of(&self, state: &str) -> impl Iterator<Item = &Guard> {
         let guards = self.tables.guards.iter();
         guards.filter(move |guard| guard.to.iter().any(|guarded| guarded == state))

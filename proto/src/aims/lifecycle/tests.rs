@@ -169,7 +169,7 @@ fn every_guard_that_fails_is_named_with_what_is_missing() {
         (
             "header.transition",
             "no check that links here as job",
-            "a check that links here as job in passed or failed",
+            "a check that links here as job in passed or failed, since this was last closed",
         ),
     ];
     assert_eq!(
@@ -311,19 +311,12 @@ fn links_count_as_long_as_the_newest_version_has_them() {
         is_closable(&world),
         "amended by whoever, it was brought there by another"
     );
-    step(&mut world, check, ("passed", SIGNER), &[], Change::Correct);
-    assert!(
-        !is_closable(&world),
-        "the newest version does not link here"
-    );
-    step(
-        &mut world,
-        check,
-        ("passed", SIGNER),
-        &[own],
-        Change::Correct,
-    );
-    assert!(is_closable(&world));
+    let mut dropping = Attempt::of(("check", 1), check, "passed");
+    dropping.holder = "holder-third".to_owned();
+    let found = dropping.refusals(bundle, &world);
+    let told: Vec<_> = found.iter().map(|one| (one.reason, &*one.field)).collect();
+    assert_eq!(told, [(Reason::InvalidHeader, "header.links")], "{found:?}");
+    assert_eq!(found[0].nearest, Some(own.to_string()));
     let second = step(&mut world, None, ("run", SIGNER), &[own], Change::Amend);
     assert!(!is_closable(&world), "every one");
     step(&mut world, second, ("run", SIGNER), &[own], Change::Retract);
@@ -339,6 +332,165 @@ fn links_count_as_long_as_the_newest_version_has_them() {
         Change::Retract,
     );
     assert!(!is_closable(&world));
+}
+
+/// Whoever amends what was approved is held to what the approval asked of its signer.
+#[test]
+fn a_version_that_stays_is_signed_by_whom_the_state_asks_for() {
+    let bundle = small_bundle();
+    let mut world = World::default();
+    let mut approved = entity("job", "approved");
+    approved.signings.insert(signing("draft", SIGNER));
+    let own = world.add(approved);
+    for change in [Change::Amend, Change::Correct] {
+        let mut attempt = Attempt::of(("job", 1), Some(own), "approved");
+        attempt.change = change;
+        assert_eq!(rules(&attempt.refusals(bundle, &world)), ["JOB-OTHER"]);
+        attempt.origin = Origin::System;
+        attempt.holder = OTHER.to_owned();
+        assert_eq!(rules(&attempt.refusals(bundle, &world)), ["JOB-PERSON"]);
+        attempt.origin = Origin::Person;
+        assert_eq!(
+            attempt.refusals(bundle, &world),
+            [],
+            "nobody asks again who links here"
+        );
+    }
+    let mut attempt = Attempt::of(("job", 1), Some(own), "approved");
+    attempt.change = Change::Retract;
+    assert_eq!(attempt.refusals(bundle, &world), [], "it is taken back");
+}
+
+#[test]
+fn a_version_that_stays_keeps_the_links_that_its_state_asks_for() {
+    let bundle = small_bundle();
+    let mut world = World::default();
+    let own = job(&mut world, "checked");
+    let (later, gone) = (world.add(entity("check", "run")), {
+        let mut gone = entity("check", "passed");
+        gone.retracted = true;
+        world.add(gone)
+    });
+    let with = |links: &[EntryId]| {
+        let mut attempt = Attempt::of(("job", 1), Some(own), "checked");
+        attempt.links = links.iter().map(|to| ("basis".to_owned(), *to)).collect();
+        attempt.refusals(bundle, &world)
+    };
+    assert_eq!(rules(&with(&[])), ["JOB-BASIS"]);
+    assert_eq!(rules(&with(&[gone])), ["JOB-BASIS"]);
+    assert_eq!(with(&[later]), [], "in which state it is was asked before");
+}
+
+#[test]
+fn a_record_is_taken_back_in_the_state_that_it_is_in() {
+    let mut world = World::default();
+    let own = job(&mut world, "draft");
+    let mut attempt = Attempt::of(("job", 1), Some(own), "checked");
+    attempt.change = Change::Retract;
+    let found = attempt.refusals(small_bundle(), &world);
+    let told: Vec<_> = found.iter().map(|one| (one.reason, &*one.field)).collect();
+    assert_eq!(told, [(Reason::InvalidTransition, "header.transition")]);
+    assert_eq!(found[0].nearest.as_deref(), Some("draft"));
+}
+
+/// A job that is done once more needs a check of its own: of the first time, also amended or newly
+/// linked, none counts, and one that comes into its state again does.
+#[test]
+fn what_came_before_an_entity_was_begun_again_does_not_count() {
+    let bundle = small_bundle();
+    let mut world = World::default();
+    let mut checked = entity("job", "checked");
+    checked.round = 0;
+    let own = world.add(checked);
+    let step = |world: &mut World, kind, entity, (state, holder): (&str, &str)| {
+        let mut attempt = Attempt::of((kind, 1), entity, state);
+        attempt.holder = holder.to_owned();
+        if kind == "check" {
+            attempt.links = vec![("job".to_owned(), own)];
+        }
+        let (found, reached) = attempt.judge(bundle, world);
+        if found.is_empty() {
+            let id = reached.id;
+            world.take(reached);
+            return Ok(id);
+        }
+        Err(found)
+    };
+    let first = step(&mut world, "check", None, ("run", SIGNER)).expect("opened");
+    step(&mut world, "check", Some(first), ("passed", OTHER)).expect("in other hands");
+    for state in ["approved", "closed", "draft"] {
+        step(&mut world, "job", Some(own), (state, OTHER)).expect(state);
+    }
+    let basis = world.add(entity("check", "passed"));
+    let mut again = Attempt::of(("job", 1), Some(own), "checked");
+    again.links = vec![("basis".to_owned(), basis)];
+    let (found, reached) = again.judge(bundle, &world);
+    assert_eq!(found, []);
+    world.take(reached);
+
+    step(&mut world, "check", Some(first), ("passed", OTHER)).expect("amended");
+    let refused = step(&mut world, "job", Some(own), ("approved", "holder-third"));
+    let refused = refused.expect_err("no check since");
+    assert_eq!(rules(&refused), ["JOB-ANY"]);
+    assert_eq!(
+        refused[0].found.as_deref(),
+        Some("1 check in passed since before it was closed")
+    );
+    step(&mut world, "check", Some(first), ("run", SIGNER)).expect("run again");
+    step(&mut world, "check", Some(first), ("failed", OTHER)).expect("judged again");
+    step(&mut world, "job", Some(own), ("approved", "holder-third")).expect("judged since");
+}
+
+/// What one system has passed is no ground for another; what holds for the management system is one
+/// for all.
+#[test]
+fn what_is_about_another_system_does_not_count() {
+    let bundle = small_bundle();
+    let about = |subject: &str| format!("urn:aimslog:acme:{subject}");
+    let cases = [
+        ("system:triage", "system:triage", true),
+        ("system:triage", "system:billing", false),
+        ("system:triage", "aims:main", true),
+        ("aims:main", "system:triage", true),
+        ("aims:main", "aims:other", true),
+    ];
+    for (one, other, counts) in cases {
+        let mut world = World::default();
+        let mut draft = entity("job", "draft");
+        draft.subject = about(one);
+        let own = world.add(draft);
+        let mut basis = entity("check", "passed");
+        basis.subject = about(other);
+        let basis = world.add(basis);
+        let mut attempt = Attempt::of(("job", 1), Some(own), "checked");
+        attempt.subject = about(one);
+        attempt.links = vec![("basis".to_owned(), basis)];
+        let found = attempt.refusals(bundle, &world);
+        assert_eq!(found.is_empty(), counts, "{one} {other} {found:?}");
+        if !counts {
+            let text = found[0].found.as_deref().expect("found");
+            assert_eq!(text, "basis to check in passed about another system");
+        }
+
+        let mut linking = Attempt::of(("check", 1), None, "run");
+        linking.subject = about(other);
+        linking.links = vec![("job".to_owned(), own)];
+        let (found, reached) = linking.judge(bundle, &world);
+        assert_eq!(found, []);
+        assert_eq!(reached.linking.len(), usize::from(counts), "{one} {other}");
+    }
+}
+
+#[test]
+fn no_version_changes_what_an_entity_is_about() {
+    let mut world = World::default();
+    let own = job(&mut world, "draft");
+    let mut attempt = Attempt::of(("job", 1), Some(own), "draft");
+    attempt.subject = "urn:aimslog:acme:system:triage".to_owned();
+    let found = attempt.refusals(small_bundle(), &world);
+    let told: Vec<_> = found.iter().map(|one| (one.reason, &*one.field)).collect();
+    assert_eq!(told, [(Reason::HeaderMismatch, "header.sub")]);
+    assert_eq!(found[0].nearest.as_deref(), Some(world::SUBJECT));
 }
 
 #[test]

@@ -53,8 +53,8 @@ impl Registry {
             found.push(violation.found(catalogue.scheme()));
         }
         found.extend(self.check_version(record));
-        found.extend(bundle.check_catalogue("payload.controls", catalogue));
-        found.truncate(FOUND_MAX);
+        let contradictions = bundle.check_catalogue("payload.controls", catalogue);
+        found.extend(contradictions.take(FOUND_MAX));
         found
     }
 

@@ -3,6 +3,7 @@
 use aimslog_proto::{
     aims::{bundle::RuleBundle, kind::Kind},
     reason::Violation,
+    statement::UnverifiedStatement,
 };
 
 use super::{twin::Twin, *};
@@ -215,11 +216,54 @@ fn what_is_retracted_or_links_elsewhere_verifies_nothing() {
     let elsewhere = *id_of(&other).as_bytes();
     case.twin.submit(other).unwrap();
     case.action.links = vec![link("nonconformity", elsewhere)];
-    case.all(&[(Action, "verified", AUDITOR)]);
     assert_eq!(
-        case.say(Nonconformity, "effectiveness_verified", AUDITOR),
-        none
+        case.say(Action, "verified", AUDITOR),
+        ["INVALID_HEADER"],
+        "what counts there cannot be moved elsewhere"
     );
+    case.twin.finish();
+}
+
+/// Neither an agent nor a colleague that signs for somebody makes a second person of him.
+#[test]
+fn on_whose_behalf_it_is_signed_is_compared_as_well() {
+    const AGENT: u8 = 13;
+    let mut case = Case::new();
+    let admit = Change::Admit {
+        name: "agent",
+        seed: AGENT,
+        roles: &["process_owner"],
+        acts_for: Some("auditor"),
+    };
+    let admit = case.twin.world.principal("acme", admit, 10);
+    case.twin.submit(admit).unwrap();
+    let by_agent = |case: &mut Case, change| {
+        let statement = case.statement(Nonconformity, ("open", change), AGENT);
+        let mut header = UnverifiedStatement::parse(&statement)
+            .unwrap()
+            .header()
+            .clone();
+        header.origin = Some(Origin::AiAgent);
+        header.on_behalf_of = Some("auditor".to_owned());
+        signed(&header, AGENT)
+    };
+    let opened = by_agent(&mut case, Differs::Amend);
+    let entity = id_of(&opened);
+    case.twin.submit(opened).unwrap();
+    case.nonconformity.versions.push(entity);
+    let row = reader::entity(&case.twin.engine.rows, &entity)
+        .unwrap()
+        .unwrap();
+    let signed_by: Vec<_> = row.entity.signings.iter().map(|one| &*one.holder).collect();
+    assert_eq!(signed_by, ["holder-12", "holder-13"]);
+
+    let retracted = by_agent(&mut case, Differs::Retract);
+    let refused = case.twin.submit(retracted).unwrap_err();
+    let told: Vec<_> = refused
+        .iter()
+        .map(|one| (one.reason, &*one.field))
+        .collect();
+    assert_eq!(told, [(Reason::NotPermitted, "header.change")]);
     case.twin.finish();
 }
 
@@ -267,7 +311,7 @@ fn rows_are_kept_for_what_guards_ask_and_removed_again() {
     let action = action.unwrap().unwrap().entity;
     let target = action
         .links
-        .iter()
+        .keys()
         .map(|link| link.target)
         .collect::<Vec<_>>();
     assert_eq!(
@@ -281,7 +325,7 @@ fn rows_are_kept_for_what_guards_ask_and_removed_again() {
         .map(|one| one.state.as_str())
         .collect();
     assert_eq!(signed, ["done", "planned"]);
-    assert_eq!(action.entered_by, "holder-11");
+    assert_eq!(action.entered_by, ["holder-11".to_owned()].into());
     assert_eq!(
         case.change(Action, ("done", Differs::Retract), OWNER),
         [""; 0]

@@ -1,9 +1,9 @@
 //! The tests of all life cycles of a bundle, made from its tables: no kind has tests of its own.
 //!
-//! For each kind and each pair of states: that staying is free, that a move which the table does not
-//! have is refused, that a move of the table is allowed where all guards of its state are met, and
-//! for each guard, that it alone refuses where what it asks for is missing, in every way in which
-//! that can be missing.
+//! For each kind and each pair of states: that a move which the table does not have is refused, that a
+//! move of the table, or staying, is allowed where all guards of its state are met, and for each guard,
+//! that it alone refuses where what it asks for is missing, in every way in which that can be missing.
+//! Whoever stays is asked less: not who links here, and not how that stands to which it links.
 
 use super::world::{Attempt, OTHER, SIGNER, World, entity, signing};
 use crate::aims::bundle::RuleBundle;
@@ -85,7 +85,32 @@ enum Part {
         state: String,
         retracted: bool,
         signed: Vec<(String, &'static str)>,
+        /// It came into its state before this one was begun again.
+        is_early: bool,
     },
+}
+
+impl Part {
+    fn early(self) -> Self {
+        match self {
+            Self::Source {
+                kind,
+                relation,
+                state,
+                retracted,
+                signed,
+                is_early: _,
+            } => Self::Source {
+                kind,
+                relation,
+                state,
+                retracted,
+                signed,
+                is_early: true,
+            },
+            other => other,
+        }
+    }
 }
 
 /// What can be true of a guard: each a way to meet it, or to miss it.
@@ -124,12 +149,14 @@ type Move<'a> = (Option<&'a str>, &'a str);
 impl Suite {
     fn add(self, step: Move<'_>, cases: &mut Vec<Case>, faults: &mut Vec<String>) {
         let (from, to) = step;
-        if from == Some(to) {
-            cases.push(self.case(step, &[], Expected::Allowed));
-            return;
-        }
-        let guards: Vec<&Guard> = self.kind.life_cycle().guards_of(to).collect();
-        let ways: Vec<Ways> = guards.iter().map(|guard| self.ways(guard)).collect();
+        let is_move = from != Some(to);
+        let guards = self.kind.life_cycle().guards_of(to);
+        let is_judged = |guard: &&Guard| is_move || !matches!(guard.need, Need::Linking(_));
+        let guards: Vec<&Guard> = guards.filter(is_judged).collect();
+        let ways: Vec<Ways> = guards
+            .iter()
+            .map(|guard| self.ways(guard, is_move))
+            .collect();
         let all_met = combinations(ways.iter().map(|ways| ways.met.as_slice()));
         if self.kind.check_transition(from, to).is_err() {
             let parts = all_met.first().cloned().unwrap_or_default();
@@ -176,7 +203,8 @@ impl Suite {
                     )),
                 }
             }
-            if refused == 0 {
+            // Whoever stays is asked for the link alone, which guards can have in common.
+            if refused == 0 && (is_move || is_alone) {
                 faults.push(format!(
                     "{}: {} never refuses alone",
                     self.name(step),
@@ -221,7 +249,7 @@ impl Suite {
         }
     }
 
-    fn ways(self, guard: &Guard) -> Ways {
+    fn ways(self, guard: &Guard, is_move: bool) -> Ways {
         match &guard.need {
             Need::Person => Ways {
                 met: vec![Vec::new()],
@@ -234,7 +262,7 @@ impl Suite {
                     .map(|state| vec![Part::Signed(state.clone(), SIGNER)])
                     .collect(),
             },
-            Need::Links(needs) => self.ways_of_links(needs),
+            Need::Links(needs) => self.ways_of_links(needs, is_move),
             Need::Linking(need) => self.ways_of_linking(need),
         }
     }
@@ -246,7 +274,7 @@ impl Suite {
 
     /// Links to each kind in each state that is asked for; and none, one to another state, and one to
     /// what was retracted.
-    fn ways_of_links(self, needs: &[LinkNeed]) -> Ways {
+    fn ways_of_links(self, needs: &[LinkNeed], is_move: bool) -> Ways {
         let (mut met, mut missed) = (Vec::new(), vec![Vec::new()]);
         for need in needs {
             let rule = self
@@ -265,7 +293,9 @@ impl Suite {
                 };
                 let is_asked = |state: &&String| {
                     let mut same = needs.iter().filter(|other| other.relation == need.relation);
-                    same.any(|need| need.states.is_empty() || need.states.contains(state))
+                    same.any(|need| {
+                        !is_move || need.states.is_empty() || need.states.contains(state)
+                    })
                 };
                 // Of a kind that is not defined yet nobody knows the states.
                 let some = if known.is_empty() {
@@ -284,7 +314,7 @@ impl Suite {
     }
 
     /// One that links here in each state that is asked for; and none, one in another state, one that was
-    /// retracted, one in the same hands, and a bad one beside a good one.
+    /// retracted, one in the same hands, one that came too early, and a bad one beside a good one.
     fn ways_of_linking(self, need: &LinkingNeed) -> Ways {
         let known = self.states_of(&need.kind);
         let known = if known.is_empty() {
@@ -300,6 +330,7 @@ impl Suite {
                 state: state.clone(),
                 retracted,
                 signed,
+                is_early: false,
             };
         // Whoever brought it there is `OTHER`; before that, another one signed.
         let earlier: Vec<_> = need
@@ -323,6 +354,9 @@ impl Suite {
                 .iter()
                 .map(|earlier| (earlier.clone(), OTHER));
             bad.extend(same.map(|signed| source(state, false, vec![signed])));
+        }
+        if !need.since.is_empty() {
+            bad.extend(good.iter().cloned().map(Part::early));
         }
         let mut missed = vec![Vec::new()];
         missed.extend(bad.iter().map(|part| vec![part.clone()]));
@@ -376,6 +410,7 @@ fn lay(part: &Part, (world, attempt): (&mut World, &mut Attempt), own: Option<En
             state,
             retracted,
             signed,
+            is_early,
         } => {
             let mut source = entity(kind, state);
             source.retracted = *retracted;
@@ -384,7 +419,7 @@ fn lay(part: &Part, (world, attempt): (&mut World, &mut Attempt), own: Option<En
                 .signings
                 .extend(signed.iter().map(|(state, holder)| signing(state, holder)));
             if let Some(own) = own {
-                world.add_linking(source, (relation, own));
+                world.add_linking_in(u32::from(!is_early), source, (relation, own));
             }
         }
     }

@@ -18,6 +18,8 @@ use std::convert::Infallible;
 
 /// Who signs the version that is judged.
 pub(super) const SIGNER: &str = "holder-signer";
+/// What all of it is about.
+pub(super) const SUBJECT: &str = "urn:aimslog:acme:aims:main";
 /// Somebody else.
 pub(super) const OTHER: &str = "holder-other";
 
@@ -53,17 +55,20 @@ impl Logged for World {
     }
 }
 
-/// An entity of `acme` in this state, brought there by `OTHER` and signed by nobody before.
+/// An entity of `acme` in this state, brought there by `OTHER`, signed by nobody before, and begun again
+/// once.
 pub(super) fn entity(kind: &str, state: &str) -> Entity {
     Entity {
         organization: "acme".to_owned(),
         kind: kind.to_owned(),
+        subject: SUBJECT.to_owned(),
         newest: EntryId::from_bytes([0; 32]),
         state: state.to_owned(),
-        entered_by: OTHER.to_owned(),
+        entered_by: BTreeSet::from([OTHER.to_owned()]),
         retracted: false,
         signings: BTreeSet::new(),
-        links: BTreeSet::new(),
+        round: 1,
+        links: BTreeMap::new(),
     }
 }
 
@@ -83,8 +88,19 @@ impl World {
         id
     }
 
-    /// Adds an entity that links to another one.
-    pub(super) fn add_linking(&mut self, mut entity: Entity, (relation, to): (&str, EntryId)) {
+    /// Adds an entity that links to another one, and came into its state in the round that this is in.
+    pub(super) fn add_linking(&mut self, entity: Entity, by: (&str, EntryId)) {
+        let round = self.entities.get(&by.1).map_or(0, |target| target.round);
+        self.add_linking_in(round, entity, by);
+    }
+
+    /// The same in some round of the other one.
+    pub(super) fn add_linking_in(
+        &mut self,
+        round: u32,
+        mut entity: Entity,
+        (relation, to): (&str, EntryId),
+    ) {
         let link = CountedLink {
             relation: relation.to_owned(),
             target: to,
@@ -94,9 +110,9 @@ impl World {
             self.linking.entry(key).or_default().shift(&Shift {
                 link: link.clone(),
                 from: None,
-                to: Some(entity.standing()),
+                to: Some(entity.standing(round)),
             });
-            entity.links.insert(link);
+            entity.links.insert(link, round);
         }
         self.add(entity);
     }
@@ -118,6 +134,7 @@ pub(super) struct Attempt {
     pub(super) version: u32,
     /// The entity; `None` opens one.
     pub(super) entity: Option<EntryId>,
+    pub(super) subject: String,
     pub(super) state: String,
     pub(super) links: Vec<(String, EntryId)>,
     pub(super) holder: String,
@@ -132,6 +149,7 @@ impl Attempt {
             kind: kind.to_owned(),
             version,
             entity,
+            subject: SUBJECT.to_owned(),
             state: state.to_owned(),
             links: Vec::new(),
             holder: SIGNER.to_owned(),
@@ -153,7 +171,7 @@ impl Attempt {
                 .expect("a content type"),
             key: SigningKey::from_seed(&[1; 32]).public_key().thumbprint(),
             issuer: "https://ledger.example.com/test/o/acme".to_owned(),
-            subject: "urn:aimslog:acme:aims:main".to_owned(),
+            subject: self.subject.clone(),
             audience: "ledger.example.com/test".to_owned(),
             expires: None,
             issued: UnixSeconds(1_800_000_000),

@@ -225,7 +225,7 @@ fn guards_are_as_written_here() {
     assert_eq!(found, expected.collect());
 }
 
-/// Kind, a state, and the field that names who signs when it is entered.
+/// Kind, a state, and the field that names who signs it.
 const SIGNERS: &[(&str, &str, &str)] = &[
     ("system_documentation", "approved", "approver"),
     ("impact_assessment", "draft", "assessor"),
