@@ -1,14 +1,13 @@
 //! All versions of one entity, in order.
 
-use aimslog_proto::limits;
 use aimslog_proto::pb::v1;
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::statement::statement::UnverifiedStatement;
 use aimslog_proto::tlog::LeafIndex;
-use tokio::time::Instant;
 
 use crate::error::ClientError;
 use crate::ledger::{EntryKey, Ledger};
+use crate::page;
 use crate::record::ListedRecord;
 use crate::register::{Asked, RegisterVersion, proven, version};
 use crate::trust::SignedHead;
@@ -208,24 +207,16 @@ impl History<'_> {
         let message = v1::GetHistoryRequest {
             key: Some(key),
             at: self.at.map(|at| at.0),
-            page_size: u32::try_from(limits::PAGE_MAX).unwrap_or(u32::MAX),
+            page_size: page::size(),
             page_token: self.token.clone(),
         };
-        let until = Instant::now() + self.ledger.deadline();
-        loop {
-            let asked = self
-                .ledger
-                .evidence_service(async |mut client| {
-                    let request = self.ledger.request(message.clone())?;
-                    Ok(client.get_history(request).await?.into_inner())
-                })
-                .await;
-            let place = self.at().or(self.at);
-            match asked {
-                Ok(answer) => return Ok(answer),
-                Err(error) => self.ledger.wait_for_head(error, (place, until)).await?,
-            }
-        }
+        let place = self.at().or(self.at);
+        self.ledger
+            .ask_for_page(place, async |mut client| {
+                let request = self.ledger.request(message.clone())?;
+                Ok(client.get_history(request).await?.into_inner())
+            })
+            .await
     }
 }
 

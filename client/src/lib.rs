@@ -37,6 +37,8 @@ mod history;
 #[cfg(feature = "transport")]
 mod ledger;
 #[cfg(feature = "transport")]
+mod page;
+#[cfg(feature = "transport")]
 mod policies;
 #[cfg(feature = "transport")]
 mod proofs;

@@ -7,25 +7,19 @@
 mod check;
 mod diff;
 
-use aimslog_proto::limits;
 use aimslog_proto::pb::v1;
-use aimslog_proto::reason::Reason;
 use aimslog_proto::statement::header::{Change, Header};
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::tlog::{LeafHash, LeafIndex};
-use std::time::Duration;
-use tokio::time::{Instant, sleep};
 
 use crate::convert::EntryRef;
 use crate::error::ClientError;
 use crate::ledger::Ledger;
+use crate::page;
 use crate::trust::SignedHead;
 
 pub(crate) use check::{Asked, proven, version};
 pub use diff::{RegisterChange, RegisterDiff};
-
-/// How long a node gets that has not heard of a head yet.
-const HEAD_PAUSE: Duration = Duration::from_millis(100);
 
 /// One version of an entity. Its number and version, the time in `entry`, and a state that its header does
 /// not name, are the service's word.
@@ -113,28 +107,6 @@ impl Ledger {
             is_over: false,
         }
     }
-
-    /// Waits a little where a node may not know yet of a head that covers `place`, and fails where no
-    /// waiting helps. Without a place it is about an entry that the ledger knows, which a head covers soon.
-    pub(crate) async fn wait_for_head(
-        &self,
-        error: ClientError,
-        (place, until): (Option<LeafIndex>, Instant),
-    ) -> Result<(), ClientError> {
-        let is_beyond = matches!(&error, ClientError::Refused(refusal)
-            if refusal.reason == Some(Reason::BeyondTree));
-        if !is_beyond || Instant::now() >= until {
-            return Err(error);
-        }
-        if let Some(place) = place {
-            let head = self.checkpoint().await?;
-            if head.head().size.0 < place.0 {
-                return Err(error);
-            }
-        }
-        sleep(HEAD_PAUSE).await;
-        Ok(())
-    }
 }
 
 impl Register<'_> {
@@ -205,26 +177,15 @@ impl Register<'_> {
             organization: self.organization.clone(),
             kind: self.kind.clone(),
             at: self.at.map(|at| at.0),
-            page_size: u32::try_from(limits::PAGE_MAX).unwrap_or(u32::MAX),
+            page_size: page::size(),
             page_token: self.token.clone(),
         };
-        let until = Instant::now() + self.ledger.deadline();
-        loop {
-            let asked = self
-                .ledger
-                .evidence_service(async |mut client| {
-                    let request = self.ledger.request(message.clone())?;
-                    Ok(client.list_register(request).await?.into_inner())
-                })
-                .await;
-            let place = self.at().or(self.at).unwrap_or(LeafIndex(0));
-            match asked {
-                Ok(answer) => return Ok(answer),
-                Err(error) => {
-                    let waits = (Some(place), until);
-                    self.ledger.wait_for_head(error, waits).await?;
-                }
-            }
-        }
+        let place = self.at().or(self.at).unwrap_or(LeafIndex(0));
+        self.ledger
+            .ask_for_page(Some(place), async |mut client| {
+                let request = self.ledger.request(message.clone())?;
+                Ok(client.list_register(request).await?.into_inner())
+            })
+            .await
     }
 }

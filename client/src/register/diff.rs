@@ -1,13 +1,12 @@
 //! What changed in a register between two places of the log.
 
-use aimslog_proto::limits;
 use aimslog_proto::pb::v1;
 use aimslog_proto::tlog::{LeafHash, LeafIndex};
-use tokio::time::Instant;
 
 use super::{Asked, RegisterCount, RegisterVersion, proven, version};
 use crate::error::ClientError;
 use crate::ledger::Ledger;
+use crate::page;
 use crate::trust::SignedHead;
 
 /// An entity that has new versions.
@@ -210,27 +209,16 @@ impl RegisterDiff<'_> {
             kind: self.kind.clone(),
             from: self.from.0,
             to: self.to.map(|to| to.0),
-            page_size: u32::try_from(limits::PAGE_MAX).unwrap_or(u32::MAX),
+            page_size: page::size(),
             page_token: self.token.clone(),
         };
-        let until = Instant::now() + self.ledger.deadline();
-        loop {
-            let asked = self
-                .ledger
-                .evidence_service(async |mut client| {
-                    let request = self.ledger.request(message.clone())?;
-                    Ok(client.diff_register(request).await?.into_inner())
-                })
-                .await;
-            let place = self.to().or(self.to).unwrap_or(self.from);
-            match asked {
-                Ok(answer) => return Ok(answer),
-                Err(error) => {
-                    let waits = (Some(place), until);
-                    self.ledger.wait_for_head(error, waits).await?;
-                }
-            }
-        }
+        let place = Some(self.to().or(self.to).unwrap_or(self.from));
+        self.ledger
+            .ask_for_page(place, async |mut client| {
+                let request = self.ledger.request(message.clone())?;
+                Ok(client.diff_register(request).await?.into_inner())
+            })
+            .await
     }
 }
 

@@ -225,11 +225,14 @@ pub(super) struct Facts<'a> {
     pub(super) place: Option<Place>,
 }
 
-/// Number and version of an entity in its register.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Number and version of an entity in its register, and how it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) number: u64,
     pub(super) version: u32,
+    pub(super) entity: EntryId,
+    /// The state that it has now.
+    pub(super) state: String,
     /// How many versions the register had before this one.
     pub(super) position: u64,
 }
@@ -243,16 +246,16 @@ pub(super) fn log_entry<R: Rows + ?Sized>(
     let header = facts.statement.header();
     let index = core.frontier.size().0;
     let leaf = facts.statement.leaf_hash();
-    let (number, version) = facts
-        .place
-        .map_or((0, 0), |place| (place.number, place.version));
+    let place = facts.place.as_ref();
     let entry = EntryRow {
         statement: facts.bytes.clone(),
         organization: facts.organization.to_owned(),
         kind: kind_text(&header.content_type),
         time_ms: core.time_ms,
-        number,
-        version,
+        number: place.map_or(0, |place| place.number),
+        version: place.map_or(0, |place| place.version),
+        entity: place.map(|place| place.entity),
+        state: place.map(|place| place.state.clone()).unwrap_or_default(),
         leaf_hash: *leaf.as_bytes(),
     };
     rows.put_value(codec::entry(index), &entry);
@@ -263,7 +266,7 @@ pub(super) fn log_entry<R: Rows + ?Sized>(
         entry: &entry,
         statement: facts.statement,
         index,
-        position: facts.place.map(|place| place.position),
+        position: place.map(|place| place.position),
     };
     indexes::put(rows, indexed)?;
     tree::append(rows, &mut core.frontier, leaf)?;

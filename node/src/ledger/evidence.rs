@@ -26,7 +26,7 @@ use super::{
     state::{Overlay, TypedRows},
 };
 use crate::store::{
-    codec::{self, RegisterPlace},
+    codec,
     state_db::{Rows, StateError},
 };
 
@@ -140,31 +140,8 @@ impl<R: Rows + ?Sized> Logged for LoggedRows<'_, R> {
         Ok(Some(Target {
             organization: entry.organization,
             kind: entry.kind,
+            entity: entry.entity,
         }))
-    }
-
-    fn entity_of(&self, entry: EntryId) -> Result<Option<EntryId>, StateError> {
-        let Some(index) = self.0.index(&codec::by_id(entry.as_bytes()))? else {
-            return Ok(None);
-        };
-        let row: EntryRow = self.0.expect_value(&codec::entry(index))?;
-        match (row.number, row.version) {
-            (0, _) => Ok(None),
-            (_, 1) => Ok(Some(entry)),
-            (number, _) => {
-                let first = codec::by_number(RegisterPlace {
-                    organization: &row.organization,
-                    kind: &row.kind,
-                    number,
-                    version: 1,
-                });
-                let index = self.0.index(&first)?.ok_or(StateError::Missing {
-                    what: "first version",
-                })?;
-                let first: EntryRow = self.0.expect_value(&codec::entry(index))?;
-                Ok(Some(EntryId::of(&first.statement)))
-            }
-        }
     }
 
     fn entity(&self, id: EntryId) -> Result<Option<Entity>, StateError> {
@@ -246,6 +223,8 @@ pub(super) fn take_place<R: Rows + ?Sized>(
     Ok(Place {
         number,
         version,
+        entity: *id,
+        state: row.entity.state,
         position,
     })
 }
@@ -268,3 +247,6 @@ pub(super) fn count_references<R: Rows + ?Sized>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

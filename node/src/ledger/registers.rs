@@ -1,17 +1,13 @@
 //! Registers as they stood in front of an entry.
 //!
-//! No state is kept for that: numbers are given in the order of the log and versions follow each
-//! other in it, so the newest version in front of an entry is found by halving, and what it says stands
-//! in its header.
+//! Nothing is counted for that: numbers are given in the order of the log and versions follow each
+//! other in it, so the newest version in front of an entry is found by halving. The entity and the state
+//! that it reached stand in the row of each version, so that nobody goes back through those before it.
 
-use aimslog_proto::{
-    statement::{EntryId, Header, UnverifiedStatement},
-    tlog::LeafIndex,
-};
+use aimslog_proto::{statement::EntryId, tlog::LeafIndex};
 
 use super::{
-    apply::ApplyError,
-    reader::{self, RegisterName, prefix_of, register_size},
+    reader::{RegisterName, prefix_of, register_size},
     row::EntryRow,
     state::{TypedRows, read_index},
 };
@@ -29,19 +25,32 @@ pub struct Count {
     pub versions: u64,
 }
 
-/// One version of an entity, as its entry says.
+/// One version of an entity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
     /// Where it stands.
     pub index: LeafIndex,
-    /// The entry.
-    pub entry: EntryRow,
     /// The entity.
     pub entity: EntryId,
-    /// The state that the entity reaches; empty where it has none.
-    pub state: String,
-    /// How many entries were read for it.
-    pub entries_read: usize,
+    /// The entry, with the state that the entity has behind it.
+    pub entry: EntryRow,
+}
+
+impl Version {
+    /// The version that this entry is, which stands at `index`.
+    ///
+    /// # Errors
+    /// When the entry is no version of anything.
+    pub fn of(index: LeafIndex, entry: EntryRow) -> Result<Self, StateError> {
+        let entity = entry.entity.ok_or(StateError::Contradiction {
+            what: "what stands in a register is a version of an entity",
+        })?;
+        Ok(Self {
+            index,
+            entity,
+            entry,
+        })
+    }
 }
 
 /// Where this version of this entity stands, if that is in front of `at`.
@@ -126,58 +135,12 @@ fn last_that_holds(
     Ok(first)
 }
 
-/// What the entry at `index` says of its entity. `before` is the state of the version before it, where
-/// the caller knows that.
+/// The version that stands at `index`. One read, however many versions there are.
 ///
 /// # Errors
-/// When rows or a stored statement are damaged, or it is no evidence.
-pub fn version(
-    rows: &(impl Rows + ?Sized),
-    index: LeafIndex,
-    before: Option<&str>,
-) -> Result<Version, ApplyError> {
-    let entry: EntryRow = rows.expect_value(&codec::entry(index.0))?;
-    let header = header_of(&entry, index)?;
-    let entity = match header.revision {
-        Some(revision) => revision.entity,
-        None => EntryId::of(&entry.statement),
-    };
-    let name = RegisterName {
-        organization: &entry.organization,
-        kind: &entry.kind,
-    };
-    // A version that names no state stays in that of the one before.
-    let known = header.transition.or_else(|| before.map(str::to_owned));
-    let (mut state, mut earlier, mut entries_read) = (known, entry.version, 1);
-    while state.is_none() && earlier > 1 {
-        earlier -= 1;
-        let place = place_before(rows, name, (entry.number, earlier), index)?;
-        let place = place.ok_or(StateError::Contradiction {
-            what: "the versions of an entity have no gap",
-        })?;
-        let before = reader::entry(rows, place)?.ok_or(StateError::Missing {
-            what: "version of an entity",
-        })?;
-        state = header_of(&before, place)?.transition;
-        entries_read += 1;
-    }
-    Ok(Version {
-        index,
-        entity,
-        state: state.unwrap_or_default(),
-        entries_read,
-        entry,
-    })
-}
-
-fn header_of(entry: &EntryRow, index: LeafIndex) -> Result<Header, ApplyError> {
-    let statement = UnverifiedStatement::parse_submitted(&entry.statement).map_err(|source| {
-        ApplyError::StoredStatement {
-            index: index.0,
-            source,
-        }
-    })?;
-    Ok(statement.header().clone())
+/// When the row is damaged or missing, or the entry is no version of anything.
+pub fn version(rows: &(impl Rows + ?Sized), index: LeafIndex) -> Result<Version, StateError> {
+    Version::of(index, rows.expect_value(&codec::entry(index.0))?)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ mod entity;
 
 pub use entity::{EntityRow, LinkingRow};
 
-use aimslog_proto::tlog::Frontier;
+use aimslog_proto::{statement::EntryId, tlog::Frontier};
 use bytes::Bytes;
 
 use crate::store::codec::bytes::{DecodeError, Reader, Writer};
@@ -86,6 +86,10 @@ pub struct EntryRow {
     pub number: u64,
     /// Version of the entity, from 1; 0 for system records.
     pub version: u32,
+    /// The entity that it is a version of, by the id of its first one; `None` for system records.
+    pub entity: Option<EntryId>,
+    /// The state that the entity has behind it; empty where no version has named one.
+    pub state: String,
     /// SHA-256(00 | statement).
     pub leaf_hash: [u8; 32],
 }
@@ -210,6 +214,8 @@ impl Value for EntryRow {
             .u64(self.time_ms)
             .u64(self.number)
             .u32(self.version)
+            .option_digest(self.entity.as_ref().map(EntryId::as_bytes))
+            .bytes(self.state.as_bytes())
             .raw(&self.leaf_hash)
     }
 
@@ -221,6 +227,8 @@ impl Value for EntryRow {
             time_ms: reader.u64("time")?,
             number: reader.u64("register number")?,
             version: reader.u32("entity version")?,
+            entity: reader.option_digest("entity")?.map(EntryId::from_bytes),
+            state: reader.text("state", FIELD_BYTES_MAX)?.to_owned(),
             leaf_hash: reader.array("leaf hash")?,
         })
     }

@@ -191,8 +191,12 @@ fn choose<'a>(
     selection: &'a Selection,
     (from, probe): (LeafIndex, usize),
 ) -> Result<Driver<'a>, StateError> {
+    let drivers = selection.drivers();
+    if let [only] = drivers.as_slice() {
+        return Ok(*only);
+    }
     let mut best = None;
-    for driver in selection.drivers() {
+    for driver in drivers {
         let first = driver.scan(rows, from, probe)?;
         let reach = match first.last() {
             Some(last) if first.len() == probe => last.0,

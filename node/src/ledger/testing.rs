@@ -37,6 +37,7 @@ use super::{
 };
 use crate::raft::Position;
 
+pub(crate) mod counting;
 pub(crate) mod log;
 
 /// Lower-case hex.

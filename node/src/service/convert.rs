@@ -31,6 +31,22 @@ pub(super) fn entry_key(id: Option<&[u8]>, index: Option<u64>) -> Result<EntryKe
     }
 }
 
+/// The entry that a request names, whose `key` is a `oneof` of its own module.
+macro_rules! key_of {
+    ($request:expr, $module:ident) => {
+        match &$request.key {
+            Some(pb::$module::Key::EntryId(id)) => {
+                $crate::service::convert::entry_key(Some(id), None)
+            }
+            Some(pb::$module::Key::Index(index)) => {
+                $crate::service::convert::entry_key(None, Some(*index))
+            }
+            None => $crate::service::convert::entry_key(None, None),
+        }
+    };
+}
+pub(super) use key_of;
+
 /// Milliseconds since 1970 as a protobuf timestamp.
 pub(super) fn timestamp(millis: u64) -> prost_types::Timestamp {
     UnixMillis(millis).into()

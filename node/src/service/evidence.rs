@@ -174,13 +174,7 @@ impl EvidenceService for EvidenceApi {
         request: Request<pb::GetRecordRequest>,
     ) -> Result<Response<pb::GetRecordResponse>, Status> {
         let reader = self.backend.reader(request.metadata())?;
-        let key = match &request.get_ref().key {
-            Some(pb::get_record_request::Key::EntryId(id)) => convert::entry_key(Some(id), None),
-            Some(pb::get_record_request::Key::Index(index)) => {
-                convert::entry_key(None, Some(*index))
-            }
-            None => convert::entry_key(None, None),
-        }?;
+        let key = convert::key_of!(request.get_ref(), get_record_request)?;
         let sight = self.backend.sight(&reader)?;
         let record = self
             .backend

@@ -209,16 +209,12 @@ fn refused(error: EvidenceFileError) -> ReadFailure {
     }
 }
 
-/// The stored disclosures; none for system records, sealed and erased ones.
-pub(super) fn disclosures(rows: &impl Rows, index: u64) -> Result<Vec<Vec<u8>>, ReadFailure> {
-    let Some(row) = rows.row(&codec::payload(index))? else {
+/// The disclosures in a stored payload; none of system records, sealed and erased ones.
+pub(super) fn disclosures(payload: Option<&PayloadRow>) -> Result<Vec<Vec<u8>>, Failure> {
+    let Some(bytes) = payload.and_then(PayloadRow::disclosures) else {
         return Ok(Vec::new());
     };
-    let damaged = |error| Failure::internal("a stored payload is damaged", &error);
-    match PayloadRow::decode(&row).map_err(damaged)? {
-        PayloadRow::Present(bytes) => Ok(payload::decode(&bytes).map_err(damaged)?),
-        PayloadRow::Sealed | PayloadRow::Erased => Ok(Vec::new()),
-    }
+    payload::decode(bytes).map_err(|error| Failure::internal("a stored payload is damaged", &error))
 }
 
 /// The pieces of a file, copied one by one as they are sent. The file holds its `turn` until it is

@@ -2,19 +2,16 @@
 
 use crate::ledger::payload::PayloadRow;
 use crate::ledger::reader::{self, RegisterName};
-use crate::ledger::registers::{newest_before, place_before};
+use crate::ledger::registers::{Version, newest_before, place_before};
 use crate::ledger::row::EntryRow;
-use crate::ledger::state::TypedRows;
 use crate::service::backend::ReadFailure;
-use crate::service::convert;
-use crate::service::files::not_visible;
+use crate::service::convert::key_of;
 use crate::service::heads::{EntryKey, beyond};
 use crate::service::paging::{self, Bound};
-use crate::service::records::payload_status;
+use crate::service::records::{self, payload_status};
 use crate::service::registers::Page;
 use crate::service::sight::Sight;
 use crate::service::status::Failure;
-use crate::store::codec;
 use crate::store::state_db::Rows;
 use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::reason::Reason;
@@ -35,13 +32,7 @@ pub(super) struct HistoryQuery {
 impl HistoryQuery {
     /// Checks key, page size and token.
     pub(super) fn new(mut request: pb::GetHistoryRequest) -> Result<Self, Failure> {
-        let key = match &request.key {
-            Some(pb::get_history_request::Key::EntryId(id)) => convert::entry_key(Some(id), None),
-            Some(pb::get_history_request::Key::Index(index)) => {
-                convert::entry_key(None, Some(*index))
-            }
-            None => convert::entry_key(None, None),
-        }?;
+        let key = key_of!(request, get_history_request)?;
         let limit = paging::limit(request.page_size, "versions")?;
         let token = std::mem::take(&mut request.page_token);
         request.page_size = 0;
@@ -66,7 +57,7 @@ pub(super) fn page(
     registry: &Registry,
     (query, sight): (&HistoryQuery, &Sight),
 ) -> Result<pb::GetHistoryResponse, ReadFailure> {
-    let (index, named) = named(rows, query.key, sight)?;
+    let (named_at, named) = named(rows, query.key, sight)?;
     let name = RegisterName {
         organization: &named.organization,
         kind: &named.kind,
@@ -74,7 +65,7 @@ pub(super) fn page(
     let mut page = Page::new(rows, query.limit)?;
     let at = page.place(query.at)?;
     // Without the version that was named it would be no answer; a head covers it soon.
-    if index >= page.head.size {
+    if named_at >= page.head.size {
         return Err(beyond(page.head.size).into());
     }
     let mut response = pb::GetHistoryResponse {
@@ -86,7 +77,6 @@ pub(super) fn page(
         response.count = Some(newest.map_or(0, |(version, _)| version));
     }
     let mut version = query.first;
-    let mut state: Option<String> = None;
     while let Ok(known) = u32::try_from(version)
         && let Some(index) = place_before(rows, name, (named.number, known), at)?
     {
@@ -94,8 +84,11 @@ pub(super) fn page(
             response.next_page_token = query.bound.token([at.0, version]);
             break;
         }
-        let row = page.version(index, state.as_deref())?;
-        state = Some(row.state.clone());
+        let row = if index.0 == named_at {
+            Version::of(index, named.clone())?
+        } else {
+            page.version(index)?
+        };
         if let Some(seen) = sight.view(&row.entry)? {
             let payload = reader::payload(rows, index)?;
             // What was read of it counts, although it does not travel.
@@ -114,13 +107,8 @@ pub(super) fn page(
 
 /// Index and entry of the version that was named, if the reader may see it.
 fn named(rows: &impl Rows, key: EntryKey, sight: &Sight) -> Result<(u64, EntryRow), ReadFailure> {
-    let index = match key {
-        EntryKey::Index(index) => index,
-        EntryKey::Id(id) => rows.index(&codec::by_id(&id))?.ok_or_else(not_visible)?,
-    };
-    let entry: EntryRow = rows.value(&codec::entry(index))?.ok_or_else(not_visible)?;
-    sight.view(&entry)?.ok_or_else(not_visible)?;
-    if entry.number == 0 {
+    let (index, entry, _) = records::named(rows, sight, key)?;
+    if entry.entity.is_none() {
         let rule = "a version of a record; records of the ledger itself have none";
         return Err(Failure::field(Reason::InvalidRequest, "key", rule).into());
     }

@@ -234,16 +234,6 @@ fn statement_at(rows: &impl Rows, index: LeafIndex) -> Result<Vec<u8>, ReadFailu
     Ok(entry.statement.to_vec())
 }
 
-macro_rules! key_of {
-    ($request:expr, $module:ident) => {
-        match &$request.key {
-            Some(pb::$module::Key::EntryId(id)) => convert::entry_key(Some(id), None),
-            Some(pb::$module::Key::Index(index)) => convert::entry_key(None, Some(*index)),
-            None => convert::entry_key(None, None),
-        }
-    };
-}
-
 #[tonic::async_trait]
 impl LogService for LogApi {
     type GetEvidenceStream = files::ChunkStream<pb::GetEvidenceResponse>;
@@ -271,7 +261,7 @@ impl LogService for LogApi {
         request: Request<pb::GetEntryRequest>,
     ) -> Result<Response<pb::GetEntryResponse>, Status> {
         self.may_read_entries(request.metadata())?;
-        let key = key_of!(request.get_ref(), get_entry_request)?;
+        let key = convert::key_of!(request.get_ref(), get_entry_request)?;
         Ok(Response::new(self.entry(key).await?))
     }
 
@@ -293,7 +283,7 @@ impl LogService for LogApi {
         request: Request<pb::GetInclusionProofRequest>,
     ) -> Result<Response<pb::GetInclusionProofResponse>, Status> {
         let request = request.into_inner();
-        let key = key_of!(request, get_inclusion_proof_request)?;
+        let key = convert::key_of!(request, get_inclusion_proof_request)?;
         let head = HeadChoice::from_size(request.tree_size);
         Ok(Response::new(self.inclusion(key, head).await?))
     }
@@ -314,7 +304,7 @@ impl LogService for LogApi {
         request: Request<pb::GetReceiptRequest>,
     ) -> Result<Response<pb::GetReceiptResponse>, Status> {
         let request = request.into_inner();
-        let key = key_of!(request, get_receipt_request)?;
+        let key = convert::key_of!(request, get_receipt_request)?;
         let head = HeadChoice::from_size(request.tree_size);
         Ok(Response::new(self.receipt(key, head).await?))
     }

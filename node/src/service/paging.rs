@@ -2,7 +2,9 @@
 //!
 //! A token names places and is bound to the request that it belongs to: a digest over both tells a token
 //! that we gave for this request from everything else. It is no secret and no right: whoever makes one up
-//! gets what the request at that place gets.
+//! gets what the request at that place gets. Whether a page is the last one tells how far the list goes,
+//! also of what the reader does not see; everybody with a token can count that in the entries
+//! (`docs/security.md`).
 
 use aimslog_proto::limits::{PAGE_DEFAULT, PAGE_MAX};
 use aimslog_proto::reason::Reason;

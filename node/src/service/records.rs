@@ -36,13 +36,23 @@ pub(super) fn one(
     sight: &Sight,
     key: EntryKey,
 ) -> Result<pb::Record, ReadFailure> {
+    let (index, entry, seen) = named(rows, sight, key)?;
+    record(rows, (index, &entry), &seen)
+}
+
+/// Index and row of the entry that is named, and how the reader sees it, if it does.
+pub(super) fn named(
+    rows: &impl Rows,
+    sight: &Sight,
+    key: EntryKey,
+) -> Result<(u64, EntryRow, View), ReadFailure> {
     let index = match key {
         EntryKey::Index(index) => index,
         EntryKey::Id(id) => rows.index(&codec::by_id(&id))?.ok_or_else(not_visible)?,
     };
     let entry: EntryRow = rows.value(&codec::entry(index))?.ok_or_else(not_visible)?;
     let seen = sight.view(&entry)?.ok_or_else(not_visible)?;
-    record(rows, (index, &entry), &seen)
+    Ok((index, entry, seen))
 }
 
 /// A record as the reader sees it. What engagements show comes in evidence files alone, where each
@@ -58,7 +68,7 @@ pub(super) fn record(
         statement: entry.statement.to_vec(),
         payload_status: payload_status(payload.as_ref(), seen).into(),
         disclosures: match seen {
-            View::Own => files::disclosures(rows, index)?,
+            View::Own => files::disclosures(payload.as_ref())?,
             View::Engaged(_) => Vec::new(),
         },
     })

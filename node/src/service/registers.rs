@@ -1,10 +1,8 @@
 //! Registers and histories as they stood in front of an entry, page by page, each under a head.
 
-use crate::ledger::apply::ApplyError;
 use crate::ledger::reader::{self, Listing, RegisterName};
 use crate::ledger::registers::{self, Count, Version, count_before, newest_before, place_before};
-use crate::ledger::row::{EntryRow, HeadRow};
-use crate::ledger::state::TypedRows;
+use crate::ledger::row::HeadRow;
 use crate::ledger::tree;
 use crate::service::backend::ReadFailure;
 use crate::service::convert;
@@ -13,7 +11,6 @@ use crate::service::heads::{HeadChoice, beyond, head, head_receipt};
 use crate::service::paging::{self, Bound, ROWS_PER_PAGE};
 use crate::service::sight::Sight;
 use crate::service::status::Failure;
-use crate::store::codec;
 use crate::store::state_db::Rows;
 use aimslog_proto::limits::{PAGE_BYTES_GOAL, WORD_BYTES_MAX};
 use aimslog_proto::pb::v1 as pb;
@@ -22,6 +19,9 @@ use aimslog_proto::system::registry::Registry;
 use aimslog_proto::tlog::{LeafIndex, TreeSize};
 use prost::Message as _;
 use std::collections::BTreeSet;
+
+/// What the kinds of the ledger's own records begin with.
+const SYSTEM_KINDS: &str = "ledger.";
 
 /// A checked request for a page of a register.
 #[derive(Debug)]
@@ -57,6 +57,10 @@ fn check_name(sight: &Sight, organization: &str, kind: &str) -> Result<(), Failu
     if kind.is_empty() || kind.len() > WORD_BYTES_MAX {
         let rule = format!("the name of a kind of evidence, of at most {WORD_BYTES_MAX} bytes");
         return Err(Failure::field(Reason::InvalidRequest, "kind", &rule));
+    }
+    if kind.starts_with(SYSTEM_KINDS) {
+        let rule = "a kind of evidence: records of the ledger itself, `ledger.*`, form no register";
+        return Err(Failure::field(Reason::InvalidRequest, "kind", rule));
     }
     Ok(())
 }
@@ -158,36 +162,24 @@ impl<'a, R: Rows> Page<'a, R> {
         self.results >= self.limit || self.bytes >= PAGE_BYTES_GOAL || self.budget == 0
     }
 
-    /// Looks at so many entries.
-    pub(super) fn look(&mut self, entries: usize) {
-        self.budget = self.budget.saturating_sub(entries);
-    }
-
     /// One more result, which took so many bytes besides its versions.
     pub(super) fn count(&mut self, bytes: usize) {
         self.results += 1;
         self.bytes += bytes;
     }
 
-    /// The entity's version at this index, read; `before` is the state before it, where that is known.
-    pub(super) fn version(
-        &mut self,
-        index: LeafIndex,
-        before: Option<&str>,
-    ) -> Result<Version, ReadFailure> {
-        let version = registers::version(self.rows, index, before).map_err(broken)?;
-        self.look(version.entries_read);
-        Ok(version)
+    /// The entity's version at this index, read; it counts as looked at.
+    pub(super) fn version(&mut self, index: LeafIndex) -> Result<Version, ReadFailure> {
+        self.budget = self.budget.saturating_sub(1);
+        Ok(registers::version(self.rows, index)?)
     }
 
     /// The version as it travels; it is part of what the page proves.
     pub(super) fn show(&mut self, version: Version) -> pb::RegisterVersion {
         let Version {
             index,
-            entry,
             entity,
-            state,
-            entries_read: _,
+            entry,
         } = version;
         self.shown.insert(index);
         let message = pb::RegisterVersion {
@@ -195,7 +187,7 @@ impl<'a, R: Rows> Page<'a, R> {
             statement: entry.statement.to_vec(),
             entity_id: entity.as_bytes().to_vec(),
             version: entry.version,
-            state,
+            state: entry.state,
         };
         self.bytes += message.encoded_len();
         message
@@ -217,13 +209,6 @@ impl<'a, R: Rows> Page<'a, R> {
             proof.hashes = hashes.map(|hash| hash.as_bytes().to_vec()).collect();
         }
         Ok(proof)
-    }
-}
-
-fn broken(error: ApplyError) -> ReadFailure {
-    match error {
-        ApplyError::State(error) => ReadFailure::State(error),
-        other => Failure::internal("a stored entry is no evidence", &other).into(),
     }
 }
 
@@ -263,7 +248,7 @@ pub(super) fn list(
             response.next_page_token = query.bound.token([at.0, number]);
             break;
         }
-        let version = page.version(index, None)?;
+        let version = page.version(index)?;
         if sight.view(&version.entry)?.is_some() {
             response.entities.push(page.show(version));
             page.count(0);
@@ -308,13 +293,13 @@ pub(super) fn diff(
     let mut next = query.first;
     while let Some(index) = left.next_if(|_| !page.is_full()) {
         next = index.0.saturating_add(1);
-        let entry: EntryRow = rows.expect_value(&codec::entry(index.0))?;
-        page.look(1);
+        let version = page.version(index)?;
+        let entry = &version.entry;
         let later = (entry.number, entry.version.saturating_add(1));
         // An entity comes once, with its newest version.
         let is_newest = place_before(rows, name, later, to)?.is_none();
-        if is_newest && entry.number > 0 && sight.view(&entry)?.is_some() {
-            let change = change((&mut page, sight), (name, entry.number), (index, from))?;
+        if is_newest && sight.view(entry)?.is_some() {
+            let change = change((&mut page, sight), name, (version, from))?;
             response.changes.push(change);
         }
     }
@@ -325,20 +310,20 @@ pub(super) fn diff(
     Ok(response)
 }
 
-/// An entity whose newest version stands at `index`, with the one in front of `from`.
+/// An entity with its newest version, and the one in front of `from`.
 fn change<R: Rows>(
     (page, sight): (&mut Page<'_, R>, &Sight),
-    (name, number): (RegisterName<'_>, u64),
-    (index, from): (LeafIndex, LeafIndex),
+    name: RegisterName<'_>,
+    (newest, from): (Version, LeafIndex),
 ) -> Result<pb::RegisterChange, ReadFailure> {
-    let version = page.version(index, None)?;
+    let number = newest.entry.number;
     let mut change = pb::RegisterChange {
-        after: Some(page.show(version)),
+        after: Some(page.show(newest)),
         ..pb::RegisterChange::default()
     };
     page.count(0);
     if let Some((_, before)) = newest_before(page.rows, name, number, from)? {
-        let before = page.version(before, None)?;
+        let before = page.version(before)?;
         if sight.view(&before.entry)?.is_some() {
             change.before = Some(page.show(before));
         } else {

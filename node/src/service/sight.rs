@@ -302,6 +302,8 @@ mod tests {
             time_ms: 1,
             number: 1,
             version: 1,
+            entity: None,
+            state: String::new(),
             leaf_hash: [0; 32],
         };
         let issued = header.issued.0;

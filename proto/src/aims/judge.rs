@@ -38,11 +38,8 @@ pub trait Logged {
     /// Why an entry could not be looked up.
     type Error;
 
-    /// The organisation and kind of an entry.
+    /// Whose an entry is, of which kind and of which entity.
     fn target(&self, id: EntryId) -> Result<Option<Target>, Self::Error>;
-
-    /// The entity that an entry is a version of; `None` for a registry statement.
-    fn entity_of(&self, entry: EntryId) -> Result<Option<EntryId>, Self::Error>;
 
     /// An entity by the id of its first version.
     fn entity(&self, id: EntryId) -> Result<Option<Entity>, Self::Error>;
@@ -58,6 +55,8 @@ pub struct Target {
     pub organization: String,
     /// Its kind, see [`kind_text`].
     pub kind: String,
+    /// The entity that it is a version of; `None` for a registry statement.
+    pub entity: Option<EntryId>,
 }
 
 /// What header, registry and rules alone say about a statement.

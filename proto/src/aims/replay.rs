@@ -38,8 +38,7 @@ pub struct Replay {
 /// The entries so far, as later ones refer to them.
 #[derive(Debug, Default)]
 struct Known {
-    /// Each with the entity that it is a version of.
-    targets: BTreeMap<EntryId, (Target, EntryId)>,
+    targets: BTreeMap<EntryId, Target>,
     entities: BTreeMap<EntryId, Entity>,
     /// By target, kind and relation.
     linking: BTreeMap<(EntryId, String, String), Linking>,
@@ -49,11 +48,7 @@ impl Logged for Known {
     type Error = Infallible;
 
     fn target(&self, id: EntryId) -> Result<Option<Target>, Infallible> {
-        Ok(self.targets.get(&id).map(|(target, _)| target.clone()))
-    }
-
-    fn entity_of(&self, entry: EntryId) -> Result<Option<EntryId>, Infallible> {
-        Ok(self.targets.get(&entry).map(|(_, entity)| *entity))
+        Ok(self.targets.get(&id).cloned())
     }
 
     fn entity(&self, id: EntryId) -> Result<Option<Entity>, Infallible> {
@@ -269,8 +264,9 @@ impl Known {
         let target = Target {
             organization: after.organization.clone(),
             kind: after.kind.clone(),
+            entity: Some(id),
         };
-        self.targets.insert(after.newest, (target, id));
+        self.targets.insert(after.newest, target);
         for (link, linking) in linking {
             let key = (link.target, after.kind.clone(), link.relation);
             self.linking.insert(key, linking);

@@ -1,19 +1,19 @@
 //! Registers at every place of random logs, against a look at every entry.
 
-use std::{cell::Cell, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use aimslog_proto::statement::header::Family;
 use aimslog_proto::tlog::Frontier;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    ledger::{
-        row::{RegisterRow, Value as _},
-        state::MemoryRows,
-        testing::log::{KINDS, ORGANIZATIONS, RandomLog, Step, steps},
+use crate::ledger::{
+    row::{RegisterRow, Value as _},
+    state::MemoryRows,
+    testing::{
+        counting::CountingRows,
+        log::{KINDS, ORGANIZATIONS, RandomLog, Step, steps},
     },
-    store::state_db::{Range, Row},
 };
 
 /// A version as it is told by going through the log.
@@ -85,12 +85,13 @@ proptest! {
                 prop_assert_eq!(count, Count { entities, versions });
                 for (number, expected) in &register {
                     let (newest, index) = newest_before(rows, name, *number, at).unwrap().unwrap();
-                    let found = version(rows, index, None).unwrap();
+                    let found = version(rows, index).unwrap();
+                    prop_assert_eq!(found.entry.version, newest);
                     let found = Told {
                         entity: found.entity,
                         version: newest,
                         index: found.index,
-                        state: found.state,
+                        state: found.entry.state,
                     };
                     prop_assert_eq!(&found, expected);
                 }
@@ -118,38 +119,27 @@ fn versions_that_name_no_state_are_in_that_of_an_earlier_one() {
     };
     let steps: Vec<Step> = [open, more(0), more(1), more(2), more(4), more(6)].into();
     let log = RandomLog::of(&steps);
-    let rows = &log.engine.rows;
     let first = log.engine.core().frontier.size().0 - 6;
-    let state = |place| version(rows, LeafIndex(first + place), None).unwrap();
-    let states: Vec<String> = (0..6).map(|place| state(place).state).collect();
+    let rows = CountingRows::of(&log.engine.rows);
+    let version = |place| version(&rows, LeafIndex(first + place)).unwrap();
+    let states: Vec<String> = (0..6).map(|place| version(place).entry.state).collect();
     assert_eq!(states[..2], ["", ""]);
     assert!(
         states[2..].iter().all(|state| state == "recorded"),
         "{states:?}"
     );
-    assert_eq!(state(2).entries_read, 1);
-    assert_eq!(state(5).entries_read, 4);
-    let told = version(rows, LeafIndex(first + 5), Some("recorded")).unwrap();
-    assert_eq!((&*told.state, told.entries_read), ("recorded", 1));
+    // Each from its own row: what was said four versions ago is not looked for.
+    assert_eq!(rows.read(), 6);
 }
 
-/// Rows, with how many were read.
-struct Counting<'a> {
-    rows: &'a MemoryRows,
-    read: Cell<usize>,
-}
-
-impl Rows for Counting<'_> {
-    fn row(&self, key: &codec::Key) -> Result<Option<Vec<u8>>, StateError> {
-        self.read.set(self.read.get() + 1);
-        self.rows.row(key)
-    }
-
-    fn scan(&self, range: &Range, limit: usize) -> Result<Vec<Row>, StateError> {
-        let found = self.rows.scan(range, limit)?;
-        self.read.set(self.read.get() + found.len().max(1));
-        Ok(found)
-    }
+#[test]
+fn a_record_of_the_ledger_itself_is_no_version() {
+    let log = RandomLog::of(&[]);
+    let told = version(&log.engine.rows, LeafIndex(0));
+    assert!(
+        matches!(told, Err(StateError::Contradiction { .. })),
+        "{told:?}"
+    );
 }
 
 const NAME: RegisterName<'_> = RegisterName {
@@ -195,25 +185,22 @@ fn what_is_read_for_an_answer_does_not_grow_with_the_register() {
     for (entities, versions) in [(100_000, 1), (2, 50_000)] {
         let rows = large(entities, versions);
         let all = entities * u64::from(versions);
-        let counting = Counting {
-            rows: &rows,
-            read: Cell::new(0),
-        };
+        let counting = CountingRows::of(&rows);
         for at in [0, 1, all / 3, all - 1, all].map(LeafIndex) {
-            counting.read.set(0);
+            counting.reset();
             let count = count_before(&counting, NAME, at).unwrap();
             assert_eq!(count.versions, at.0);
             assert_eq!(count.entities, at.0.min(entities));
-            assert!(counting.read.get() <= 24, "{} rows", counting.read.get());
+            assert!(counting.read() <= 24, "{} rows", counting.read());
             for number in [1, entities / 2, entities] {
-                counting.read.set(0);
+                counting.reset();
                 let newest = newest_before(&counting, NAME, number, at).unwrap();
                 // Entity `number` has a version in each round of the log.
                 let expected = (at.0 + entities).checked_sub(number);
                 let expected = expected.map_or(0, |left| left / entities);
                 let found = newest.map_or(0, |(version, _)| u64::from(version));
                 assert_eq!(found, expected, "{number} at {at}");
-                assert!(counting.read.get() <= 40, "{} rows", counting.read.get());
+                assert!(counting.read() <= 40, "{} rows", counting.read());
             }
         }
     }

@@ -77,13 +77,32 @@ fn entries_and_entities() {
         time_ms: 1,
         number: 2,
         version: 3,
+        entity: Some(EntryId::from_bytes([0xee; 32])),
+        state: "open".to_owned(),
         leaf_hash: [0xaa; 32],
     };
     let text = format!(
-        "01 00000002 7374 00000001 6f 00000001 6b 0000000000000001 0000000000000002 00000003 {}",
+        "01 00000002 7374 00000001 6f 00000001 6b 0000000000000001 0000000000000002 00000003 \
+         01 {} 00000004 6f70656e {}",
+        "ee".repeat(32),
         "aa".repeat(32)
     );
     golden(&entry, &text);
+    let system = EntryRow {
+        organization: String::new(),
+        kind: "ledger.rules".to_owned(),
+        number: 0,
+        version: 0,
+        entity: None,
+        state: String::new(),
+        ..entry
+    };
+    let text = format!(
+        "01 00000002 7374 00000000 0000000c 6c65646765722e72756c6573 0000000000000001 \
+         0000000000000000 00000000 00 00000000 {}",
+        "aa".repeat(32)
+    );
+    golden(&system, &text);
 
     let signing = |state: &str, holder: &str| Signing {
         state: state.to_owned(),

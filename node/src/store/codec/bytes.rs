@@ -129,6 +129,15 @@ impl Writer {
         }
     }
 
+    /// Appends a presence byte, and the digest if there is one.
+    #[must_use]
+    pub fn option_digest(self, value: Option<&[u8; 32]>) -> Self {
+        match value {
+            Some(value) => self.u8(1).raw(value),
+            None => self.u8(0),
+        }
+    }
+
     /// The bytes written.
     pub fn finish(self) -> Vec<u8> {
         self.bytes
@@ -243,6 +252,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// What [`Writer::option_digest`] wrote.
+    pub fn option_digest(&mut self, what: &'static str) -> Result<Option<[u8; 32]>, DecodeError> {
+        if self.flag(what)? {
+            self.array(what).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
     /// Checks that the format version in front is `known`.
     pub fn version(&mut self, what: &'static str, known: u8) -> Result<(), DecodeError> {
         let found = self.u8(what)?;
@@ -279,9 +297,12 @@ mod tests {
             .short("org")
             .option_u64(None)
             .option_u64(Some(9))
+            .option_digest(None)
+            .option_digest(Some(&[0xdd; 32]))
             .finish();
         let golden = "07000000010000000000000002000000036162630\
-                      36f726700010000000000000009";
+                      36f7267000100000000000000090001";
+        let golden = format!("{golden}{}", "dd".repeat(32));
         assert_eq!(hex(&bytes), golden);
         let mut reader = Reader::new(&bytes);
         assert_eq!(reader.u8("a"), Ok(7));
@@ -291,6 +312,8 @@ mod tests {
         assert_eq!(reader.take("e", 4), Ok(b"\x03org".as_slice()));
         assert_eq!(reader.option_u64("f"), Ok(None));
         assert_eq!(reader.option_u64("g"), Ok(Some(9)));
+        assert_eq!(reader.option_digest("h"), Ok(None));
+        assert_eq!(reader.option_digest("i"), Ok(Some([0xdd; 32])));
         assert_eq!(reader.finish(), Ok(()));
     }
 

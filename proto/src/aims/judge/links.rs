@@ -11,8 +11,9 @@ use crate::limits::LINKING_STANDINGS_MAX;
 use crate::reason::{Reason, Violation};
 use crate::statement::{EntryId, Header};
 
-/// Links within this log lead to entries of the same organisation and of an allowed kind: those that
-/// do. An entry of somebody else is reported as missing: nobody learns what others have logged.
+/// Links within this log lead to entries of the same organisation and of an allowed kind: the entities
+/// behind those that do. An entry of somebody else is reported as missing: nobody learns what others
+/// have logged.
 pub(super) fn check_links<'a, L: Logged>(
     logged: &L,
     (organization, header, kind): (&str, &'a Header, &Kind),
@@ -23,7 +24,7 @@ pub(super) fn check_links<'a, L: Logged>(
         let target = logged.target(link.target)?;
         if let Some(target) = target.filter(|target| target.organization == organization) {
             match kind.check_link(&link.relation, &target.kind) {
-                Ok(()) => good.push((link.relation.as_str(), link.target)),
+                Ok(()) => good.extend(target.entity.map(|it| (link.relation.as_str(), it))),
                 Err(violation) => violations.push(violation),
             }
         } else {
@@ -46,16 +47,14 @@ pub(super) fn resolve<'a, L: Logged>(
 ) -> Result<Vec<Linked<'a>>, L::Error> {
     let name = kind_text(&version.header.content_type);
     let mut found: Vec<Linked<'a>> = Vec::new();
-    for (relation, entry) in links {
+    for (relation, id) in links {
         let is_asked = version
             .kind
             .is_some_and(|kind| kind.life_cycle().asks_for_link(&reach.state, relation));
-        if !is_asked && !bundle.is_counted((&name, relation)) {
+        let is_looked_at = is_asked || bundle.is_counted((&name, relation));
+        if !is_looked_at || id == own {
             continue;
         }
-        let Some(id) = logged.entity_of(entry)?.filter(|entity| *entity != own) else {
-            continue;
-        };
         let is_known = |one: &Linked<'_>| (one.relation, one.id) == (relation, id);
         if !found.iter().any(is_known)
             && let Some(entity) = logged.entity(id)?

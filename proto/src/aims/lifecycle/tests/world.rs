@@ -38,11 +38,8 @@ impl Logged for World {
         Ok(entity.map(|entity| Target {
             organization: entity.organization.clone(),
             kind: entity.kind.clone(),
+            entity: Some(id),
         }))
-    }
-
-    fn entity_of(&self, entry: EntryId) -> Result<Option<EntryId>, Infallible> {
-        Ok(self.entities.contains_key(&entry).then_some(entry))
     }
 
     fn entity(&self, id: EntryId) -> Result<Option<Entity>, Infallible> {
