@@ -237,7 +237,7 @@ impl Ledger {
         Ok(digest)
     }
 
-    /// A stored file, whose digest is checked.
+    /// A stored file of the reader's organisation, whose digest is checked.
     pub async fn blob(
         &self,
         organization: &str,
@@ -246,7 +246,32 @@ impl Ledger {
         let message = v1::GetBlobRequest {
             organization: organization.to_owned(),
             digest: digest.to_vec(),
+            entry_id: Vec::new(),
         };
+        self.fetch_blob(message, digest).await
+    }
+
+    /// A stored file of an organisation that has engaged the reader's, which is named by a field that the
+    /// reader may see of this record. Its digest is checked; the read is in the log.
+    pub async fn blob_of(
+        &self,
+        organization: &str,
+        record: &EntryId,
+        digest: &[u8; 32],
+    ) -> Result<Vec<u8>, ClientError> {
+        let message = v1::GetBlobRequest {
+            organization: organization.to_owned(),
+            digest: digest.to_vec(),
+            entry_id: record.as_bytes().to_vec(),
+        };
+        self.fetch_blob(message, digest).await
+    }
+
+    async fn fetch_blob(
+        &self,
+        message: v1::GetBlobRequest,
+        digest: &[u8; 32],
+    ) -> Result<Vec<u8>, ClientError> {
         let blob_bytes_max = usize::try_from(limits::BLOB_BYTES_MAX).unwrap_or(usize::MAX);
         let (endpoint, content) = self
             .evidence_service(async |mut client| {

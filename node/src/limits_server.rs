@@ -18,7 +18,10 @@ pub const ADMIN_STREAMS_MAX: u32 = 16;
 /// Bytes of client requests that are not answered yet, of all connections together: 64 batches of the
 /// largest size. One address gets a quarter of them.
 pub const CLIENT_REQUEST_BYTES_MAX: usize = 256 << 20;
-/// The same for operators.
+/// Bytes of answers to clients that are not sent yet, of all connections together: 80 pages of the largest
+/// size. One address gets a quarter of them, one principal an eighth.
+pub const CLIENT_ANSWER_BYTES_MAX: usize = 256 << 20;
+/// The bytes of requests of operators.
 pub const ADMIN_REQUEST_BYTES_MAX: usize = 32 << 20;
 
 /// Open connections; the next one is closed before its TLS handshake. One address gets three
@@ -66,6 +69,10 @@ pub const EVIDENCE_CHUNK_BYTES: usize = 1 << 20;
 pub const BLOB_UPLOADS_MAX: usize = 16;
 /// Attachments being sent at once: each lies in memory until it is taken, two minutes at most.
 pub const BLOB_DOWNLOADS_MAX: usize = 32;
+/// The same to one organisation.
+pub const BLOB_DOWNLOADS_OF_ORGANIZATION_MAX: usize = 16;
+/// The same to one principal.
+pub const BLOB_DOWNLOADS_OF_PRINCIPAL_MAX: usize = 8;
 /// `Watch` streams open at once.
 pub const WATCHES_MAX: usize = 256;
 /// The same of one organisation.
@@ -74,3 +81,5 @@ pub const WATCHES_OF_ORGANIZATION_MAX: usize = 32;
 pub const WATCHES_OF_PRINCIPAL_MAX: usize = 16;
 /// Evidence files being made at once: each lies in memory until it is sent.
 pub const EVIDENCE_FILES_MAX: usize = 4;
+/// The same for one principal: a file may lie there for minutes while it is not taken.
+pub const EVIDENCE_FILES_OF_PRINCIPAL_MAX: usize = 3;

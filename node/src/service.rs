@@ -5,6 +5,7 @@
 
 pub mod access_report;
 pub mod admin;
+pub mod answers;
 pub mod auth;
 pub mod backend;
 pub mod budget;
@@ -33,10 +34,12 @@ pub mod turns;
 mod blobs;
 mod convert;
 mod entries;
+mod file_turns;
 mod files;
 mod filter;
 mod history;
 mod paging;
 mod records;
 mod registers;
+mod slots;
 mod watch;

@@ -9,13 +9,17 @@
 
 use std::fs;
 use std::process::Output;
+use std::sync::Arc;
 use std::time::Duration;
 
-use aimslog_client::clock;
+use aimslog_client::{ClientError, clock};
+use aimslog_proto::reason::Reason;
+use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::statement::key::SigningKey;
 use aimslog_tests::desk::{Desk, length, text};
 use aimslog_tests::people::{Hospital, decision_json};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -327,4 +331,63 @@ async fn registers_and_histories_show_what_the_engagement_is_about() {
     desk.data(&["--key", "admin.seed", "engagement", "end", "kind"]);
     desk.data(&["--key", "admin.seed", "engagement", "end", "part"]);
     sees_nothing(&desk, &show);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_gets_the_attachments_of_fields_that_it_sees_and_follows_the_records() {
+    let desk = desk().await;
+    desk.write_decision("one.json", 1);
+    let content = b"what was said before the decision";
+    desk.write("scan.txt", content);
+    let one = desk.submit(&[
+        "submit", "one.json", "--attach", "scan.txt", "--wait", "receipt",
+    ]);
+    let one = text(&one, "/entry_id");
+    let id = EntryId::parse(one).unwrap();
+    let digest: [u8; 32] = Sha256::digest(content).into();
+    let auditor = Arc::new(SigningKey::from_seed(&[77; 32]));
+    let auditor = desk.cluster.ledger_as(auditor);
+    let get = async || auditor.blob_of("hospital", &id, &digest).await;
+    let is_hidden = |got: Result<Vec<u8>, ClientError>| {
+        matches!(got, Err(ClientError::Refused(refusal))
+            if refusal.reason == Some(Reason::NotVisible))
+    };
+    assert!(is_hidden(get().await), "without an engagement");
+    let kind = ["--kind", "oversight_decision", "--field"];
+    grant(
+        &desk,
+        "stage-1",
+        (-60, 3_600),
+        &[&kind[..], &["decision"]].concat(),
+    );
+    engaged(&desk).await;
+    assert!(is_hidden(get().await), "of a field that is not shown");
+    grant(
+        &desk,
+        "stage-2",
+        (-60, 3_600),
+        &[&kind[..], &["attachments"]].concat(),
+    );
+    let deadline = Instant::now() + PATIENCE;
+    let got = loop {
+        match get().await {
+            Ok(got) => break got,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        sleep(Duration::from_millis(200)).await;
+    };
+    assert_eq!(got, content);
+    let told = reads(&desk, 1).await;
+    assert_eq!(length(&told, "/reads"), 1, "{told}");
+    assert_eq!(text(&told, "/reads/0/engagement"), "stage-2");
+
+    let follow = ["watch", "--from", "0", "--count", "1"];
+    let followed = desk.data(&as_body("auditor.seed", &follow));
+    assert_eq!(text(&followed, "/entry_id"), one, "{followed}");
+    sees_nothing(&desk, &as_body("clerk.seed", &follow));
+    for id in ["stage-1", "stage-2"] {
+        desk.data(&["--key", "admin.seed", "engagement", "end", id]);
+    }
+    sees_nothing(&desk, &as_body("auditor.seed", &follow));
+    assert!(is_hidden(get().await), "when it is over");
 }

@@ -6,17 +6,15 @@
 )]
 
 use aimslog_client::{FinishedStatement, Ledger, Outcome, Wait, clock, verifier};
-use aimslog_proto::statement::evidence::Report;
+use aimslog_proto::statement::evidence::{EvidenceFile, Report};
+use aimslog_proto::system::{OrganizationId, PrincipalId, Role, RoleChange, RoleRecord};
 use aimslog_proto::time::UnixSeconds;
+use aimslog_proto::tlog::LeafIndex;
 use aimslog_tests::cluster::Cluster;
-use aimslog_tests::people::Hospital;
+use aimslog_tests::people::{Hospital, system_record};
 
-/// Submits one statement for a receipt and verifies the evidence that comes with it.
-async fn receipt(
-    cluster: &Cluster,
-    ledger: &Ledger,
-    statement: &FinishedStatement,
-) -> (Report, bool) {
+/// Submits one statement for a receipt: the evidence file that comes with it, and whether it had been logged.
+async fn evidence(ledger: &Ledger, statement: &FinishedStatement) -> (Vec<u8>, bool) {
     let outcomes = ledger
         .submit(std::slice::from_ref(statement), Wait::Receipt)
         .await
@@ -28,12 +26,20 @@ async fn receipt(
                 already,
                 ..
             },
-        ] => {
-            let now = UnixSeconds(clock::unix_seconds());
-            (verifier::verify(file, &cluster.policy(), now), *already)
-        }
+        ] => (file.clone(), *already),
         other => panic!("no evidence: {other:?}"),
     }
+}
+
+/// The same, verified.
+async fn receipt(
+    cluster: &Cluster,
+    ledger: &Ledger,
+    statement: &FinishedStatement,
+) -> (Report, bool) {
+    let (file, already) = evidence(ledger, statement).await;
+    let now = UnixSeconds(clock::unix_seconds());
+    (verifier::verify(&file, &cluster.policy(), now), already)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,4 +80,23 @@ async fn evidence_shows_content_to_those_alone_who_had_it() {
     let time = &second.records[0].time;
     let (after, not_later) = (time.after.unwrap(), time.not_later_than.unwrap());
     assert!(after <= not_later, "{second}");
+
+    // What the log has of the signer since is for those who may read it.
+    let role = RoleRecord {
+        organization: OrganizationId::new("hospital").unwrap(),
+        principal: PrincipalId::new("office-1").unwrap(),
+        change: RoleChange::Withdraw(Role::new("internal_auditor").unwrap()),
+    };
+    let role = system_record(&role, &hospital.administrator);
+    let leader = cluster.leader().await;
+    cluster.admin_of(leader).submit_system(&role).await.unwrap();
+    receipt(&cluster, &ledger, &hospital.decision(3)).await;
+    let (file, already) = evidence(&ledger, &bare).await;
+    assert!(already);
+    let file = EvidenceFile::parse(&file).unwrap();
+    let later: Vec<LeafIndex> = file.chain.iter().map(|entry| entry.index).collect();
+    assert!(
+        later.iter().all(|index| *index < file.records[0].index),
+        "{later:?}"
+    );
 }

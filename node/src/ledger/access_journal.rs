@@ -14,7 +14,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aimslog_proto::limits::ACCESS_READS_MAX;
@@ -37,16 +37,16 @@ const FRAME_HEADER_BYTES: usize = 8;
 const BODY_BYTES_MAX: usize = 256 << 10;
 
 /// Why a read cannot be kept, so that it is not answered.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 pub enum JournalError {
     /// The disk.
     #[error("the journal of reads {} could not be read or written", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// What the system said, to everybody who was in the same write.
         #[source]
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// An earlier write failed, and what it left could not be taken back.
     #[error("the journal of reads {} has an end that cannot be read; start the node again", path.display())]
@@ -63,25 +63,46 @@ pub enum JournalError {
 }
 
 /// The journal of one node.
+///
+/// Two locks: `disk` is held while the system writes and syncs, and `queue` for moments only. Whoever
+/// has both took `disk` first. What comes while a sync goes on waits in the queue, and the next one who
+/// gets the disk writes all of it at once: many readers share one sync, and who only asks how much waits
+/// never waits for a disk.
 #[derive(Debug)]
 pub struct AccessJournal {
     path: PathBuf,
-    state: Mutex<State>,
+    disk: Mutex<Disk>,
+    queue: Mutex<Queue>,
     arrived: Notify,
 }
 
 #[derive(Debug)]
-struct State {
+struct Disk {
     file: File,
     /// Bytes of whole frames in the file.
     length: u64,
     /// Whether behind them is something else that could not be cut off.
     is_torn: bool,
-    pending: VecDeque<AccessRead>,
     /// Reads of the file that are in the log.
     logged: usize,
+}
+
+#[derive(Debug)]
+struct Queue {
+    /// On disk, and not in the log yet. Only who has the disk changes it.
+    pending: VecDeque<AccessRead>,
+    /// Not on disk yet.
+    arriving: Vec<Arc<Arriving>>,
     /// Since when the log has taken nothing although something waited.
     waiting_since: Instant,
+}
+
+/// The reads of one answer on their way to the disk.
+#[derive(Debug)]
+struct Arriving {
+    reads: Vec<AccessRead>,
+    /// What became of them; set by whoever wrote them.
+    written: OnceLock<Result<(), JournalError>>,
 }
 
 impl AccessJournal {
@@ -94,52 +115,80 @@ impl AccessJournal {
         let path = data_dir.join(JOURNAL_FILE);
         match open(&path) {
             Ok((file, length, reads)) => Ok(Self {
-                state: Mutex::new(State {
+                disk: Mutex::new(Disk {
                     file,
                     length,
                     is_torn: false,
-                    pending: reads.into(),
                     logged: 0,
+                }),
+                queue: Mutex::new(Queue {
+                    pending: reads.into(),
+                    arriving: Vec::new(),
                     waiting_since: Instant::now(),
                 }),
                 path,
                 arrived: Notify::new(),
             }),
-            Err(source) => Err(JournalError::Io { path, source }),
+            Err(source) => Err(io_error(&path, source)),
         }
     }
 
-    /// Keeps these reads; when it returns they are on disk and will be in the log. Blocks on the disk.
+    /// Keeps these reads; when it returns they are on disk and will be in the log. Blocks on the disk:
+    /// for one sync that is under way, and for the next one, which it shares with all who came
+    /// meanwhile.
     ///
     /// # Errors
     /// [`JournalError`]; nothing of them may be answered then.
     pub fn append(&self, reads: &[AccessRead]) -> Result<(), JournalError> {
-        let mut state = self.lock();
-        let waiting = state.pending.len();
+        let own = self.queue(reads)?;
+        let mut disk = self.disk();
+        // Another one may have written them while this one waited for the disk.
+        if own.written.get().is_none() {
+            self.write_queued(&mut disk);
+        }
+        drop(disk);
+        match own.written.get() {
+            Some(written) => written.clone(),
+            // Who panicked over them has told nobody that they are kept.
+            None => Err(JournalError::Torn {
+                path: self.path.clone(),
+            }),
+        }
+    }
+
+    fn queue(&self, reads: &[AccessRead]) -> Result<Arc<Arriving>, JournalError> {
+        let mut queue = self.lock();
+        let arriving: usize = queue.arriving.iter().map(|it| it.reads.len()).sum();
+        let waiting = queue.pending.len().saturating_add(arriving);
         if waiting.saturating_add(reads.len()) > PENDING_MAX {
             return Err(JournalError::Full { waiting });
         }
-        if state.is_torn {
-            let path = self.path.clone();
-            return Err(JournalError::Torn { path });
+        let own = Arc::new(Arriving {
+            reads: reads.to_vec(),
+            written: OnceLock::new(),
+        });
+        queue.arriving.push(Arc::clone(&own));
+        Ok(own)
+    }
+
+    /// Writes everything that has arrived, with one sync, and tells each what became of it.
+    fn write_queued(&self, disk: &mut Disk) {
+        let arrived = std::mem::take(&mut self.lock().arriving);
+        let reads = arrived.iter().flat_map(|it| it.reads.iter().cloned());
+        let reads: Vec<AccessRead> = reads.collect();
+        let written = disk.append(&self.path, &frames(&reads));
+        if written.is_ok() {
+            let mut queue = self.lock();
+            if queue.pending.is_empty() {
+                queue.waiting_since = Instant::now();
+            }
+            queue.pending.extend(reads);
+            drop(queue);
+            self.arrived.notify_one();
         }
-        let bytes = frames(reads);
-        let written = state.file.write_all(&bytes);
-        if let Err(source) = written.and_then(|()| state.file.sync_data()) {
-            // Nothing may stand behind half a frame: the next start would not find it.
-            let cut_off = state.file.set_len(state.length);
-            state.is_torn = cut_off.and_then(|()| state.file.sync_data()).is_err();
-            let path = self.path.clone();
-            return Err(JournalError::Io { path, source });
+        for it in arrived {
+            it.written.get_or_init(|| written.clone());
         }
-        state.length = state.length.saturating_add(bytes.len() as u64);
-        if state.pending.is_empty() {
-            state.waiting_since = Instant::now();
-        }
-        state.pending.extend(reads.iter().cloned());
-        drop(state);
-        self.arrived.notify_one();
-        Ok(())
     }
 
     /// Returns when there may be reads to take to the log.
@@ -149,8 +198,8 @@ impl AccessJournal {
 
     /// The oldest reads that wait, so many as fit into one record.
     pub fn oldest(&self) -> Vec<AccessRead> {
-        let state = self.lock();
-        state
+        let queue = self.lock();
+        queue
             .pending
             .iter()
             .take(ACCESS_READS_MAX)
@@ -163,37 +212,70 @@ impl AccessJournal {
     /// # Errors
     /// [`JournalError::Io`]: they may be told once more after the next start.
     pub fn logged(&self, count: usize) -> Result<(), JournalError> {
-        let mut state = self.lock();
-        let count = count.min(state.pending.len());
-        state.pending.drain(..count);
-        state.logged += count;
-        state.waiting_since = Instant::now();
-        let shrunk = if state.pending.is_empty() {
-            state.empty()
-        } else if state.logged >= LOGGED_IN_FILE_MAX {
-            state.write_anew(&self.path)
+        let mut disk = self.disk();
+        let mut queue = self.lock();
+        let count = count.min(queue.pending.len());
+        queue.pending.drain(..count);
+        queue.waiting_since = Instant::now();
+        disk.logged += count;
+        let is_empty = queue.pending.is_empty();
+        let left = if !is_empty && disk.logged >= LOGGED_IN_FILE_MAX {
+            frames(queue.pending.make_contiguous())
         } else {
-            Ok(())
+            Vec::new()
         };
-        shrunk.map_err(|source| JournalError::Io {
-            path: self.path.clone(),
-            source,
-        })
+        drop(queue);
+        let shrunk = if is_empty {
+            disk.empty()
+        } else if left.is_empty() {
+            Ok(())
+        } else {
+            disk.write_anew(&self.path, &left)
+        };
+        shrunk.map_err(|source| io_error(&self.path, source))
     }
 
     /// For how long the log has taken nothing, if anything waits.
     pub fn waiting_for(&self, now: Instant) -> Option<Duration> {
-        let state = self.lock();
-        let waits = !state.pending.is_empty();
-        waits.then(|| now.saturating_duration_since(state.waiting_since))
+        let queue = self.lock();
+        let waits = !queue.pending.is_empty();
+        waits.then(|| now.saturating_duration_since(queue.waiting_since))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+fn io_error(path: &Path, source: io::Error) -> JournalError {
+    JournalError::Io {
+        path: path.to_owned(),
+        source: Arc::new(source),
+    }
+}
+
+impl Disk {
+    /// Puts these frames at the end, synced, or nothing of them.
+    fn append(&mut self, path: &Path, frames: &[u8]) -> Result<(), JournalError> {
+        if self.is_torn {
+            let path = path.to_owned();
+            return Err(JournalError::Torn { path });
+        }
+        let written = self.file.write_all(frames);
+        if let Err(source) = written.and_then(|()| self.file.sync_data()) {
+            // Nothing may stand behind half a frame: the next start would not find it.
+            let cut_off = self.file.set_len(self.length);
+            self.is_torn = cut_off.and_then(|()| self.file.sync_data()).is_err();
+            return Err(io_error(path, source));
+        }
+        self.length = self.length.saturating_add(frames.len() as u64);
+        Ok(())
+    }
+
     fn empty(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
         (self.length, self.logged) = (0, 0);
@@ -204,9 +286,8 @@ impl State {
 
     /// Puts a file with what waits in the place of the old one; a crash leaves one of the two. Where it
     /// is not known which, nothing more is appended.
-    fn write_anew(&mut self, path: &Path) -> io::Result<()> {
+    fn write_anew(&mut self, path: &Path, frames: &[u8]) -> io::Result<()> {
         let staged = path.with_extension("new");
-        let bytes = frames(self.pending.make_contiguous());
         // Of an earlier attempt.
         if let Err(error) = std::fs::remove_file(&staged)
             && error.kind() != io::ErrorKind::NotFound
@@ -214,11 +295,11 @@ impl State {
             return Err(error);
         }
         let mut file = options().append(true).open(&staged)?;
-        file.write_all(&bytes)?;
+        file.write_all(frames)?;
         file.sync_data()?;
         self.is_torn = true;
         std::fs::rename(&staged, path)?;
-        (self.file, self.length, self.logged) = (file, bytes.len() as u64, 0);
+        (self.file, self.length, self.logged) = (file, frames.len() as u64, 0);
         sync_folder(path)?;
         self.is_torn = false;
         Ok(())
@@ -298,121 +379,4 @@ fn read_frame(bytes: &[u8]) -> Option<(Access, &[u8])> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use aimslog_proto::system::{EngagementId, OrganizationId, PrincipalId};
-    use aimslog_proto::time::UnixSeconds;
-    use aimslog_proto::tlog::LeafIndex;
-
-    fn reads(range: std::ops::Range<u64>) -> Vec<AccessRead> {
-        let read = |index| AccessRead {
-            organization: OrganizationId::new("hospital").unwrap(),
-            engagement: EngagementId::new("audit-2026").unwrap(),
-            principal: PrincipalId::new("auditor-1").unwrap(),
-            entry: LeafIndex(index),
-            time: UnixSeconds(1_800_000_000 + index),
-        };
-        range.map(read).collect()
-    }
-
-    #[tokio::test]
-    async fn what_was_kept_is_there_after_a_start_until_the_log_has_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let journal = AccessJournal::open(folder.path()).unwrap();
-        assert!(journal.oldest().is_empty());
-        let many = ACCESS_READS_MAX as u64 + 3;
-        journal.append(&reads(0..many)).unwrap();
-        journal.append(&reads(many..many + 2)).unwrap();
-        journal.arrived().await;
-        drop(journal);
-        let journal = AccessJournal::open(folder.path()).unwrap();
-        assert_eq!(journal.oldest(), reads(0..ACCESS_READS_MAX as u64));
-        journal.logged(ACCESS_READS_MAX).unwrap();
-        assert_eq!(journal.oldest(), reads(ACCESS_READS_MAX as u64..many + 2));
-        journal.logged(5).unwrap();
-        assert_eq!(journal.waiting_for(Instant::now()), None);
-        drop(journal);
-        let journal = AccessJournal::open(folder.path()).unwrap();
-        assert!(journal.oldest().is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_torn_or_rotten_end_is_cut_off_and_nothing_before_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(JOURNAL_FILE);
-        let whole = [frame(&reads(0..3)), frame(&reads(3..4))].concat();
-        let first = frame(&reads(0..3)).len();
-        for length in first..whole.len() {
-            std::fs::write(&path, &whole[..length]).unwrap();
-            let journal = AccessJournal::open(folder.path()).unwrap();
-            assert_eq!(journal.oldest(), reads(0..3), "{length}");
-            journal.append(&reads(9..10)).unwrap();
-            drop(journal);
-            let journal = AccessJournal::open(folder.path()).unwrap();
-            assert_eq!(journal.oldest().len(), 4, "{length}");
-        }
-        for place in first..whole.len() {
-            let mut rotten = whole.clone();
-            rotten[place] ^= 0x20;
-            let (found, _) = read_frames(&rotten);
-            assert_eq!(found, reads(0..3), "{place}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn it_says_for_how_long_the_log_has_taken_nothing_of_what_waits() {
-        let folder = tempfile::tempdir().unwrap();
-        let journal = AccessJournal::open(folder.path()).unwrap();
-        tokio::time::advance(OVERDUE).await;
-        assert_eq!(journal.waiting_for(Instant::now()), None);
-        journal.append(&reads(0..1)).unwrap();
-        tokio::time::advance(OVERDUE).await;
-        journal.append(&reads(1..3)).unwrap();
-        assert_eq!(journal.waiting_for(Instant::now()), Some(OVERDUE));
-        journal.logged(1).unwrap();
-        assert_eq!(journal.waiting_for(Instant::now()), Some(Duration::ZERO));
-    }
-
-    #[tokio::test]
-    async fn the_file_shrinks_although_something_always_waits() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(JOURNAL_FILE);
-        let journal = AccessJournal::open(folder.path()).unwrap();
-        let batch = LOGGED_IN_FILE_MAX as u64 / 2;
-        journal.append(&reads(0..1)).unwrap();
-        for round in 0..6 {
-            journal
-                .append(&reads(round * batch + 1..(round + 1) * batch + 1))
-                .unwrap();
-            journal.logged(LOGGED_IN_FILE_MAX / 2).unwrap();
-        }
-        let length = std::fs::metadata(&path).unwrap().len();
-        let most = frames(&reads(0..2 * batch)).len() as u64;
-        assert!(length <= most, "{length} bytes, {most} at most");
-        journal
-            .append(&reads(6 * batch + 1..6 * batch + 3))
-            .unwrap();
-        drop(journal);
-        let journal = AccessJournal::open(folder.path()).unwrap();
-        let last: Vec<AccessRead> = journal
-            .lock()
-            .pending
-            .iter()
-            .rev()
-            .take(3)
-            .cloned()
-            .collect();
-        let mut expected = reads(6 * batch..6 * batch + 3);
-        expected.reverse();
-        assert_eq!(last, expected);
-    }
-
-    #[tokio::test]
-    async fn it_is_bounded() {
-        let folder = tempfile::tempdir().unwrap();
-        let journal = AccessJournal::open(folder.path()).unwrap();
-        journal.append(&reads(0..PENDING_MAX as u64)).unwrap();
-        let refused = journal.append(&reads(0..1)).unwrap_err();
-        assert!(matches!(refused, JournalError::Full { .. }), "{refused:?}");
-    }
-}
+mod tests;

@@ -37,6 +37,17 @@ pub struct EvidenceRequest<'a> {
     pub head: &'a HeadRow,
     /// An older head that the caller kept: the file shows that `head` extends it.
     pub since: Option<&'a HeadRow>,
+    /// How much it tells of those who signed the records.
+    pub signers: Signers,
+}
+
+/// Which registry statements about its signer a file brings along for a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signers {
+    /// All that the head covers: also what has become of the signer since.
+    UntilHead,
+    /// Those in front of the record, which is as much as deciding about it took.
+    UntilRecord,
 }
 
 /// Which fields of the records an evidence file shows.
@@ -109,7 +120,11 @@ pub fn evidence_file(
         if entry.number == 0 {
             return Err(EvidenceFileError::SystemRecord { index: *index });
         }
-        chain.lead_to_signer(&entry, *index)?;
+        let until = match request.signers {
+            Signers::UntilHead => size,
+            Signers::UntilRecord => TreeSize(index.0),
+        };
+        chain.lead_to_signer(&entry, *index, until)?;
         let record = record(rows, *choice, (*index, &entry))?;
         bytes += content_bytes(&record);
         if bytes > EVIDENCE_CONTENT_BYTES_MAX {
@@ -316,12 +331,13 @@ impl<'a, R: Rows + ?Sized> Chain<'a, R> {
         }
     }
 
-    /// Adds every record that says what the key is that signed the entry and what it may do, what
-    /// says so of the keys that signed those, and so on.
+    /// Adds every record of the first `until` entries that says what the key is that signed the entry and
+    /// what it may do, what says so of the keys that signed those, and so on.
     fn lead_to_signer(
         &mut self,
         entry: &EntryRow,
         index: LeafIndex,
+        until: TreeSize,
     ) -> Result<(), EvidenceFileError> {
         let kid = signer(entry, index)?;
         if self.registry.key(&kid).is_none() {
@@ -330,9 +346,8 @@ impl<'a, R: Rows + ?Sized> Chain<'a, R> {
             });
         }
         let leading = self.registry.leading_to([kid]).into_iter();
-        let size = self.size;
         self.indices
-            .extend(leading.filter(|index| size.contains(*index)));
+            .extend(leading.filter(|index| until.contains(*index)));
         Ok(())
     }
 
@@ -341,7 +356,7 @@ impl<'a, R: Rows + ?Sized> Chain<'a, R> {
         for since in policy_changes(self.registry, self.size) {
             self.indices.insert(since);
             let entry = self.entry(since)?;
-            self.lead_to_signer(&entry, since)?;
+            self.lead_to_signer(&entry, since, self.size)?;
         }
         Ok(policy_steps(self.rows, self.registry, self.size)?)
     }

@@ -14,11 +14,11 @@ use aimslog_proto::{
         statement::sign,
     },
     system::{
-        Admission, FirstAdministrator, Genesis, Holder, Keys, Making, NewKey, NodeEntry, NodeId,
-        Operator, Organization, OrganizationChange, OrganizationId, Payload, PolicyChange,
-        PolicyTexts, Principal, PrincipalChange, PrincipalId, ReceiptKey, RevocationReason, Role,
-        RoleChange, RoleRecord, add_approval, approve_record, prove_principal_key,
-        prove_receipt_key, registry::Registry, sign_record,
+        Admission, Engagement, EngagementChange, FirstAdministrator, Genesis, Holder, Keys, Making,
+        NewKey, NodeEntry, NodeId, Operator, Organization, OrganizationChange, OrganizationId,
+        Payload, PolicyChange, PolicyTexts, Principal, PrincipalChange, PrincipalId, ReceiptKey,
+        RevocationReason, Role, RoleChange, RoleRecord, add_approval, approve_record,
+        prove_principal_key, prove_receipt_key, registry::Registry, sign_record,
     },
     time::UnixSeconds,
     tlog::{
@@ -239,6 +239,16 @@ impl World {
             change,
         };
         self.record(&record, id, &key(boss))
+    }
+
+    /// A change of an engagement by `acme`; unique by `id`.
+    pub(crate) fn engagement(&self, name: &str, change: EngagementChange, id: u8) -> Bytes {
+        let record = Engagement {
+            organization: OrganizationId::new("acme").unwrap(),
+            engagement: EngagementId::new(name).unwrap(),
+            change,
+        };
+        self.record(&record, id, &key(10))
     }
 
     /// Suspends `acme`, or resumes it, by so many operators; unique by `id`.

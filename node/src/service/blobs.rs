@@ -3,23 +3,29 @@
 use crate::ledger::blobs::{BlobName, complete, content as stored};
 use crate::ledger::command::BlobChunk;
 use crate::ledger::outcome::Outcome;
+use crate::ledger::reader;
 use crate::ledger::sequencer::Control;
 use crate::service::auth::Reader;
 use crate::service::backend::{Backend, ReadFailure};
 use crate::service::evidence::carried_out;
 use crate::service::files::{ChunkStream, not_visible, sending};
+use crate::service::heads::EntryKey;
 use crate::service::quotas::{Charge, Charged};
+use crate::service::sight::Sight;
+use crate::service::slots::Slot;
 use crate::service::status::Failure;
-use crate::service::{convert, forward, records, submit};
+use crate::service::{convert, files, forward, outside, records, submit};
 use crate::store::state_db::Rows;
+use aimslog_proto::aims::content::fields_naming;
 use aimslog_proto::limits::{BLOB_BYTES_MAX, BLOB_CHUNK_BYTES_MAX};
 use aimslog_proto::pb::raft::v1::{ForwardedBlob, ForwardedCall};
 use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::statement::key::Thumbprint;
+use aimslog_proto::system::AccessRead;
+use aimslog_proto::tlog::LeafIndex;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 use tonic::Streaming;
 
@@ -223,27 +229,80 @@ async fn propose(backend: &Backend, upload: Upload, until: Instant) -> Result<bo
     ))
 }
 
-/// The bytes of a stored attachment of this organisation.
+/// A checked request for an attachment.
+#[derive(Debug)]
+pub(super) struct Asked {
+    organization: String,
+    digest: [u8; 32],
+    /// The record that names it; `None` for one of the reader's own organisation.
+    record: Option<[u8; 32]>,
+}
+
+impl Asked {
+    /// Checks owner, digest and record.
+    pub(super) fn new(sight: &Sight, request: pb::GetBlobRequest) -> Result<Self, Failure> {
+        let digest = convert::digest("digest", &request.digest)?;
+        let is_own = request.organization == sight.organization().as_str();
+        // A digest is told by a record alone; who sees no record is told none.
+        if !sight.reaches(&request.organization) || (is_own && sight.is_blind()) {
+            return Err(not_visible());
+        }
+        let record = (!is_own).then(|| convert::digest("entry_id", &request.entry_id));
+        Ok(Self {
+            organization: request.organization,
+            digest,
+            record: record.transpose()?,
+        })
+    }
+}
+
+/// The bytes of a stored attachment, and what the journal is to hold of that: of an attachment of
+/// another organisation, a read of the record under each engagement that shows a field which names it.
 pub(super) fn content(
     rows: &impl Rows,
-    organization: &str,
-    digest: &[u8; 32],
-) -> Result<Vec<u8>, ReadFailure> {
-    Ok(stored(
-        rows,
-        BlobName {
-            organization,
-            digest,
-        },
-    )?
-    .ok_or_else(not_visible)?)
+    sight: &Sight,
+    asked: &Asked,
+) -> Result<(Vec<u8>, Vec<AccessRead>), ReadFailure> {
+    let reads = match asked.record {
+        None => Vec::new(),
+        Some(record) => naming(rows, sight, (asked, record))?,
+    };
+    let name = BlobName {
+        organization: &asked.organization,
+        digest: &asked.digest,
+    };
+    let content = stored(rows, name)?.ok_or_else(not_visible)?;
+    Ok((content, reads))
+}
+
+/// The reads of a record by whoever gets the attachment that it names: at least one.
+fn naming(
+    rows: &impl Rows,
+    sight: &Sight,
+    (asked, record): (&Asked, [u8; 32]),
+) -> Result<Vec<AccessRead>, ReadFailure> {
+    let (index, entry, seen) = records::named(rows, sight, EntryKey::Id(record))?;
+    if entry.organization != asked.organization {
+        return Err(not_visible().into());
+    }
+    let payload = reader::payload(rows, LeafIndex(index))?;
+    let fields = fields_naming(&asked.digest, &files::disclosures(payload.as_ref())?);
+    // None would stand for all.
+    if fields.is_empty() {
+        return Err(not_visible().into());
+    }
+    let reads = outside::reads(sight, (index, &entry), (&seen, &fields))?;
+    if reads.is_empty() {
+        return Err(not_visible().into());
+    }
+    Ok(reads)
 }
 
 /// The pieces of an attachment, as the caller takes them.
 pub(super) fn chunks(
     backend: &Backend,
     content: Vec<u8>,
-    turn: OwnedSemaphorePermit,
+    slot: Slot,
 ) -> ChunkStream<pb::GetBlobResponse> {
     let starts = (0..content.len()).step_by(BLOB_CHUNK_BYTES_MAX);
     let pieces = starts.map(move |start| {
@@ -251,5 +310,8 @@ pub(super) fn chunks(
         let chunk = content.get(start..end).unwrap_or_default().to_vec();
         pb::GetBlobResponse { chunk }
     });
-    sending((&backend.tasks, &backend.stop), pieces, turn)
+    sending((&backend.tasks, &backend.stop), pieces, slot)
 }
+
+#[cfg(test)]
+mod tests;

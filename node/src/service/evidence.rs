@@ -1,15 +1,18 @@
 //! `EvidenceService`: takes evidence, gives records back to their owner.
 
+use crate::ledger::evidence_file::Signers;
 use crate::ledger::outcome::Outcome;
+use crate::limits_server;
 use crate::service::backend::Backend;
 use crate::service::files::{ChunkStream, Fields};
 use crate::service::filter::Query;
 use crate::service::heads::HeadChoice;
 use crate::service::history::{self, HistoryQuery};
 use crate::service::registers::{self, DiffQuery, RegisterQuery};
+use crate::service::slots::{Places, Slots};
 use crate::service::status::Failure;
 use crate::service::submit::{self, Depth};
-use crate::service::{auth, blobs, convert, deadline, files, records, watch};
+use crate::service::{answers, auth, blobs, convert, deadline, files, outside, records, watch};
 use aimslog_proto::limits::RECEIPTS_MAX;
 use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::pb::v1::evidence_service_server::EvidenceService;
@@ -27,8 +30,8 @@ use tonic::{Request, Response, Status, Streaming};
 pub struct EvidenceApi {
     backend: Backend,
     uploads: Arc<Semaphore>,
-    downloads: Arc<Semaphore>,
-    watches: watch::Slots,
+    downloads: Slots,
+    watches: Slots,
 }
 
 impl EvidenceApi {
@@ -36,9 +39,19 @@ impl EvidenceApi {
     pub fn new(backend: Backend) -> Self {
         Self {
             backend,
-            uploads: Arc::new(Semaphore::new(crate::limits_server::BLOB_UPLOADS_MAX)),
-            downloads: Arc::new(Semaphore::new(crate::limits_server::BLOB_DOWNLOADS_MAX)),
-            watches: watch::Slots::default(),
+            uploads: Arc::new(Semaphore::new(limits_server::BLOB_UPLOADS_MAX)),
+            downloads: Slots::new(Places {
+                what: "files",
+                all: limits_server::BLOB_DOWNLOADS_MAX,
+                of_organization: limits_server::BLOB_DOWNLOADS_OF_ORGANIZATION_MAX,
+                of_principal: limits_server::BLOB_DOWNLOADS_OF_PRINCIPAL_MAX,
+            }),
+            watches: Slots::new(Places {
+                what: "watches",
+                all: limits_server::WATCHES_MAX,
+                of_organization: limits_server::WATCHES_OF_ORGANIZATION_MAX,
+                of_principal: limits_server::WATCHES_OF_PRINCIPAL_MAX,
+            }),
         }
     }
 
@@ -99,13 +112,16 @@ impl EvidenceApi {
         Ok(())
     }
 
-    /// The evidence file of one record that this caller has just handed in.
+    /// The evidence file of one record that this caller has just handed in. Whoever hands in a statement
+    /// again need not be its signer and shows no token, so it tells nothing of the signer that was logged
+    /// behind the record: it is what the first one who handed it in was given.
     async fn evidence_of(&self, index: u64, fields: Fields) -> Result<Vec<u8>, Failure> {
         let registry = self.backend.ledger.registry();
         let wanted = files::Wanted {
             records: BTreeMap::from([(index, fields)]),
             since: 0,
             head: HeadChoice::Newest,
+            signers: Signers::UntilRecord,
         };
         self.backend
             .read(move |view| files::build(view, &registry, &wanted))
@@ -180,9 +196,12 @@ impl EvidenceService for EvidenceApi {
             .backend
             .read(move |view| records::one(view, &sight, key))
             .await?;
-        Ok(Response::new(pb::GetRecordResponse {
-            record: Some(record),
-        }))
+        Ok(answers::to(
+            &reader,
+            pb::GetRecordResponse {
+                record: Some(record),
+            },
+        ))
     }
 
     async fn list_records(
@@ -193,7 +212,8 @@ impl EvidenceService for EvidenceApi {
         let sight = self.backend.sight(&reader)?;
         let registry = self.backend.ledger.registry();
         let query = Query::new(&sight, &registry, request.into_inner())?;
-        Ok(Response::new(
+        Ok(answers::to(
+            &reader,
             self.backend
                 .read(move |view| records::page(view, &query, &sight))
                 .await?,
@@ -208,7 +228,8 @@ impl EvidenceService for EvidenceApi {
         let sight = self.backend.sight(&reader)?;
         let registry = self.backend.ledger.registry();
         let query = RegisterQuery::new(&sight, request.into_inner())?;
-        Ok(Response::new(
+        Ok(answers::to(
+            &reader,
             self.backend
                 .read(move |view| registers::list(view, &registry, (&query, &sight)))
                 .await?,
@@ -223,7 +244,8 @@ impl EvidenceService for EvidenceApi {
         let sight = self.backend.sight(&reader)?;
         let registry = self.backend.ledger.registry();
         let query = DiffQuery::new(&sight, request.into_inner())?;
-        Ok(Response::new(
+        Ok(answers::to(
+            &reader,
             self.backend
                 .read(move |view| registers::diff(view, &registry, (&query, &sight)))
                 .await?,
@@ -238,7 +260,8 @@ impl EvidenceService for EvidenceApi {
         let sight = self.backend.sight(&reader)?;
         let registry = self.backend.ledger.registry();
         let query = HistoryQuery::new(request.into_inner())?;
-        Ok(Response::new(
+        Ok(answers::to(
+            &reader,
             self.backend
                 .read(move |view| history::page(view, &registry, (&query, &sight)))
                 .await?,
@@ -251,10 +274,14 @@ impl EvidenceService for EvidenceApi {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let reader = self.backend.reader(request.metadata())?;
         let request = request.into_inner();
-        records::own(&reader, &request.organization)?;
         let slot = self.watches.take(&reader)?;
-        let stream = watch::watch(self.backend.clone(), reader, request.start_index, slot);
-        Ok(Response::new(stream))
+        let followed = watch::Followed {
+            reader: reader.clone(),
+            organization: request.organization,
+            start: request.start_index,
+        };
+        let stream = watch::watch(self.backend.clone(), followed, slot)?;
+        Ok(answers::to(&reader, stream))
     }
 
     async fn put_blob(
@@ -283,23 +310,16 @@ impl EvidenceService for EvidenceApi {
         request: Request<pb::GetBlobRequest>,
     ) -> Result<Response<Self::GetBlobStream>, Status> {
         let reader = self.backend.reader(request.metadata())?;
-        let request = request.into_inner();
-        records::own(&reader, &request.organization)?;
-        let digest = convert::digest("digest", &request.digest)?;
-        // A digest is told by a record alone; who sees no record is told none.
-        if self.backend.sight(&reader)?.is_blind() {
-            return Err(files::not_visible().into());
-        }
-        let turn = Arc::clone(&self.downloads).try_acquire_owned();
-        let turn = turn.map_err(|_all_taken| {
-            let words = "too many files are being fetched from this node";
-            Failure::new(Reason::Overloaded, words)
-        })?;
-        let content = self
+        let sight = self.backend.sight(&reader)?;
+        let asked = blobs::Asked::new(&sight, request.into_inner())?;
+        let slot = self.downloads.take(&reader)?;
+        let (content, reads) = self
             .backend
-            .read(move |view| blobs::content(view, &reader.organization, &digest))
+            .read(move |view| blobs::content(view, &sight, &asked))
             .await?;
-        Ok(Response::new(blobs::chunks(&self.backend, content, turn)))
+        outside::journal(&self.backend, &reader, reads).await?;
+        let chunks = blobs::chunks(&self.backend, content, slot);
+        Ok(answers::to(&reader, chunks))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Evidence files: built from a snapshot under one head, sent in chunks.
 
 use crate::ledger::evidence_file::{
-    EvidenceFileError, EvidenceRequest, FieldChoice, evidence_file,
+    EvidenceFileError, EvidenceRequest, FieldChoice, Signers, evidence_file,
 };
 use crate::ledger::payload::{self, PayloadRow};
 use crate::ledger::row::EntryRow;
@@ -10,9 +10,9 @@ use crate::limits_server::{CALL_DEADLINE_MAX, EVIDENCE_CHUNK_BYTES};
 use crate::service::auth::Reader;
 use crate::service::backend::{Backend, ReadFailure};
 use crate::service::convert;
+use crate::service::file_turns::FileTurn;
 use crate::service::heads::{HeadChoice, beyond, head};
 use crate::service::outside;
-use crate::service::quotas::Charge;
 use crate::service::sight::View;
 use crate::service::status::Failure;
 use crate::store::codec;
@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -47,6 +47,8 @@ pub(super) struct Wanted {
     pub(super) since: u64,
     /// The head everything stands under.
     pub(super) head: HeadChoice,
+    /// How much is told of those who signed.
+    pub(super) signers: Signers,
 }
 
 /// Which fields a file shows.
@@ -131,20 +133,12 @@ pub(super) async fn evidence(
                 records,
                 since: request.since_size,
                 head: HeadChoice::from_size(request.tree_size),
+                signers: Signers::UntilHead,
             };
             Ok((build(view, &registry, &wanted)?, reads))
         })
         .await?;
-    if !reads.is_empty() {
-        // Each is an entry's worth of the log; the call itself was charged.
-        let charge = Charge {
-            calls: reads.len() as u64,
-            bytes: 0,
-        };
-        backend.quotas.charge(reader.charged(), charge)?;
-    }
-    // Before anything of it is answered.
-    outside::journal(backend, reads).await?;
+    outside::journal(backend, reader, reads).await?;
     if offset > file.len() {
         let words = format!("the file has {} bytes", file.len());
         return Err(Failure::new(Reason::BeyondTree, words));
@@ -183,6 +177,7 @@ pub(super) fn build(
         records: &records,
         head: &newest,
         since: since.as_ref(),
+        signers: wanted.signers,
     };
     let file = evidence_file(rows, registry, &request).map_err(refused)?;
     let text = file
@@ -222,7 +217,7 @@ pub(super) fn disclosures(payload: Option<&PayloadRow>) -> Result<Vec<Vec<u8>>, 
 pub(super) fn chunks(
     backend: &Backend,
     file: Vec<u8>,
-    turn: OwnedSemaphorePermit,
+    turn: FileTurn,
 ) -> ChunkStream<pb::GetEvidenceResponse> {
     let starts = (0..file.len()).step_by(EVIDENCE_CHUNK_BYTES);
     let pieces = starts.map(move |start| {
@@ -233,18 +228,18 @@ pub(super) fn chunks(
     sending((&backend.tasks, &backend.stop), pieces, turn)
 }
 
-/// Sends pieces as the caller takes them. Whoever takes them too slowly, or not at all, is cut off with an
-/// error, and what it held is free again.
+/// Sends pieces as the caller takes them, and holds its place until then. Whoever takes them too slowly, or
+/// not at all, is cut off with an error, and what it held is free again.
 pub(super) fn sending<T: Send + 'static>(
     (tasks, stop): (&TaskTracker, &CancellationToken),
     pieces: impl Iterator<Item = T> + Send + 'static,
-    turn: OwnedSemaphorePermit,
+    place: impl Send + 'static,
 ) -> ChunkStream<T> {
     let (sender, stream) = mpsc::channel(1);
     let complete = Arc::new(AtomicBool::new(false));
     let is_complete = Arc::clone(&complete);
     let feeding = async move {
-        let _turn = turn;
+        let _place = place;
         let taken = async move {
             for piece in pieces {
                 // The caller may have gone away.

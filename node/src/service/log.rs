@@ -5,11 +5,12 @@ use crate::ledger::policy_steps::policy_steps;
 use crate::ledger::row::EntryRow;
 use crate::ledger::state::TypedRows as _;
 use crate::ledger::tree;
-use crate::limits_server::EVIDENCE_FILES_MAX;
+use crate::service::auth::Reader;
 use crate::service::backend::{Backend, ReadFailure};
+use crate::service::file_turns::FileTurns;
 use crate::service::heads::{EntryKey, HeadChoice, beyond, entry_under, head, head_receipt};
 use crate::service::status::Failure;
-use crate::service::{convert, deadline, entries, files};
+use crate::service::{answers, convert, deadline, entries, files};
 use crate::store::codec;
 use crate::store::state_db::Rows;
 use aimslog_proto::pb::v1 as pb;
@@ -17,7 +18,6 @@ use aimslog_proto::pb::v1::log_service_server::LogService;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::tlog::{LeafIndex, TreeSize};
 use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
@@ -26,7 +26,7 @@ use tonic::{Request, Response, Status};
 #[derive(Debug, Clone)]
 pub struct LogApi {
     backend: Backend,
-    files: Arc<Semaphore>,
+    turns: Arc<FileTurns>,
 }
 
 impl LogApi {
@@ -34,27 +34,16 @@ impl LogApi {
     pub fn new(backend: Backend) -> Self {
         Self {
             backend,
-            files: Arc::new(Semaphore::new(EVIDENCE_FILES_MAX)),
+            turns: Arc::default(),
         }
     }
 
-    /// Entry bytes are for readers, or for everybody where the node is configured so.
-    fn may_read_entries(&self, metadata: &MetadataMap) -> Result<(), Failure> {
+    /// Who reads entry bytes: they are for readers, or for everybody where the node is configured so.
+    fn entry_reader(&self, metadata: &MetadataMap) -> Result<Option<Reader>, Failure> {
         match self.backend.facts.entries {
-            EntryVisibility::Public => self.backend.serving(),
-            EntryVisibility::Token => self.backend.reader(metadata).map(drop),
+            EntryVisibility::Public => self.backend.serving().map(|()| None),
+            EntryVisibility::Token => self.backend.reader(metadata).map(Some),
         }
-    }
-
-    /// A turn among those who make what takes long.
-    async fn turn(&self, metadata: &MetadataMap) -> Result<OwnedSemaphorePermit, Failure> {
-        let until = deadline::of(metadata);
-        let turn = timeout_at(until, Arc::clone(&self.files).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else {
-            let words = "too many evidence files are being made on this node";
-            return Err(Failure::new(Reason::Overloaded, words));
-        };
-        Ok(turn)
     }
 
     async fn signed_head(&self, choice: HeadChoice) -> Result<pb::SignedHead, Failure> {
@@ -234,6 +223,14 @@ fn statement_at(rows: &impl Rows, index: LeafIndex) -> Result<Vec<u8>, ReadFailu
     Ok(entry.statement.to_vec())
 }
 
+/// The answer to a reader, or to somebody who need not be one.
+fn answer<T>(reader: Option<&Reader>, message: T) -> Response<T> {
+    match reader {
+        Some(reader) => answers::to(reader, message),
+        None => Response::new(message),
+    }
+}
+
 #[tonic::async_trait]
 impl LogService for LogApi {
     type GetEvidenceStream = files::ChunkStream<pb::GetEvidenceResponse>;
@@ -260,22 +257,22 @@ impl LogService for LogApi {
         &self,
         request: Request<pb::GetEntryRequest>,
     ) -> Result<Response<pb::GetEntryResponse>, Status> {
-        self.may_read_entries(request.metadata())?;
+        let reader = self.entry_reader(request.metadata())?;
         let key = convert::key_of!(request.get_ref(), get_entry_request)?;
-        Ok(Response::new(self.entry(key).await?))
+        Ok(answer(reader.as_ref(), self.entry(key).await?))
     }
 
     async fn get_entries(
         &self,
         request: Request<pb::GetEntriesRequest>,
     ) -> Result<Response<pb::GetEntriesResponse>, Status> {
-        self.may_read_entries(request.metadata())?;
+        let reader = self.entry_reader(request.metadata())?;
         let request = request.into_inner();
-        Ok(Response::new(
-            self.backend
-                .read(move |view| entries::page(view, &request))
-                .await?,
-        ))
+        let page = self
+            .backend
+            .read(move |view| entries::page(view, &request))
+            .await?;
+        Ok(answer(reader.as_ref(), page))
     }
 
     async fn get_inclusion_proof(
@@ -314,19 +311,24 @@ impl LogService for LogApi {
         request: Request<pb::GetEvidenceRequest>,
     ) -> Result<Response<Self::GetEvidenceStream>, Status> {
         let reader = self.backend.reader(request.metadata())?;
-        let turn = self.turn(request.metadata()).await?;
+        let until = deadline::of(request.metadata());
+        let turn = self.turns.take(Some(&reader.key), until).await?;
         let file = files::evidence(&self.backend, &reader, request.into_inner()).await?;
-        Ok(Response::new(files::chunks(&self.backend, file, turn)))
+        Ok(answers::to(
+            &reader,
+            files::chunks(&self.backend, file, turn),
+        ))
     }
 
     async fn get_log_info(
         &self,
         request: Request<pb::GetLogInfoRequest>,
     ) -> Result<Response<pb::GetLogInfoResponse>, Status> {
+        let until = deadline::of(request.metadata());
         let with_policy_steps = request.get_ref().with_policy_steps;
         // Steps are looked for among heads, as for an evidence file.
         let _turn = if with_policy_steps {
-            Some(self.turn(request.metadata()).await?)
+            Some(self.turns.take(None, until).await?)
         } else {
             None
         };

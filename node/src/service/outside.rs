@@ -1,5 +1,5 @@
-//! Reads from outside the organisation: what of an evidence file is one, and that each is in the
-//! journal before it is answered.
+//! Reads from outside the organisation: what of an evidence file or an attachment is one, and that each is
+//! in the journal before it is answered.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +11,9 @@ use tokio::time::Instant;
 
 use crate::ledger::access_journal::{AccessJournal, JournalError, OVERDUE};
 use crate::ledger::row::EntryRow;
+use crate::service::auth::Reader;
 use crate::service::backend::Backend;
+use crate::service::quotas::Charge;
 use crate::service::sight::{Sight, View};
 use crate::service::status::Failure;
 
@@ -46,11 +48,22 @@ pub(super) fn reads(
     Ok(showing.map(|(engagement, _)| read(engagement)).collect())
 }
 
-/// Keeps these reads; on success they are on disk and will be in the log.
-pub(super) async fn journal(backend: &Backend, reads: Vec<AccessRead>) -> Result<(), Failure> {
+/// Keeps these reads, before anything of them is answered; on success they are on disk and will be in the
+/// log. They are charged to the reader: each is an entry's worth of the log, and the call itself was
+/// charged.
+pub(super) async fn journal(
+    backend: &Backend,
+    reader: &Reader,
+    reads: Vec<AccessRead>,
+) -> Result<(), Failure> {
     if reads.is_empty() {
         return Ok(());
     }
+    let charge = Charge {
+        calls: reads.len() as u64,
+        bytes: 0,
+    };
+    backend.quotas.charge(reader.charged(), charge)?;
     refuse_when_overdue(&backend.journal, Instant::now())?;
     let journal = Arc::clone(&backend.journal);
     match tokio::task::spawn_blocking(move || journal.append(&reads)).await {

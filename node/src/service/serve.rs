@@ -1,6 +1,7 @@
 //! Runs gRPC services on a listener, with the limits of its kind.
 
 use crate::limits_server as limits;
+use crate::service::answers::AnswersLayer;
 use crate::service::budget::BudgetLayer;
 use crate::service::listener::Connection;
 use crate::service::penalty::PenaltyLayer;
@@ -59,6 +60,14 @@ impl Callers {
         }
     }
 
+    /// Operators have shown a certificate, too, and get small answers.
+    fn answer_bytes_max(self) -> Option<usize> {
+        match self {
+            Self::Clients => Some(limits::CLIENT_ANSWER_BYTES_MAX),
+            Self::Operators | Self::Peers => None,
+        }
+    }
+
     /// Peer connections live as long as they work: every raft stream runs over one.
     fn connection_age_max(self) -> Option<Duration> {
         match self {
@@ -92,6 +101,7 @@ pub async fn serve(
         .layer(PenaltyLayer::default())
         .layer(ReasonsLayer)
         .layer(BudgetLayer::new(callers.request_bytes_max()))
+        .layer(AnswersLayer::new(callers.answer_bytes_max()))
         .add_routes(routes)
         .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
         .await

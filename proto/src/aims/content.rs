@@ -138,6 +138,16 @@ pub fn digests_in(disclosures: &[Vec<u8>]) -> Vec<[u8; 32]> {
     digests
 }
 
+/// The names of the fields that name this attachment, as far as they can be read.
+pub fn fields_naming(digest: &[u8; 32], disclosures: &[Vec<u8>]) -> Vec<String> {
+    let read = readable(disclosures);
+    let naming = read.iter().filter(|field| {
+        let digests = named_digests(std::iter::once(field.value()));
+        digests.contains(digest)
+    });
+    naming.map(|field| field.name().to_owned()).collect()
+}
+
 fn named_digests<'a>(values: impl Iterator<Item = &'a Json>) -> Vec<[u8; 32]> {
     let lists = values.filter_map(|value| match value {
         Json::Array(elements) => Some(elements),

@@ -5,7 +5,7 @@ use crate::{
     ledger::{
         command::Batch,
         digest::state_digest,
-        evidence_file::{EvidenceRequest, FieldChoice, evidence_file},
+        evidence_file::{EvidenceRequest, FieldChoice, Signers, evidence_file},
         reader,
         testing::{Engine, START_MS, World, item, signed},
     },
@@ -225,6 +225,7 @@ fn an_evidence_file_is_complete_and_its_proof_leads_to_the_head() {
         .view(|view| {
             let head = reader::largest_head(view)?.unwrap();
             let request = EvidenceRequest {
+                signers: Signers::UntilHead,
                 records: &[4, 5].map(|index| (LeafIndex(index), FieldChoice::None)),
                 head: &head,
                 since: None,

@@ -4,10 +4,11 @@
 use super::*;
 use crate::ledger::command::{Command, Item};
 use crate::ledger::outcome::{ItemOutcome, Outcome};
-use crate::ledger::testing::{Engine, START_MS, World, signed_over};
+use crate::ledger::testing::{Change, Engine, START_MS, World, signed_over};
 use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::statement::Commitment;
 use aimslog_proto::statement::evidence::{EvidenceFile, Options, Report, verify};
+use aimslog_proto::system::{Role, RoleChange};
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::{LeafHash, Policy};
 use tokio::sync::Semaphore;
@@ -77,10 +78,15 @@ fn changed_thrice(world: &World) -> (Engine, u64) {
 }
 
 fn file(engine: &Engine, index: u64) -> Vec<u8> {
+    file_with(engine, index, Signers::UntilHead)
+}
+
+fn file_with(engine: &Engine, index: u64, signers: Signers) -> Vec<u8> {
     let wanted = Wanted {
         records: BTreeMap::from([(index, Fields::All)]),
         since: 0,
         head: HeadChoice::Newest,
+        signers,
     };
     build(&engine.rows, &engine.registry, &wanted).unwrap()
 }
@@ -108,6 +114,38 @@ fn whoever_holds_an_earlier_policy_is_led_to_the_newest() {
         let report = check(&bytes, &world.policy(places).trust);
         assert!(report.verdict.is_verified(), "policy {number}: {report}");
     }
+}
+
+#[test]
+fn a_file_that_ends_with_its_record_verifies_and_tells_nothing_of_the_signer_since() {
+    let world = World::new();
+    let mut engine = Engine::with_acme(&world);
+    let role = |change| world.role("worker", change, (70, 10));
+    log(
+        &mut engine,
+        role(RoleChange::Grant(Role::new("monitor").unwrap())),
+    );
+    let index = engine.core().frontier.size().0;
+    log(&mut engine, record(&world, 1));
+    let revoke = Change::Revoke { name: "worker" };
+    log(&mut engine, world.principal("acme", revoke, 10));
+    let published = publish(&world, &mut engine, &[0, 1]);
+    assert!(matches!(published, Outcome::Published { .. }));
+    let chain = |signers| {
+        let bytes = file_with(&engine, index, signers);
+        let report = check(&bytes, &world.policy([0, 1, 2]).trust);
+        assert!(report.verdict.is_verified(), "{report}");
+        let chain = EvidenceFile::parse(&bytes).unwrap().chain;
+        chain.iter().map(|entry| entry.index.0).collect::<Vec<_>>()
+    };
+    let then = chain(Signers::UntilRecord);
+    assert_eq!(
+        then.last(),
+        Some(&(index - 1)),
+        "with the role of that time"
+    );
+    let now = chain(Signers::UntilHead);
+    assert_eq!(now, [then, vec![index + 1]].concat());
 }
 
 #[test]

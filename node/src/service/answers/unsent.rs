@@ -1,0 +1,348 @@
+//! The bytes of answers that are not sent: in all, for each address and for each principal.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use aimslog_proto::statement::key::Thumbprint;
+use bytes::Bytes;
+
+/// What one address gets of all: a quarter.
+const ADDRESS_SHARES: usize = 4;
+/// What one principal gets of all, from wherever it calls: an eighth.
+const PRINCIPAL_SHARES: usize = 8;
+
+/// Who is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Who {
+    /// Callers without an address count as one.
+    pub(super) address: Option<IpAddr>,
+    /// The key of a reader; `None` where nobody had to prove one.
+    pub(super) principal: Option<Thumbprint>,
+}
+
+/// Why no more bytes are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    /// All together have too many, and none of them can give way.
+    All,
+    /// This address has its share.
+    Address,
+    /// This principal has its share.
+    Principal,
+}
+
+/// The bytes of a listener.
+#[derive(Debug)]
+pub(super) struct Unsent {
+    max: usize,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    total: usize,
+    by_address: BTreeMap<Option<IpAddr>, usize>,
+    by_principal: BTreeMap<Thumbprint, usize>,
+    /// The answers that are under way, of each address in the order in which they came.
+    under_way: BTreeMap<(Option<IpAddr>, u64), Weak<Answer>>,
+    next: u64,
+}
+
+impl Unsent {
+    /// So many in all.
+    pub(super) fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            max,
+            held: Mutex::default(),
+        })
+    }
+
+    /// An answer of which nothing is held yet.
+    pub(super) fn answer(self: &Arc<Self>, who: Who) -> Arc<Answer> {
+        let mut held = self.lock();
+        let number = held.next;
+        held.next += 1;
+        let answer = Arc::new(Answer {
+            unsent: Arc::clone(self),
+            who,
+            number,
+            rest: Mutex::new(Rest::Held(Bytes::new())),
+        });
+        let place = (who.address, number);
+        held.under_way.insert(place, Arc::downgrade(&answer));
+        answer
+    }
+
+    /// How many are held now.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.lock().total
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        // Counting cannot panic half way.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Room for so many bytes. Where all is full the oldest answer of the address that has the most gives
+    /// way, so that who reads nothing takes nothing from those who do.
+    fn claim(self: &Arc<Self>, who: Who, count: usize) -> Result<Claim, Full> {
+        loop {
+            match self.try_claim(who, count) {
+                Err(Full::All) if self.make_room() => {}
+                claimed => return claimed,
+            }
+        }
+    }
+
+    fn try_claim(self: &Arc<Self>, who: Who, count: usize) -> Result<Claim, Full> {
+        let mut held = self.lock();
+        let of_address = held.by_address.get(&who.address).copied().unwrap_or(0);
+        let of_principal = who.principal.map(|principal| {
+            let own = held.by_principal.get(&principal).copied().unwrap_or(0);
+            (principal, own + count)
+        });
+        if of_address + count > self.max / ADDRESS_SHARES {
+            return Err(Full::Address);
+        }
+        if of_principal.is_some_and(|(_, own)| own > self.max / PRINCIPAL_SHARES) {
+            return Err(Full::Principal);
+        }
+        if held.total + count > self.max {
+            return Err(Full::All);
+        }
+        held.total += count;
+        held.by_address.insert(who.address, of_address + count);
+        held.by_principal.extend(of_principal);
+        Ok(Claim {
+            unsent: Arc::clone(self),
+            who,
+            count,
+        })
+    }
+
+    /// Whether an answer gave way.
+    fn make_room(&self) -> bool {
+        let oldest_first = {
+            let held = self.lock();
+            let most = held.by_address.iter().max_by_key(|(_, bytes)| **bytes);
+            let Some((address, _)) = most else {
+                return false;
+            };
+            let range = (*address, 0)..=(*address, u64::MAX);
+            let answers = held.under_way.range(range);
+            answers
+                .map(|(_, answer)| Weak::clone(answer))
+                .collect::<Vec<_>>()
+        };
+        // Without the lock: what is dropped here takes it.
+        oldest_first
+            .iter()
+            .filter_map(Weak::upgrade)
+            .any(|answer| answer.give_way())
+    }
+}
+
+/// Bytes that count until nobody has them any more.
+#[derive(Debug)]
+struct Claim {
+    unsent: Arc<Unsent>,
+    who: Who,
+    count: usize,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut held = self.unsent.lock();
+        held.total = held.total.saturating_sub(self.count);
+        give_back(&mut held.by_address, self.who.address, self.count);
+        if let Some(principal) = self.who.principal {
+            give_back(&mut held.by_principal, principal, self.count);
+        }
+    }
+}
+
+fn give_back<K: Ord>(shares: &mut BTreeMap<K, usize>, key: K, count: usize) {
+    if let Some(own) = shares.get_mut(&key) {
+        *own = own.saturating_sub(count);
+        if *own == 0 {
+            shares.remove(&key);
+        }
+    }
+}
+
+/// The memory of a frame. Pieces of it that the connection has not written yet keep all of it.
+struct Counted {
+    bytes: Bytes,
+    _claim: Claim,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// One answer on its way.
+#[derive(Debug)]
+pub(super) struct Answer {
+    unsent: Arc<Unsent>,
+    who: Who,
+    number: u64,
+    rest: Mutex<Rest>,
+}
+
+/// What of a frame is still to be sent.
+#[derive(Debug)]
+enum Rest {
+    Held(Bytes),
+    /// It was dropped to make room.
+    GaveWay,
+}
+
+/// The answer had to make room for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct GaveWay;
+
+impl Answer {
+    /// Holds a frame, of which nothing is sent yet; nothing is left of the one before.
+    pub(super) fn hold(&self, frame: Bytes) -> Result<(), Full> {
+        let claim = self.unsent.claim(self.who, frame.len())?;
+        let counted = Counted {
+            bytes: frame,
+            _claim: claim,
+        };
+        *self.lock() = Rest::Held(Bytes::from_owner(counted));
+        Ok(())
+    }
+
+    /// The next piece of at most `length` bytes; `None` where nothing is left.
+    pub(super) fn piece(&self, length: usize) -> Result<Option<Bytes>, GaveWay> {
+        match &mut *self.lock() {
+            Rest::GaveWay => Err(GaveWay),
+            Rest::Held(rest) if rest.is_empty() => Ok(None),
+            Rest::Held(rest) => Ok(Some(rest.split_to(length.min(rest.len())))),
+        }
+    }
+
+    /// Drops what is left, if anything is.
+    fn give_way(&self) -> bool {
+        let mut rest = self.lock();
+        let has_any = matches!(&*rest, Rest::Held(bytes) if !bytes.is_empty());
+        if has_any {
+            let dropped = std::mem::replace(&mut *rest, Rest::GaveWay);
+            drop(rest);
+            drop(dropped);
+        }
+        has_any
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Rest> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let place = (self.who.address, self.number);
+        self.unsent.lock().under_way.remove(&place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aimslog_proto::statement::key::SigningKey;
+
+    fn from(last: u8) -> Who {
+        Who {
+            address: Some(IpAddr::from([127, 0, 0, last])),
+            principal: None,
+        }
+    }
+
+    fn reader(last: u8, seed: u8) -> Who {
+        let key = SigningKey::from_seed(&[seed; 32]).public_key();
+        Who {
+            principal: Some(key.thumbprint()),
+            ..from(last)
+        }
+    }
+
+    fn bytes(length: usize) -> Bytes {
+        vec![7; length].into()
+    }
+
+    #[test]
+    fn bytes_count_until_the_last_piece_of_them_is_gone() {
+        let unsent = Unsent::new(800);
+        let answer = unsent.answer(reader(1, 1));
+        answer.hold(bytes(100)).unwrap();
+        let first = answer.piece(60).unwrap().unwrap();
+        let second = answer.piece(60).unwrap().unwrap();
+        assert_eq!((first.len(), second.len()), (60, 40));
+        assert_eq!(answer.piece(60), Ok(None));
+        drop(first);
+        assert_eq!(unsent.held(), 100, "one piece keeps all");
+        drop(second);
+        assert_eq!(unsent.held(), 0);
+        answer.hold(bytes(50)).unwrap();
+        drop(answer);
+        let held = unsent.lock();
+        assert!(held.by_address.is_empty() && held.by_principal.is_empty());
+        assert!(held.total == 0 && held.under_way.is_empty());
+    }
+
+    #[test]
+    fn an_address_and_a_principal_have_their_shares() {
+        let unsent = Unsent::new(800);
+        let of = |who| unsent.answer(who);
+        let (one, two) = (of(reader(1, 1)), of(reader(2, 1)));
+        one.hold(bytes(60)).unwrap();
+        two.hold(bytes(40)).unwrap();
+        assert_eq!(of(reader(3, 1)).hold(bytes(1)), Err(Full::Principal));
+        let (three, four) = (of(reader(1, 2)), of(from(1)));
+        three.hold(bytes(100)).unwrap();
+        four.hold(bytes(40)).unwrap();
+        assert_eq!(of(from(1)).hold(bytes(1)), Err(Full::Address));
+        of(from(2)).hold(bytes(100)).unwrap();
+    }
+
+    #[test]
+    fn where_all_is_full_the_oldest_of_the_greediest_address_gives_way() {
+        let unsent = Unsent::new(800);
+        let hold = |last, length| {
+            let answer = unsent.answer(from(last));
+            answer.hold(bytes(length)).unwrap();
+            answer
+        };
+        let modest = hold(9, 150);
+        let greedy: Vec<_> = [1, 1, 2, 2, 3, 3].map(|last| hold(last, 100)).into();
+        // One of the three that have the most; which of them is nobody's right.
+        let honest = hold(4, 100);
+        assert!(unsent.held() <= 800);
+        let gone = greedy.iter().filter(|it| it.piece(1) == Err(GaveWay));
+        assert_eq!(gone.count(), 1);
+        for kept in [&modest, &honest] {
+            assert!(matches!(kept.piece(1), Ok(Some(_))));
+        }
+        let firsts = greedy.iter().step_by(2);
+        assert_eq!(firsts.filter(|it| it.piece(1) == Err(GaveWay)).count(), 1);
+    }
+
+    #[test]
+    fn what_is_on_its_way_out_cannot_give_way() {
+        let unsent = Unsent::new(400);
+        let mut out = Vec::new();
+        for last in 1..=4 {
+            let answer = unsent.answer(from(last));
+            answer.hold(bytes(100)).unwrap();
+            out.push(answer.piece(100).unwrap().unwrap());
+        }
+        let late = unsent.answer(from(5));
+        assert_eq!(late.hold(bytes(1)), Err(Full::All));
+        drop(out);
+        late.hold(bytes(1)).unwrap();
+    }
+}
