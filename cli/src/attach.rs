@@ -1,6 +1,6 @@
 //! Files that are attached to a record on the command line: the record need not name them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -110,6 +110,66 @@ fn media_type(file: &Path) -> &'static str {
     let extension = extension.unwrap_or_default().to_ascii_lowercase();
     let known = MEDIA_TYPES.iter().find(|(known, _)| *known == extension);
     known.map_or("application/octet-stream", |(_, media_type)| media_type)
+}
+
+/// The files that records of a table may name: those given one by one, and those that lie in folders.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    folders: Vec<PathBuf>,
+    /// Files that were looked at, by their names.
+    known: BTreeMap<String, Option<Given>>,
+    /// Those given one by one that no record has named yet.
+    unnamed: BTreeSet<String>,
+}
+
+impl Shelf {
+    pub(crate) fn new(files: &[PathBuf], folders: Vec<PathBuf>) -> Result<Self> {
+        let (given, _) = read_given(files)?;
+        let unnamed = given.iter().map(|one| one.name.clone()).collect();
+        let known = given.into_iter().map(|one| (one.name.clone(), Some(one)));
+        Ok(Self {
+            folders,
+            known: known.collect(),
+            unnamed,
+        })
+    }
+
+    /// Fills in what the record of a wrapper does not say of the files that it names and that are there.
+    pub(crate) fn complete(&mut self, wrapper: &mut Json) -> Result<Vec<Violation>> {
+        let record = member(wrapper, "record");
+        let list = record.and_then(|record| member(record, "attachments"));
+        let Some(Json::Array(named)) = list else {
+            return Ok(Vec::new());
+        };
+        let mut found = Vec::new();
+        for (index, named) in named.iter_mut().enumerate() {
+            let Some(Json::Text(name)) = named.field("name") else {
+                continue;
+            };
+            if let Some(given) = self.look_up(&name.clone())? {
+                found.extend(complete(named, index, given));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The names of files given one by one that no record has named.
+    pub(crate) fn unnamed(&self) -> impl Iterator<Item = &str> {
+        self.unnamed.iter().map(String::as_str)
+    }
+
+    fn look_up(&mut self, name: &str) -> Result<Option<&Given>> {
+        self.unnamed.remove(name);
+        if !self.known.contains_key(name) {
+            // What is a path is no name, and not looked for.
+            let is_name = Path::new(name).file_name().is_some_and(|file| file == name);
+            let mut folders = self.folders.iter().filter(|_| is_name);
+            let path = folders.find_map(|folder| Some(folder.join(name)).filter(|it| it.is_file()));
+            let given = path.map(|path| Given::read(&path)).transpose()?;
+            self.known.insert(name.to_owned(), given);
+        }
+        Ok(self.known.get(name).and_then(Option::as_ref))
+    }
 }
 
 /// Lets the record of a wrapper name the files: one that it names already is completed, and refused
@@ -250,6 +310,36 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].field, "record.attachments[1].size");
         assert_eq!(found[0].nearest.as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn files_that_records_name_are_found_on_the_shelf() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["plan.pdf", "given.pdf"] {
+            fs::write(folder.path().join(name), "1234567").unwrap();
+        }
+        let files = [folder.path().join("given.pdf")];
+        let mut shelf = Shelf::new(&files, vec![folder.path().to_owned()]).unwrap();
+        let mut complete = |name: &str| {
+            let text = format!(r#"{{"record":{{"attachments":[{{"name":"{name}"}}]}}}}"#);
+            let mut json = Json::parse_free(text.as_bytes()).unwrap();
+            assert!(shelf.complete(&mut json).unwrap().is_empty());
+            json.to_string()
+                .contains(r#""media_type":"application/pdf","size":7"#)
+        };
+        assert!(complete("plan.pdf"));
+        assert!(!complete("other.pdf"));
+        let outside = format!(
+            "../{}/plan.pdf",
+            folder.path().file_name().unwrap().display()
+        );
+        assert!(!complete(&outside), "a path is no name");
+        assert_eq!(shelf.unnamed().collect::<Vec<_>>(), ["given.pdf"]);
+        let text = br#"{"record":{"attachments":[{"name":"given.pdf","size":8}]}}"#;
+        let mut json = Json::parse_free(text).unwrap();
+        let found = shelf.complete(&mut json).unwrap();
+        assert_eq!(found[0].field, "record.attachments[0].size");
+        assert_eq!(shelf.unnamed().count(), 0);
     }
 
     #[test]

@@ -30,9 +30,7 @@ impl Broken {
     pub(crate) fn advised(violation: &Violation, advice: impl Into<String>) -> Self {
         Self::from(violation).with_advice(advice)
     }
-}
 
-impl Broken {
     /// The same with the place at which it is written.
     pub(crate) fn written_at(self, place: String) -> Self {
         let at = Some(place);

@@ -1,14 +1,14 @@
 //! The catalogues that a command looks controls up in: those of the rule bundle, and files.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::aims::catalog::{Catalogue, Schemes};
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 
 use crate::exit::UserError;
+use crate::limited::read_limited;
 
 /// The scheme that an id without one is of.
 pub(crate) const DEFAULT: &str = "iso42001-2023";
@@ -40,15 +40,7 @@ impl CatalogueFiles {
 
 /// A catalogue out of a file, which names no kind and no control that there is not.
 pub(crate) fn read(file: &Path) -> Result<Catalogue> {
-    let about = || format!("cannot read {}", file.display());
-    let size = fs::metadata(file).with_context(about)?.len();
-    if size > FILE_BYTES_MAX {
-        return Err(UserError::usage(format!(
-            "{}: {size} bytes; a catalogue has at most {FILE_BYTES_MAX}",
-            file.display()
-        )));
-    }
-    let bytes = fs::read(file).with_context(about)?;
+    let bytes = read_limited(file, FILE_BYTES_MAX, "a catalogue")?;
     let text = String::from_utf8(bytes)
         .map_err(|error| UserError::usage(format!("{}: no UTF-8: {error}", file.display())))?;
     let catalogue = Catalogue::parse(&text).map_err(|error| {

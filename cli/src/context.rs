@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use std::time::Duration;
 use aimslog_client::file::replace_private_file;
 use aimslog_client::trust::HeadMemory;
 use aimslog_client::{Endpoints, Ledger};
+use aimslog_proto::limits::EVIDENCE_BYTES_MAX;
 use aimslog_proto::statement::key::Signer;
 use aimslog_proto::tlog::Policy;
 use anyhow::{Context as _, Result};
@@ -23,7 +23,11 @@ use serde::{Deserialize, Serialize};
 use crate::args::Connection;
 use crate::exit::UserError;
 use crate::keys::{KeyRef, Keys, SecretFiles};
+use crate::limited::{read_if_there, read_limited};
 use crate::reach;
+
+/// Most bytes of the configuration file.
+const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The configuration file.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -105,12 +109,10 @@ impl Config {
     /// Reads the file; none is an empty configuration.
     pub(crate) fn load(home: &Path) -> Result<Self> {
         let path = home.join("config.toml");
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(error).with_context(|| path.display().to_string()),
+        let Some(text) = read_if_there(&path, CONFIG_BYTES_MAX, "a configuration")? else {
+            return Ok(Self::default());
         };
-        toml::from_str(&text)
+        toml::from_slice(&text)
             .map_err(|error| UserError::usage(format!("{} is not valid: {error}", path.display())))
     }
 
@@ -333,9 +335,13 @@ pub(crate) fn read_policy(path: &Path) -> Result<Policy> {
         .map_err(|error| UserError::usage(format!("{} is no policy: {error}", path.display())))
 }
 
-/// Reads a file, naming it in the error.
+/// Reads a file, naming it in the error. The largest that any command takes are evidence files.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+    read_limited(
+        path,
+        EVIDENCE_BYTES_MAX as u64,
+        "the largest file that is read",
+    )
 }
 
 fn needed<'a, T>(setting: Option<&'a T>, what: &str, flag: &str) -> Result<&'a T> {

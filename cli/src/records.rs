@@ -1,14 +1,15 @@
 //! Reading records from files and standard input, and the attachments that they name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use aimslog_client::form::{Draft, Notation, read_drafts};
 use aimslog_proto::aims::bundle::RuleBundle;
-use aimslog_proto::aims::submission::{Located, RecordError, Submission};
+use aimslog_proto::aims::submission::{Located, RecordError, Submission, locate};
 use aimslog_proto::limits;
+use aimslog_proto::reason::Violation;
 use aimslog_proto::statement::header::Change;
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::statement::json::Json;
@@ -17,10 +18,13 @@ use sha2::{Digest as _, Sha256};
 
 use crate::attach::{Given, attach};
 use crate::exit::UserError;
-use crate::verb::key::hex;
+use crate::limited::read_input;
+
+/// Most bytes of a file of records.
+const FILE_BYTES_MAX: u64 = limits::SUBMISSION_FILE_BYTES_MAX as u64;
 
 /// A record and where it was read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct FileRecord {
     /// The file, or `-` for standard input.
     pub(crate) file: PathBuf,
@@ -28,9 +32,14 @@ pub(crate) struct FileRecord {
     pub(crate) number: usize,
     /// What messages call it instead, where it does not stand in the file as a record.
     pub(crate) place: Option<String>,
+    /// The lines of the file at which it names its attachments, by paths.
+    pub(crate) lines: Lines,
     /// The record.
     pub(crate) submission: Submission,
 }
+
+/// Lines of a file by paths such as `record.attachments[0].digest`.
+pub(crate) type Lines = BTreeMap<String, usize>;
 
 impl FileRecord {
     /// How messages call it: `file:number`, with its key where it has one.
@@ -42,6 +51,16 @@ impl FileRecord {
         match &self.submission.key {
             Some(key) => format!("{place} ({key})"),
             None => place,
+        }
+    }
+
+    /// Where a field of an attachment is written: `file:line`, or what the record is called where it
+    /// does not stand in the file as a record.
+    pub(crate) fn place_of(&self, field: &str) -> String {
+        let line = locate(field, None, |path| self.lines.get(path));
+        match (&self.place, line) {
+            (None, Some(line)) => format!("{}:{line}", self.file.display()),
+            _ => self.name(),
         }
     }
 }
@@ -79,7 +98,7 @@ pub(crate) struct Additions<'a> {
 pub(crate) fn read_records(files: &[PathBuf], added: Additions<'_>) -> Result<Records> {
     let mut records = Records::default();
     for file in files {
-        let bytes = read_input(file)?;
+        let bytes = read_input(file, FILE_BYTES_MAX, "a file of records")?;
         let extension = file.extension().and_then(|extension| extension.to_str());
         let notation = Notation::of(extension, &bytes);
         let drafts = read_drafts(RuleBundle::v1(), notation, &bytes);
@@ -96,11 +115,12 @@ pub(crate) fn read_records(files: &[PathBuf], added: Additions<'_>) -> Result<Re
         }
         for (number, draft) in (1..).zip(drafts) {
             match draft.and_then(|draft| finish(draft, added)) {
-                Ok(submission) => {
+                Ok((submission, lines)) => {
                     records.valid.push(FileRecord {
                         file: file.clone(),
                         number,
                         place: None,
+                        lines,
                         submission,
                     });
                 }
@@ -115,19 +135,41 @@ pub(crate) fn read_records(files: &[PathBuf], added: Additions<'_>) -> Result<Re
     Ok(records)
 }
 
-fn finish(mut draft: Draft<'_>, added: Additions<'_>) -> Result<Submission, RecordError> {
+fn finish(mut draft: Draft<'_>, added: Additions<'_>) -> Result<(Submission, Lines), RecordError> {
     let line = draft.line;
+    let lines = attachment_lines(&draft);
     if let Some(amends) = added.amends {
         amend(&mut draft.json, amends);
     }
+    let located = |violation: Violation| {
+        let own = locate(&violation.field, None, |path| lines.get(path).copied());
+        let line = own.unwrap_or(line);
+        Located { line, violation }
+    };
     attach(&mut draft.json, added.attached).map_err(|found| RecordError {
         line,
-        violations: found
-            .into_iter()
-            .map(|violation| Located { line, violation })
-            .collect(),
+        violations: found.into_iter().map(located).collect(),
     })?;
-    draft.read(RuleBundle::v1())
+    let submission = draft.read(RuleBundle::v1())?;
+    Ok((submission, lines))
+}
+
+/// Where a record names its attachments, and what it says of each.
+fn attachment_lines(draft: &Draft<'_>) -> Lines {
+    let list = draft.json.field("record");
+    let list = list.and_then(|record| record.field("attachments"));
+    let Some(Json::Array(named)) = list else {
+        return Lines::new();
+    };
+    let count = named.len().min(limits::ATTACHMENTS_MAX);
+    let members = ["", ".name", ".digest", ".size"];
+    let paths = (0..count)
+        .flat_map(|index| members.map(|member| format!("record.attachments[{index}]{member}")));
+    let lines = paths.filter_map(|path| {
+        let line = draft.line_of(&path)?;
+        Some((path, line))
+    });
+    lines.collect()
 }
 
 /// Says in the wrapper what it is the next version of, before its state is judged.
@@ -149,28 +191,24 @@ fn amend(wrapper: &mut Json, (entry, change): (EntryId, Change)) {
     }
 }
 
-fn read_input(file: &Path) -> Result<Vec<u8>> {
-    if file == Path::new("-") {
-        let mut bytes = Vec::new();
-        let limit = u64::try_from(limits::SUBMISSION_FILE_BYTES_MAX).unwrap_or(u64::MAX);
-        io::stdin()
-            .lock()
-            .take(limit.saturating_add(1))
-            .read_to_end(&mut bytes)?;
-        return Ok(bytes);
-    }
-    fs::read(file).with_context(|| format!("cannot read {}", file.display()))
-}
-
 /// A file that a record names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NamedAttachment {
+    /// Its position in the list of the record.
+    pub(crate) index: usize,
     /// Its name, without a path.
     pub(crate) name: String,
     /// Its SHA-256, as the record says.
     pub(crate) digest: [u8; 32],
     /// Its size in bytes, as the record says.
     pub(crate) size: Option<u64>,
+}
+
+impl NamedAttachment {
+    /// The path of something that the record says of it.
+    pub(crate) fn field(&self, member: &str) -> String {
+        format!("record.attachments[{}].{member}", self.index)
+    }
 }
 
 /// The attachments that a record names.
@@ -184,15 +222,19 @@ pub(crate) fn attachments_of(submission: &Submission) -> Vec<NamedAttachment> {
     let Some((_, Some(Json::Array(items)))) = list else {
         return Vec::new();
     };
-    items.iter().filter_map(named).collect()
+    let items = items.iter().enumerate();
+    items
+        .filter_map(|(index, item)| named(index, item))
+        .collect()
 }
 
-fn named(item: &Json) -> Option<NamedAttachment> {
+fn named(index: usize, item: &Json) -> Option<NamedAttachment> {
     let (Json::Text(name), Json::Text(digest)) = (item.field("name")?, item.field("digest")?)
     else {
         return None;
     };
     Some(NamedAttachment {
+        index,
         name: name.clone(),
         digest: digest_of_hex(digest)?,
         size: match item.field("size") {
@@ -213,128 +255,6 @@ fn digest_of_hex(text: &str) -> Option<[u8; 32]> {
     Some(digest)
 }
 
-/// Where attachments are looked for, and which of them stay at home.
-#[derive(Debug)]
-pub(crate) struct AttachmentRules<'a> {
-    /// The files given one by one, by their names.
-    pub(crate) given: &'a BTreeMap<String, PathBuf>,
-    /// The folder given, if any; otherwise beside the record's file, and in `attachments/` there.
-    pub(crate) folder: Option<&'a Path>,
-    /// Names of files whose digest alone is logged.
-    pub(crate) digest_only: &'a [String],
-    /// All of them stay at home.
-    pub(crate) all_digest_only: bool,
-    /// An earlier version names the same ones: nothing is looked for, nothing is stored again.
-    pub(crate) known: bool,
-}
-
-/// The attachments of some records: what is to be stored, and what stays at home.
-#[derive(Debug, Default)]
-pub(crate) struct Attachments {
-    /// To be stored before the records are submitted, each once.
-    pub(crate) stored: BTreeMap<[u8; 32], PathBuf>,
-    /// Kept at home: the ledger gets the digest alone.
-    pub(crate) kept: Vec<[u8; 32]>,
-}
-
-/// Finds the attachments that the records name and checks their digests and sizes.
-pub(crate) fn find_attachments(
-    records: &[FileRecord],
-    rules: &AttachmentRules<'_>,
-) -> Result<Attachments> {
-    let mut found = Attachments::default();
-    let mut problems = Vec::new();
-    for record in records {
-        for attachment in attachments_of(&record.submission) {
-            if rules.known {
-                found.kept.push(attachment.digest);
-                continue;
-            }
-            let path = candidates(record, rules, &attachment.name)
-                .into_iter()
-                .find(|p| p.is_file());
-            if rules.all_digest_only || rules.digest_only.contains(&attachment.name) {
-                found.kept.push(attachment.digest);
-                // What stays at home may have any size, and is checked where it is at hand.
-                if let Some(path) = path {
-                    problems.extend(check_file(&path, &attachment)?);
-                }
-                continue;
-            }
-            match path {
-                Some(path) => {
-                    problems.extend(check_size(&path, &attachment)?);
-                    problems.extend(check_file(&path, &attachment)?);
-                    found.stored.insert(attachment.digest, path);
-                }
-                None => problems.push(format!(
-                    "{}: the attachment {} is not there; --attach and --attach-dir say where, \
-                     --attach-digest {} logs its digest alone",
-                    record.name(),
-                    attachment.name,
-                    attachment.name
-                )),
-            }
-        }
-    }
-    let named: BTreeSet<String> = records
-        .iter()
-        .flat_map(|record| attachments_of(&record.submission))
-        .map(|attachment| attachment.name)
-        .collect();
-    let unknown = rules
-        .digest_only
-        .iter()
-        .filter(|name| !named.contains(*name));
-    problems.extend(unknown.map(|name| {
-        let named: Vec<&str> = named.iter().map(String::as_str).collect();
-        format!(
-            "--attach-digest {name}: no record names it; named are: {}",
-            if named.is_empty() {
-                "none".to_owned()
-            } else {
-                named.join(", ")
-            }
-        )
-    }));
-    if problems.is_empty() {
-        Ok(found)
-    } else {
-        Err(UserError::usage(problems.join("\n")))
-    }
-}
-
-fn candidates(record: &FileRecord, rules: &AttachmentRules<'_>, name: &str) -> Vec<PathBuf> {
-    if let Some(given) = rules.given.get(name) {
-        return vec![given.clone()];
-    }
-    if let Some(folder) = rules.folder {
-        return vec![folder.join(name)];
-    }
-    let beside = record.file.parent().unwrap_or_else(|| Path::new("."));
-    vec![beside.join(name), beside.join("attachments").join(name)]
-}
-
-/// The file is the one that the record names, by digest and by size.
-fn check_file(path: &Path, attachment: &NamedAttachment) -> Result<Option<String>> {
-    let size = size_of(path)?;
-    if let Some(named) = attachment.size.filter(|named| *named != size) {
-        return Ok(Some(format!(
-            "{} has {size} bytes, the record names {named}",
-            path.display()
-        )));
-    }
-    let digest = digest_of(path)?;
-    Ok((digest != attachment.digest).then(|| {
-        format!(
-            "{} has the digest {}, the record names {}",
-            path.display(),
-            hex(&digest),
-            hex(&attachment.digest)
-        )
-    }))
-}
-
 /// SHA-256 of a file of any size.
 pub(crate) fn digest_of(path: &Path) -> Result<[u8; 32]> {
     let about = || format!("cannot read {}", path.display());
@@ -348,24 +268,4 @@ pub(crate) fn digest_of(path: &Path) -> Result<[u8; 32]> {
             Some(read) => hasher.update(read),
         }
     }
-}
-
-fn size_of(path: &Path) -> Result<u64> {
-    let metadata = fs::metadata(path);
-    Ok(metadata
-        .with_context(|| format!("cannot read {}", path.display()))?
-        .len())
-}
-
-/// Whether the ledger takes it.
-fn check_size(path: &Path, attachment: &NamedAttachment) -> Result<Option<String>> {
-    let size = size_of(path)?;
-    Ok((size > limits::BLOB_BYTES_MAX).then(|| {
-        format!(
-            "{} has {size} bytes, at most {} are stored; --attach-digest {} logs its digest alone",
-            path.display(),
-            limits::BLOB_BYTES_MAX,
-            attachment.name
-        )
-    }))
 }

@@ -104,9 +104,20 @@ pub(crate) struct Starter {
     pub(crate) note: String,
     /// The forms.
     pub(crate) text: String,
-    /// The kinds of its records, each once, with the roles that sign them in their first state.
-    pub(crate) kinds: Vec<(String, String)>,
+    /// The kinds of its records, each once.
+    pub(crate) kinds: Vec<KindOf>,
     /// How many records it holds.
+    pub(crate) count: usize,
+}
+
+/// A kind of records in a file.
+#[derive(Debug)]
+pub(crate) struct KindOf {
+    /// Its name.
+    pub(crate) name: String,
+    /// The roles that sign its records in their first state.
+    pub(crate) signers: String,
+    /// How many records of the file are of it.
     pub(crate) count: usize,
 }
 
@@ -189,7 +200,7 @@ impl Starter {
             .collect();
         let given = parts.record.iter();
         record.extend(given.map(|(name, value)| (name.as_str(), known.fill(value))));
-        let is_first = self.kinds.iter().all(|(name, _)| name != kind.name());
+        let is_first = self.kinds.iter().all(|known| known.name != kind.name());
         let filled = Filled {
             meta: &meta,
             record: &record,
@@ -206,11 +217,17 @@ impl Starter {
         }
         self.text.push_str(&form);
         self.count += 1;
-        if is_first {
-            let state = state.or_else(|| kind.initial_states().first().cloned());
-            self.kinds
-                .push((kind.name().to_owned(), signers(kind, state.as_deref())));
+        let mut known = self.kinds.iter_mut();
+        if let Some(known) = known.find(|known| known.name == kind.name()) {
+            known.count += 1;
+            return Ok(());
         }
+        let state = state.or_else(|| kind.initial_states().first().cloned());
+        self.kinds.push(KindOf {
+            name: kind.name().to_owned(),
+            signers: signers(kind, state.as_deref()),
+            count: 1,
+        });
         Ok(())
     }
 }

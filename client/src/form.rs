@@ -64,6 +64,14 @@ enum Source<'a> {
 }
 
 impl Draft<'_> {
+    /// The line of the file at which the value under a path stands, as in `record.results[2].note`.
+    pub fn line_of(&self, path: &str) -> Option<usize> {
+        match &self.source {
+            Source::Json(text) => line_in(text, self.line, path),
+            Source::Yaml(node) => node.line_of(path),
+        }
+    }
+
     /// The submission, or everything that is wrong with it, each with its line.
     pub fn read(self, bundle: &RuleBundle) -> Result<Submission, RecordError> {
         let line = self.line;

@@ -30,6 +30,7 @@ pub mod recipe;
 pub mod refusals;
 pub mod sample;
 pub mod stall;
+pub mod terminal;
 pub mod volume;
 pub mod wire;
 pub mod world;

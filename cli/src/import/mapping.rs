@@ -1,13 +1,20 @@
 //! Mappings: which column feeds which field. A TOML file, or one of those that are built in.
 
+mod check;
+
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use aimslog_proto::aims::nearest::nearest;
+use anyhow::Result;
 use clap::ValueEnum;
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::exit::UserError;
+use crate::limited::read_limited;
 
 /// Most bytes of a mapping.
 const MAPPING_BYTES_MAX: u64 = 1024 * 1024;
@@ -75,8 +82,7 @@ pub(crate) struct RecordMap {
 }
 
 /// Where a value comes from.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone)]
 pub(crate) enum Source {
     /// A text that may name columns in braces: `{NC ID}`.
     Text(String),
@@ -119,7 +125,10 @@ pub(crate) struct ColumnSource {
 
 /// One name, or several.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "the name of a column, or a list of names of which the first that says something counts"
+)]
 pub(crate) enum OneOrMore {
     /// One.
     One(String),
@@ -166,24 +175,66 @@ pub(crate) enum Reading {
     Name,
 }
 
+impl<'de> Deserialize<'de> for Source {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SourceVisitor)
+    }
+}
+
+/// Reads each shape for itself, so that what is wrong within one is named.
+struct SourceVisitor;
+
+impl<'de> Visitor<'de> for SourceVisitor {
+    type Value = Source;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text, true or false, a whole number, or a table with `column`")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Source, E> {
+        Ok(Source::Text(text.to_owned()))
+    }
+
+    fn visit_bool<E>(self, truth: bool) -> Result<Source, E> {
+        Ok(Source::Truth(truth))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Source, E> {
+        Ok(Source::Number(number))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Source, A::Error> {
+        let column = ColumnSource::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(Source::Column(column))
+    }
+}
+
 impl Mapping {
     /// The mapping of a file.
     pub(crate) fn read(file: &Path) -> Result<Self> {
-        let about = || format!("cannot read {}", file.display());
-        let size = std::fs::metadata(file).with_context(about)?.len();
-        if size > MAPPING_BYTES_MAX {
-            let message = format!("{}: a mapping has at most 1 MiB", file.display());
-            return Err(UserError::usage(message));
+        let bytes = read_limited(file, MAPPING_BYTES_MAX, "a mapping")?;
+        let named = |what: String| UserError::usage(format!("{}: {what}", file.display()));
+        let text = str::from_utf8(&bytes).map_err(|error| named(error.to_string()))?;
+        let mapping = Self::parse(text).map_err(named)?;
+        let wrong = check::check(&mapping);
+        if wrong.is_empty() {
+            Ok(mapping)
+        } else {
+            Err(named(wrong.join("\n")))
         }
-        let bytes = std::fs::read(file).with_context(about)?;
-        let text = str::from_utf8(&bytes)
-            .map_err(|error| UserError::usage(format!("{}: {error}", file.display())))?;
-        Self::parse(text).map_err(|error| UserError::usage(format!("{}: {error}", file.display())))
     }
 
-    /// The mapping that a text describes; the error names the line.
-    pub(crate) fn parse(text: &str) -> Result<Self, toml::de::Error> {
-        toml::from_str(text)
+    /// The mapping that a text describes; the error names the line, and the nearest word to one that
+    /// means nothing.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error: toml::de::Error| {
+            let said = error.to_string();
+            let said = said.trim_end();
+            match nearest_word(error.message()) {
+                Some(near) => format!("{said}; nearest: {near}"),
+                None => said.to_owned(),
+            }
+        })
     }
 
     /// The columns that something is read from, and whether a table must have them.
@@ -224,6 +275,20 @@ pub(crate) enum Wanted {
     Optional,
 }
 
+/// Of a message such as "unknown field `colum`, expected one of `column`, `as`": the nearest word that is
+/// expected.
+fn nearest_word(message: &str) -> Option<&str> {
+    let (found, expected) = message
+        .strip_prefix("unknown ")
+        .and_then(|rest| rest.split_once(", expected"))?;
+    nearest(quoted(found).next()?, quoted(expected))
+}
+
+/// The words between back quotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
 /// The columns that a text names in braces.
 pub(crate) fn names_in(text: &str) -> Vec<&str> {
     let after_braces = text.split('{').skip(1);
@@ -242,16 +307,31 @@ mod tests {
             let mapping =
                 Mapping::parse(known.text()).unwrap_or_else(|error| panic!("{known:?}: {error}"));
             assert!(!mapping.columns().is_empty(), "{known:?}");
+            assert_eq!(check::check(&mapping), [""; 0], "{known:?}");
         }
     }
 
     #[test]
-    fn a_word_that_means_nothing_is_an_error_with_its_line() {
-        let text = "[[record]]\nkind = \"finding\"\n[record.fields]\ntitle = { colum = \"A\" }\n";
-        let error = Mapping::parse(text).unwrap_err().to_string();
-        assert!(error.contains("line 4"), "{error}");
-        let error = Mapping::parse("kinds = 3\n").unwrap_err().to_string();
-        assert!(error.contains("kinds"), "{error}");
+    fn a_word_that_means_nothing_is_an_error_with_its_line_and_the_nearest() {
+        let field = |value: &str| {
+            format!("[[record]]\nkind = \"finding\"\n[record.fields]\ntitle = {value}\n")
+        };
+        for (text, words) in [
+            (field("{ colum = \"A\" }"), ["line 4", "nearest: column"]),
+            (
+                field("{ column = \"A\", as = \"dat\" }"),
+                ["line 4", "nearest: date"],
+            ),
+            (field("{ column = 3 }"), ["line 4", "the name of a column"]),
+            (field("1.5"), ["line 4", "a whole number"]),
+            ("igno = []\n".to_owned(), ["line 1", "nearest: ignore"]),
+            ("header_row = -1\n".to_owned(), ["line 1", "header_row"]),
+        ] {
+            let error = Mapping::parse(&text).unwrap_err();
+            for word in words {
+                assert!(error.contains(word), "{text}: {error}");
+            }
+        }
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! What earlier imports have logged, by kind and key: so that a row that has not changed is not sent
-//! again, and one that has is not taken for a new thing.
+//! again, one that has is not taken for a new thing, and rows of other tables can link to it.
+//!
+//! `imports.json` holds it. While a run goes on, what it has logged is added to `imports.new.jsonl`, a
+//! line for each record, which the next start takes over: a run that is killed forgets nothing that the
+//! ledger has acknowledged, and a long one does not write everything again and again.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
 use aimslog_client::file::replace_private_file;
 use aimslog_proto::aims::bundle::RuleBundle;
@@ -14,7 +18,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::context::Context;
+use crate::context::{Context, make_private};
 use crate::exit::UserError;
 use crate::verb::key::hex;
 
@@ -23,6 +27,8 @@ use crate::verb::key::hex;
 pub(crate) struct Memory {
     path: PathBuf,
     known: BTreeMap<String, Known>,
+    /// An earlier run did not come to its end: its last line may be cut off, and nothing is added to it.
+    has_old_news: bool,
 }
 
 /// What is known of a row.
@@ -63,7 +69,29 @@ impl Memory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
         };
-        Ok(Self { path, known })
+        let mut memory = Self {
+            path,
+            known,
+            has_old_news: false,
+        };
+        let news = memory.news();
+        match fs::read_to_string(&news) {
+            // A line that was cut off stands for a record that the outbox still holds.
+            Ok(text) => {
+                let lines = text.lines().map(serde_json::from_str);
+                let whole = lines.map_while(|line: serde_json::Result<(String, Known)>| line.ok());
+                memory.known.extend(whole);
+                memory.has_old_news = true;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| news.display().to_string()),
+        }
+        Ok(memory)
+    }
+
+    /// Where what a run has logged is noted until it ends.
+    fn news(&self) -> PathBuf {
+        self.path.with_extension("new.jsonl")
     }
 
     /// Whether a record was imported before.
@@ -77,21 +105,65 @@ impl Memory {
         }
     }
 
-    /// Remembers what a record became.
-    pub(crate) fn learn(&mut self, submission: &Submission, entry: &str) {
-        if let Some(name) = name(submission) {
-            let digest = digest(submission);
-            let entry = entry.to_owned();
-            self.known.insert(name, Known { digest, entry });
-        }
+    /// The entry that a record of this kind and key became.
+    pub(crate) fn entry(&self, kind: &str, key: &str) -> Option<EntryId> {
+        let known = self.known.get(&format!("{kind}/{key}"))?;
+        EntryId::parse(&known.entry).ok()
     }
 
-    /// Writes it down.
+    /// Remembers what records became, and notes it on disk.
+    pub(crate) fn learn<'s>(
+        &mut self,
+        logged: impl Iterator<Item = (&'s Submission, &'s str)>,
+    ) -> Result<()> {
+        if std::mem::take(&mut self.has_old_news) {
+            self.keep()?;
+        }
+        let mut lines = Vec::new();
+        for (submission, entry) in logged {
+            let Some(name) = name(submission) else {
+                continue;
+            };
+            let digest = digest(submission);
+            let entry = entry.to_owned();
+            let known = Known { digest, entry };
+            serde_json::to_writer(&mut lines, &(&name, &known))?;
+            lines.push(b'\n');
+            self.known.insert(name, known);
+        }
+        let news = self.news();
+        append(&news, &lines).with_context(|| format!("cannot write {}", news.display()))
+    }
+
+    /// Writes everything down at the end of a run.
     pub(crate) fn keep(&self) -> Result<()> {
         let text = serde_json::to_vec_pretty(&self.known)?;
         replace_private_file(&self.path, &text)
-            .with_context(|| format!("cannot write {}", self.path.display()))
+            .with_context(|| format!("cannot write {}", self.path.display()))?;
+        let news = self.news();
+        match fs::remove_file(&news) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", news.display()))
+            }
+            _ => Ok(()),
+        }
     }
+}
+
+fn append(path: &Path, lines: &[u8]) -> Result<()> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    if let Some(folder) = path.parent() {
+        make_private(folder)?;
+    }
+    let mut options = File::options();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(lines)?;
+    Ok(file.sync_all()?)
 }
 
 fn name(submission: &Submission) -> Option<String> {
@@ -135,6 +207,13 @@ mod tests {
         submission
     }
 
+    fn learn(memory: &mut Memory, submission: &Submission, entry: EntryId) {
+        let entry = entry.to_string();
+        memory
+            .learn(std::iter::once((submission, entry.as_str())))
+            .unwrap();
+    }
+
     #[test]
     fn a_row_is_new_then_the_same_then_changed() {
         let folder = tempfile::tempdir().unwrap();
@@ -143,11 +222,13 @@ mod tests {
         let (one, other) = (submission("a"), submission("b"));
         let entry = EntryId::of(b"an entry");
         assert_eq!(memory.seen(&one), Seen::New);
-        memory.learn(&one, &entry.to_string());
+        learn(&mut memory, &one, entry);
         memory.keep().unwrap();
         let memory = Memory::read(path.clone()).unwrap();
         assert_eq!(memory.seen(&one), Seen::Same(entry));
         assert_eq!(memory.seen(&other), Seen::Changed(entry));
+        assert_eq!(memory.entry("ai_system", "NC-1"), Some(entry));
+        assert_eq!(memory.entry("finding", "NC-1"), None);
         let nameless = Submission { key: None, ..one };
         assert_eq!(memory.seen(&nameless), Seen::New);
         fs::write(&path, "{").unwrap();
@@ -157,5 +238,34 @@ mod tests {
                 .to_string()
                 .contains("damaged")
         );
+    }
+
+    /// A run that is killed never comes to write everything down.
+    #[test]
+    fn what_a_run_has_logged_is_known_without_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state/imports.json");
+        let entries = [b"one", b"two"].map(|bytes| EntryId::of(bytes));
+        let mut memory = Memory::read(path.clone()).unwrap();
+        learn(&mut memory, &submission("a"), entries[0]);
+        memory.keep().unwrap();
+        learn(&mut memory, &submission("b"), entries[1]);
+        let news = memory.news();
+        let memory = Memory::read(path.clone()).unwrap();
+        assert_eq!(memory.seen(&submission("b")), Seen::Same(entries[1]));
+        // Cut off within a line: what stands before it counts.
+        let text = fs::read_to_string(&news).unwrap();
+        fs::write(&news, format!("{text}[\"ai_system/NC-2\",{{\"dig")).unwrap();
+        let mut memory = Memory::read(path.clone()).unwrap();
+        assert_eq!(memory.seen(&submission("b")), Seen::Same(entries[1]));
+        learn(&mut memory, &submission("a"), entries[0]);
+        let memory = Memory::read(path.clone()).unwrap();
+        assert_eq!(memory.seen(&submission("a")), Seen::Same(entries[0]));
+        let mut memory = Memory::read(path.clone()).unwrap();
+        learn(&mut memory, &submission("b"), entries[1]);
+        memory.keep().unwrap();
+        assert!(!news.exists());
+        let memory = Memory::read(path).unwrap();
+        assert_eq!(memory.seen(&submission("b")), Seen::Same(entries[1]));
     }
 }

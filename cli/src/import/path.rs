@@ -1,7 +1,10 @@
 //! Values at paths such as `record.evidence[0].description`.
 
 use aimslog_proto::aims::bundle::RuleBundle;
+use aimslog_proto::aims::kind::Kind;
+use aimslog_proto::aims::nearest::nearest;
 use aimslog_proto::aims::schema::ValueType;
+use aimslog_proto::aims::submission::META;
 use aimslog_proto::statement::json::Json;
 use aimslog_proto::statement::json::locate::{Step, steps};
 
@@ -19,13 +22,55 @@ pub(super) fn record_path(path: &str) -> String {
 
 /// Whether records of this kind have what stands at the path.
 pub(super) fn is_known(bundle: &RuleBundle, kind: &str, path: &str) -> bool {
-    let Some(field) = path.strip_prefix("record.") else {
-        return true;
-    };
-    let top = field.split(['.', '[']).next().unwrap_or(field);
-    bundle
-        .newest_kind(kind)
-        .is_ok_and(|kind| kind.field_index(top).is_some())
+    let kind = bundle.newest_kind(kind);
+    kind.is_ok_and(|kind| unknown_in(kind, path).is_none())
+}
+
+/// A name in a path that records do not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UnknownName {
+    /// The name.
+    pub(crate) name: String,
+    /// The nearest that stands in its place.
+    pub(crate) nearest: Option<String>,
+}
+
+impl UnknownName {
+    fn among<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Self {
+        Self {
+            name: name.to_owned(),
+            nearest: nearest(name, names).map(ToOwned::to_owned),
+        }
+    }
+}
+
+/// The first name of a path in the wrapper that records of this kind do not have.
+pub(crate) fn unknown_in(kind: &Kind, path: &str) -> Option<UnknownName> {
+    if let Some(member) = path.strip_prefix("meta.") {
+        let name = member.split(['.', '[']).next().unwrap_or(member);
+        let is_known = META.contains(&name);
+        return (!is_known).then(|| UnknownName::among(name, META.into_iter()));
+    }
+    let field = path.strip_prefix("record.").unwrap_or(path);
+    let mut message = Some(kind.schema());
+    for step in steps(field) {
+        let Step::Member(name) = step else {
+            continue;
+        };
+        let fields = message.map_or(&[][..], |message| message.fields.as_slice());
+        let found = fields
+            .iter()
+            .find(|field| field.name == name || field.json_name == name);
+        let Some(found) = found else {
+            let names = fields.iter().map(|field| field.name.as_str());
+            return Some(UnknownName::among(name, names));
+        };
+        message = match &found.value {
+            ValueType::Message(message) => Some(message),
+            _ => None,
+        };
+    }
+    None
 }
 
 /// A constant as its field takes it: truth values and numbers are no texts.
@@ -110,6 +155,34 @@ fn element(json: &mut Json, index: usize) -> Option<&mut Json> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_records_do_not_have_are_found_at_any_depth() {
+        let kind = RuleBundle::v1().newest_kind("ai_system").unwrap();
+        for path in [
+            "record.name",
+            "record.data_inputs[0].name",
+            "record.dataInputs[0].personalData",
+            "actor.id",
+            "meta.controls",
+        ] {
+            assert_eq!(unknown_in(kind, path), None, "{path}");
+        }
+        for (path, name, near) in [
+            ("record.nam", "nam", Some("name")),
+            ("record.data_inputs[0].nme", "nme", Some("name")),
+            ("record.actor.identity_number", "identity_number", None),
+            ("record.name.first", "first", None),
+            ("meta.keys", "keys", Some("key")),
+        ] {
+            let found = unknown_in(kind, path).unwrap_or_else(|| panic!("{path}"));
+            assert_eq!(
+                (found.name.as_str(), found.nearest.as_deref()),
+                (name, near),
+                "{path}"
+            );
+        }
+    }
 
     #[test]
     fn paths_make_what_surrounds_them() {

@@ -3,16 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aimslog_proto::aims::bundle::RuleBundle;
-use aimslog_proto::aims::submission::{Submission, Target, locate, read, status_path};
+use aimslog_proto::aims::nearest::nearest;
+use aimslog_proto::aims::submission::{Submission, locate, read, status_path};
 use aimslog_proto::reason::{Reason, Violation};
 use aimslog_proto::statement::json::Json;
+use anyhow::Result;
 use serde::Serialize;
 
 use super::mapping::{Mapping, RecordMap, Source, Wanted, names_in};
-use super::path::{constant, is_known, put, record_path};
-use super::table::{Row, Table};
+use super::path::{constant, is_known, put, record_path, unknown_in};
 use super::value::{self, Refused};
+use crate::attach::Shelf;
 use crate::broken::Broken;
+use crate::sheet::Row;
+use crate::sheet::table::Table;
 
 /// What became of a row for one of the records that it is to give.
 #[derive(Debug)]
@@ -21,8 +25,10 @@ pub(crate) struct Made {
     pub(crate) place: String,
     /// The kind.
     pub(crate) kind: String,
+    /// The cell that says what it links to, if one does.
+    pub(crate) link_place: Option<String>,
     /// The record, or everything that is wrong with it.
-    pub(crate) result: Result<Submission, Vec<Broken>>,
+    pub(crate) result: std::result::Result<Submission, Vec<Broken>>,
 }
 
 /// How the columns of a table and those of a mapping fit.
@@ -32,8 +38,12 @@ pub(crate) struct Columns {
     pub(crate) unused: Vec<String>,
     /// In the mapping, not in the table, and not needed.
     pub(crate) absent: Vec<String>,
-    /// In the mapping, not in the table, and needed.
+    /// In the mapping, not in the table, and needed; each with the nearest that is not imported.
     pub(crate) missing: Vec<String>,
+    /// Without a name, each with the first cell in which something stands.
+    pub(crate) unnamed: Vec<String>,
+    /// In the mapping, and named more than once in the table: nobody knows which is meant.
+    pub(crate) doubled: Vec<String>,
 }
 
 /// A value for every record, from the command line: the path of a field or of a member of `meta`.
@@ -51,8 +61,8 @@ pub(crate) fn columns(table: &Table, mapping: &Mapping) -> Columns {
     let without = |asked: Wanted| {
         let names = wanted
             .iter()
-            .filter(|(name, wanted)| **wanted == asked && table.column(name).is_none());
-        names.map(|(name, _)| (*name).to_owned()).collect()
+            .filter(move |(name, wanted)| **wanted == asked && table.column(name).is_none());
+        names.map(|(name, _)| *name)
     };
     let ignored = mapping.ignore.iter().map(String::as_str);
     let known = wanted.keys().copied().chain(ignored);
@@ -61,27 +71,55 @@ pub(crate) fn columns(table: &Table, mapping: &Mapping) -> Columns {
         .columns
         .iter()
         .filter(|(column, _)| !known.contains(column));
+    let unused: Vec<&str> = unused.map(|(_, name)| name.as_str()).collect();
+    let with_nearest = |name: &str| match nearest(name, unused.iter().copied()) {
+        Some(near) => format!("{name} (nearest: {near})"),
+        None => name.to_owned(),
+    };
+    let doubled = wanted.keys().filter_map(|name| {
+        let places = table.doubled(name)?;
+        Some(format!("{name} ({})", places.join(", ")))
+    });
     Columns {
-        unused: unused.map(|(_, name)| name.clone()).collect(),
-        absent: without(Wanted::Optional),
-        missing: without(Wanted::Required),
+        absent: without(Wanted::Optional).map(ToOwned::to_owned).collect(),
+        missing: without(Wanted::Required).map(with_nearest).collect(),
+        unnamed: table.unnamed(),
+        doubled: doubled.collect(),
+        unused: unused.into_iter().map(ToOwned::to_owned).collect(),
     }
 }
 
-/// Constants for fields that no record of the mapping has: they would be lost without a word.
+/// Constants for fields that no record of the mapping has, each with the nearest: they would be lost
+/// without a word.
 pub(crate) fn unknown_constants(mapping: &Mapping, constants: &[Constant]) -> Vec<String> {
     let bundle = RuleBundle::v1();
-    let is_for = |path: &str| {
-        let mut records = mapping.record.iter();
-        let path = record_path(path);
-        records.any(|record| is_known(bundle, &record.kind, &path))
+    let unknown = |constant: &Constant| {
+        let path = record_path(&constant.path);
+        let kinds = mapping.record.iter();
+        let mut kinds = kinds.filter_map(|record| bundle.newest_kind(&record.kind).ok());
+        let mut near = None;
+        let is_unknown = kinds.all(|kind| match unknown_in(kind, &path) {
+            None => false,
+            Some(unknown) => {
+                near = near.take().or(unknown.nearest);
+                true
+            }
+        });
+        is_unknown.then(|| match near {
+            Some(near) => format!("{} (nearest: {near})", constant.path),
+            None => constant.path.clone(),
+        })
     };
-    let unknown = constants.iter().filter(|constant| !is_for(&constant.path));
-    unknown.map(|constant| constant.path.clone()).collect()
+    constants.iter().filter_map(unknown).collect()
 }
 
-/// The records of all rows, in order.
-pub(crate) fn make(table: &Table, mapping: &Mapping, constants: &[Constant]) -> Vec<Made> {
+/// The records of all rows, in order. Files that they name as attachments are looked for, and what the
+/// row does not say of them is filled in.
+pub(crate) fn make(
+    table: &Table,
+    mapping: &Mapping,
+    (constants, shelf): (&[Constant], &mut Shelf),
+) -> Result<Vec<Made>> {
     let bundle = RuleBundle::v1();
     let mut made = Vec::new();
     for row in &table.rows {
@@ -94,19 +132,13 @@ pub(crate) fn make(table: &Table, mapping: &Mapping, constants: &[Constant]) -> 
                 cells: Vec::new(),
                 found: Vec::new(),
             };
-            if !maker.is_asked() {
-                continue;
+            if maker.is_asked() {
+                made.push(maker.make(bundle, constants, shelf)?);
             }
-            made.push(Made {
-                place: table.row_place(row.number),
-                kind: record.kind.clone(),
-                result: maker.make(bundle, constants),
-            });
         }
     }
     refuse_doubled(&mut made);
-    refuse_dangling(&mut made);
-    made
+    Ok(made)
 }
 
 /// Makes one record of one row.
@@ -134,7 +166,8 @@ impl Maker<'_> {
         mut self,
         bundle: &RuleBundle,
         constants: &[Constant],
-    ) -> Result<Submission, Vec<Broken>> {
+        shelf: &mut Shelf,
+    ) -> Result<Made> {
         let mut wrapper = Json::Object(Vec::new());
         let kind = Json::Text(self.record.kind.clone());
         put(&mut wrapper, "meta.kind", kind);
@@ -166,16 +199,21 @@ impl Maker<'_> {
             }
         }
         let status = status_path(bundle, &wrapper);
-        match read(bundle, wrapper) {
-            Ok(submission) if self.found.is_empty() => Ok(submission),
-            Ok(_) => Err(self.found),
-            Err(violations) => {
-                for violation in violations {
-                    self.add(&violation, status.as_deref());
-                }
-                Err(self.found)
-            }
+        let mut violations = shelf.complete(&mut wrapper)?;
+        let read = read(bundle, wrapper);
+        violations.extend(read.as_ref().err().into_iter().flatten().cloned());
+        for violation in violations {
+            self.add(&violation, status.as_deref());
         }
+        Ok(Made {
+            place: self.table.row_place(self.row.number),
+            kind: self.record.kind.clone(),
+            link_place: self.cell_of("meta.links"),
+            result: match read {
+                Ok(submission) if self.found.is_empty() => Ok(submission),
+                _ => Err(self.found),
+            },
+        })
     }
 
     /// The value for a path; what a cell does not give is said and left out.
@@ -285,8 +323,9 @@ impl Maker<'_> {
         let is_fed = place.is_some();
         let place = place.unwrap_or_else(|| self.table.row_place(self.row.number));
         let broken = Broken::from(violation).written_at(place);
+        let is_missing = violation.reason == Reason::MissingField && !is_fed;
         let field = violation.field.strip_prefix("record.");
-        self.found.push(match field.filter(|_| !is_fed) {
+        self.found.push(match field.filter(|_| is_missing) {
             Some(field) => broken.with_advice(format!(
                 "no column feeds it: --set '{field}=VALUE', or a line in the mapping"
             )),
@@ -320,30 +359,6 @@ fn refuse_doubled(made: &mut [Made]) {
         let rule = format!("each row has a key of its own; this one stands in {earlier} too");
         let violation = Violation::new(Reason::DuplicateField, "meta.key", rule).found(key);
         one.result = Err(vec![Broken::from(&violation).written_at(one.place.clone())]);
-    }
-}
-
-/// A record that links to one that is refused could not be sent either.
-fn refuse_dangling(made: &mut [Made]) {
-    let mut valid: BTreeSet<String> = BTreeSet::new();
-    for one in made {
-        let Ok(submission) = &one.result else {
-            continue;
-        };
-        let mut links = submission.links.iter();
-        let missing = links.find_map(|link| match &link.target {
-            Target::Key(key) if !valid.contains(key) => Some(key.clone()),
-            _ => None,
-        });
-        if let Some(key) = missing {
-            let rule =
-                "a link leads to a valid record of an earlier row, or to an entry of the log";
-            let violation = Violation::new(Reason::MissingLinkTarget, "meta.links", rule);
-            let violation = violation.found(format!("key:{key}"));
-            one.result = Err(vec![Broken::from(&violation).written_at(one.place.clone())]);
-        } else {
-            valid.extend(submission.key.clone());
-        }
     }
 }
 

@@ -6,8 +6,9 @@ use aimslog_proto::statement::json::Json;
 use time::format_description::{self, well_known::Rfc3339};
 use time::{Date, OffsetDateTime, PrimitiveDateTime, Time};
 
+use super::control::{control, control_parts};
 use super::mapping::{ColumnSource, Reading};
-use super::table::Cell;
+use crate::sheet::Cell;
 
 /// Why a cell gives no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl Refused {
         }
     }
 
-    fn advice(self, advice: impl Into<String>) -> Self {
+    pub(super) fn advice(self, advice: impl Into<String>) -> Self {
         let advice = Some(advice.into());
         Self { advice, ..self }
     }
@@ -67,7 +68,12 @@ pub(super) fn read(
         return one(text).map(Some);
     };
     let parts = text.split(separator.as_str());
-    let parts = parts.map(str::trim).filter(|part| !part.is_empty());
+    let parts: Vec<&str> = match source.reading {
+        Reading::Control => parts.flat_map(control_parts).collect(),
+        _ => parts.collect(),
+    };
+    let parts = parts.into_iter().map(str::trim);
+    let parts = parts.filter(|part| !part.is_empty());
     let elements = parts.map(one).collect::<Result<Vec<_>, _>>()?;
     Ok(Some(Json::Array(elements)))
 }
@@ -91,7 +97,7 @@ fn read_one(
         Reading::Id => with_for_others(text, '-').to_lowercase(),
         Reading::Name => with_for_others(text, '_').to_uppercase(),
         Reading::Lower => text.to_lowercase(),
-        Reading::Control => control(text),
+        Reading::Control => control(text)?,
         Reading::Truth => return truth(text),
     };
     Ok(Json::Text(text))
@@ -222,18 +228,6 @@ fn with_for_others(text: &str, other: char) -> String {
         }
     }
     word.trim_end_matches(other).to_owned()
-}
-
-/// The id of a control as records name it. Whether there is such a one is for the catalogue to say.
-fn control(text: &str) -> String {
-    let words = text.trim();
-    if words.contains('/') {
-        return words.to_owned();
-    }
-    let is_id = |word: &&str| word.contains('.') && word.chars().any(|c| c.is_ascii_digit());
-    let id = words.split_whitespace().find(is_id).unwrap_or(words);
-    let id = id.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-    format!("iso42001-2023/{id}")
 }
 
 fn truth(text: &str) -> Result<Json, Refused> {

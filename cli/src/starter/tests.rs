@@ -158,7 +158,16 @@ fn keys_are_used_once_and_links_lead_to_earlier_records() {
 }
 
 #[test]
-fn parameters_are_toml() {
-    let parameters: toml::Table = PARAMETERS_TEXT.parse().unwrap();
-    assert_eq!(parameters.len(), 11);
+fn records_are_counted_by_kind() {
+    for profile in Profile::value_variants() {
+        for starter in starters(*profile, true) {
+            let counted: usize = starter.kinds.iter().map(|kind| kind.count).sum();
+            assert_eq!(counted, starter.count, "{}", starter.name);
+            for kind in &starter.kinds {
+                let line = format!("  kind: {}", kind.name);
+                let found = starter.text.lines().filter(|text| *text == line).count();
+                assert_eq!(found, kind.count, "{}: {}", starter.name, kind.name);
+            }
+        }
+    }
 }

@@ -1,10 +1,13 @@
 //! `aimslog aims`: the records that a management system begins with.
 
+mod check;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use aimslog_client::clock;
 use aimslog_client::file::replace_file;
+use aimslog_proto::system::PrincipalId;
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use time::format_description::well_known::Rfc3339;
@@ -14,6 +17,7 @@ use crate::describe::counted;
 use crate::exit::{Exit, UserError};
 use crate::output::Output;
 use crate::starter::{PARAMETERS, PARAMETERS_TEXT, PLACEHOLDER, Profile, Setting, Starter, make};
+use check::AimsCheck;
 
 /// Begin an AI management system: starter records as forms.
 #[derive(Debug, Args)]
@@ -25,6 +29,7 @@ pub(crate) struct Aims {
 #[derive(Debug, Subcommand)]
 enum AimsCommand {
     Init(AimsInit),
+    Check(AimsCheck),
 }
 
 /// Write the starter records and parameters of an organisation.
@@ -45,17 +50,28 @@ struct AimsInit {
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
     /// Principal who owns the management system [default: TBD]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = principal)]
     owner: Option<String>,
     /// Principal of the top management [default: TBD]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = principal)]
     management: Option<String>,
     /// Principal who audits [default: TBD]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = principal)]
     auditor: Option<String>,
     /// First day, YYYY-MM-DD [default: today]
     #[arg(long, value_name = "DATE", value_parser = day)]
     start: Option<OffsetDateTime>,
+}
+
+/// An id that every form would be refused for is refused before anything is written.
+fn principal(text: &str) -> Result<String, String> {
+    match PrincipalId::new(text) {
+        Ok(id) => Ok(id.to_string()),
+        Err(_) => Err(
+            "people are named by opaque ids: lower-case letters, digits and -, at most 63"
+                .to_owned(),
+        ),
+    }
 }
 
 fn day(text: &str) -> Result<OffsetDateTime, String> {
@@ -75,6 +91,7 @@ impl Aims {
     pub(crate) fn run(&self, output: Output) -> Result<Exit> {
         match &self.command {
             AimsCommand::Init(init) => init.run(output),
+            AimsCommand::Check(check) => check.run(output),
         }
     }
 }
@@ -107,7 +124,7 @@ impl AimsInit {
         let files: Vec<serde_json::Value> = starters
             .iter()
             .map(|starter| {
-                let kinds: Vec<&str> = starter.kinds.iter().map(|(kind, _)| kind.as_str()).collect();
+                let kinds: Vec<&str> = starter.kinds.iter().map(|kind| kind.name.as_str()).collect();
                 serde_json::json!({ "file": starter.name, "records": starter.count, "kinds": kinds })
             })
             .collect();
@@ -164,13 +181,13 @@ fn readme(starters: &[Starter], setting: &Setting) -> String {
     let mut text = format!(
         "# An AI management system, to begin with\n\n\
          Forms to fill in, dated {start}. `{PLACEHOLDER}` is what you must say yourself: no record is \
-         taken with it, and `aimslog validate` names each by its line. Change what does not fit, leave \
+         taken with it, and `aimslog aims check` names each by its line. Change what does not fit, leave \
          out what you do not need, and copy what you have more of. People are named by opaque ids.\n\n\
          Submit the files in this order, each by somebody who holds a role that may sign it. Files that \
          name a record of another one by `key:` go in one run with it: the inventory with its risks and \
          oversight plans.\n\n\
          ```sh\n\
-         aimslog validate --offline *.yaml\n\
+         aimslog aims check .\n\
          aimslog submit 01-scope.yaml\n\
          aimslog submit 04-policy.yaml --attach policy.pdf\n\
          aimslog submit 07-risk-method.yaml --attach {PARAMETERS}\n\
@@ -179,12 +196,12 @@ fn readme(starters: &[Starter], setting: &Setting) -> String {
          | file | records | kind | signed in the role of |\n|---|---|---|---|\n"
     );
     for starter in starters {
-        for (kind, signers) in &starter.kinds {
+        for kind in &starter.kinds {
             // Writing to a String cannot fail.
             let _infallible = writeln!(
                 text,
-                "| {} | {} | {kind} | {signers} |",
-                starter.name, starter.count
+                "| {} | {} | {} | {} |",
+                starter.name, kind.count, kind.name, kind.signers
             );
         }
     }
@@ -195,7 +212,7 @@ fn readme(starters: &[Starter], setting: &Setting) -> String {
     let _infallible = writeln!(
         text,
         "\n`{PARAMETERS}` holds the numbers by which your management system judges itself, with the usual \
-         defaults.\n\nWhat is approved, held, done or verified is a later version of its record: \
+         defaults; `aimslog aims check` refuses what is out of bounds.\n\nWhat is approved, held, done or verified is a later version of its record: \
          `aimslog template KIND --state STATE` makes the form, `aimslog amend` logs it."
     );
     text

@@ -19,11 +19,12 @@ use crate::context::Context;
 use crate::describe::{entry_key, fields};
 use crate::exit::{Exit, UserError};
 use crate::output::Output;
-use crate::records::FileRecord;
+use crate::records::{FileRecord, Lines};
 use crate::sealed::SealedFields;
 use crate::verb::runtime;
 use crate::verb::submit::{
-    AttachmentOptions, SigningOptions, SubmitOptions, Waiting, refuse_invalid, submit, tell_aliases,
+    AttachmentOptions, Purpose, SigningOptions, SubmitOptions, Waiting, refuse_invalid, submit,
+    tell_aliases,
 };
 
 /// Log a new version of a record.
@@ -77,7 +78,7 @@ impl Amend {
             let id = id_of(&context, self.entry).await?;
             let attachments = &self.options.attachments;
             let records = attachments.read_version(&self.file, (id, change))?;
-            refuse_invalid(&records.invalid, output)?;
+            refuse_invalid(&records.invalid, Purpose::Send, output)?;
             tell_aliases(&records.valid, output);
             let Ok([record]) = <[FileRecord; 1]>::try_from(records.valid) else {
                 return Err(UserError::usage("amend takes one new record"));
@@ -111,6 +112,7 @@ impl Retract {
                 file,
                 number: 1,
                 place: None,
+                lines: Lines::new(),
                 submission,
             };
             submit(&context, vec![record], &options, output).await

@@ -1,45 +1,46 @@
 //! `aimslog import`: a register from a spreadsheet, shown before anything is sent.
 
+mod plan;
 mod preview;
 
-use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use aimslog_proto::aims::submission::{Submission, Target};
-use aimslog_proto::reason::{Reason, Violation};
-use aimslog_proto::statement::header::Change;
-use aimslog_proto::statement::id::EntryId;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::args::Connection;
-use crate::broken::Broken;
 use crate::context::Context;
 use crate::describe::counted;
 use crate::exit::{Exit, UserError};
+use crate::import::links::{Outside, refuse_dangling};
 use crate::import::mapping::{Known, Mapping};
-use crate::import::memory::{Memory, Seen};
+use crate::import::memory::Memory;
 use crate::import::read_table;
-use crate::import::rows::{Constant, Made, columns, make, unknown_constants};
+use crate::import::rows::{Columns, Constant, Made, columns, make, unknown_constants};
 use crate::output::Output;
-use crate::records::FileRecord;
+use crate::sheet::table::Table;
 use crate::verb::runtime;
-use crate::verb::submit::{ALREADY_LOGGED, LOGGED, SubmitOptions, send_all, table};
+use crate::verb::submit::{
+    ALREADY_LOGGED, LOGGED, REFUSED, SubmitOptions, Told, look_ahead, send_all, table,
+};
+use plan::{Plan, refuse_changed};
 use preview::{Preview, preview};
 
 /// Import a register from a spreadsheet (XLSX or CSV).
 ///
 /// A mapping says which column feeds which field: a file, or one that is built in for the usual headers
-/// (--like). The preview shows every row, and what is wrong with it by its cell. Nothing is sent unless
-/// all rows are valid. A run that was cut off is continued by the same command; a later run sends rows
-/// that are new, and says which have changed.
+/// (--like). The preview shows every row, what is wrong with it by its cell, and the first record whole.
+/// Before anything is sent, the ledger is asked what it would say of every row; unless all are valid,
+/// nothing is sent. Links may lead to rows of earlier imports, and to keys of --known. Attachments that a
+/// column names are looked for as with `submit`. A run that was cut off is continued by the same command;
+/// a later run sends rows that are new, and says which have changed.
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(after_help = "\
 Examples:
   aimslog import nonconformities.xlsx --like nc --set source=AUDIT --set grade=MINOR --preview
+  aimslog import actions.csv --mapping actions.toml --preview=3
   aimslog import risks.csv --mapping risks.toml --person 'Jane Doe=p-113' --yes
   aimslog import --like inventory --print-mapping > inventory.toml")]
 pub(crate) struct Import {
@@ -69,13 +70,19 @@ pub(crate) struct Import {
     /// The opaque id of a person who is named in the register; several allowed
     #[arg(long, value_name = "NAME=ID", value_parser = pair)]
     person: Vec<(String, String)>,
-    /// Show what would be sent, and send nothing; needs no ledger
-    #[arg(long)]
-    preview: bool,
+    /// Show what would be sent, with the first N records whole, and send nothing; needs no ledger
+    #[arg(
+        long,
+        value_name = "N",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "1"
+    )]
+    preview: Option<usize>,
     /// Send without asking
     #[arg(long, conflicts_with = "preview")]
     yes: bool,
-    /// Send the valid rows where others are not
+    /// Send the rows that are valid here and for the ledger where others are not
     #[arg(long)]
     skip_invalid: bool,
     /// What to do with rows that have changed since they were imported
@@ -107,17 +114,6 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// The rows of a run, sorted by what is to be done with them.
-struct Plan {
-    send: Vec<FileRecord>,
-    /// As the rows gave them, for the memory.
-    given: Vec<Submission>,
-    /// Imported before, and the same.
-    same: usize,
-    /// Logged as new versions.
-    amended: usize,
-}
-
 impl Import {
     pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
         if let (true, Some(known)) = (self.print_mapping, self.like) {
@@ -131,16 +127,45 @@ impl Import {
         let sheet = self.sheet.as_deref().or(mapping.sheet.as_deref());
         let table = read_table(file, sheet, mapping.header_row)?;
         let columns = columns(&table, &mapping);
-        if !columns.missing.is_empty() {
-            let have: Vec<&str> = table.columns.values().map(String::as_str).collect();
-            return Err(UserError::usage(format!(
-                "{}: no column {}; columns are: {}",
-                table.name,
-                columns.missing.join(", "),
-                have.join(", ")
-            )));
+        refuse_columns(&table, &columns)?;
+        // The preview needs no context; where there is one, rows that it knows are told apart.
+        let context = Context::resolve(flags);
+        let memory = match &context {
+            Ok(context) => Some(Memory::of(context)?),
+            Err(_) => None,
+        };
+        let made = self.make(file, (&table, &mapping), memory.as_ref())?;
+        let shown = preview(&table, columns, &made, self.preview.unwrap_or(1));
+        if self.preview.is_some() {
+            output.data(&shown, shown.text())?;
+            return Ok(if shown.is_valid() || self.skip_invalid {
+                Exit::Ok
+            } else {
+                Exit::Usage
+            });
         }
-        let unknown = unknown_constants(&mapping, &self.set);
+        self.refuse_invalid(&shown, output)?;
+        let context = context?;
+        let memory = match memory {
+            Some(memory) => memory,
+            None => Memory::of(&context)?,
+        };
+        let plan = Plan::new(file, made, &memory);
+        output.say(shown.text());
+        if !self.yes && !plan.send.is_empty() {
+            refuse_unasked(plan.send.len(), output)?;
+        }
+        runtime()?.block_on(self.send(&context, (plan, memory), &shown, output))
+    }
+
+    /// The records of the rows, each with what is wrong with it.
+    fn make(
+        &self,
+        file: &Path,
+        (table, mapping): (&Table, &Mapping),
+        memory: Option<&Memory>,
+    ) -> Result<Vec<Made>> {
+        let unknown = unknown_constants(mapping, &self.set);
         if !unknown.is_empty() {
             let kinds: Vec<&str> = mapping
                 .record
@@ -153,48 +178,34 @@ impl Import {
                 kinds.join(", ")
             )));
         }
-        let mut made = make(&table, &mapping, &self.set);
+        let mut shelf = self.options.attachments.shelf(file)?;
+        let mut made = make(table, mapping, (&self.set, &mut shelf))?;
         if made.is_empty() {
             let message = format!("{}: no row gives a record", table.name);
             return Err(UserError::usage(message));
         }
-        // The preview needs no context; where there is one, rows that it knows are told apart.
-        let context = Context::resolve(flags);
-        let memory = match &context {
-            Ok(context) => Some(Memory::of(context)?),
-            Err(_) => None,
+        let unnamed: Vec<&str> = shelf.unnamed().collect();
+        if !unnamed.is_empty() {
+            return Err(UserError::usage(format!(
+                "--attach {}: no row names it; a column feeds \"attachments[0].name\" of its record",
+                unnamed.join(", ")
+            )));
+        }
+        let outside = Outside {
+            keys: self.options.signing.known_keys()?,
+            memory,
         };
-        if let Some(memory) = memory.as_ref().filter(|_| self.changed == Changed::Refuse) {
+        refuse_dangling(&mut made, &outside);
+        if let Some(memory) = memory.filter(|_| self.changed == Changed::Refuse) {
             refuse_changed(&mut made, memory);
         }
-        let shown = preview(&table, columns, &made);
-        if self.preview {
-            output.data(&shown, shown.text())?;
-            return Ok(if shown.is_valid() || self.skip_invalid {
-                Exit::Ok
-            } else {
-                Exit::Usage
-            });
-        }
-        self.refuse_invalid(&shown, output)?;
-        let (context, memory) = (context?, memory);
-        let memory = match memory {
-            Some(memory) => memory,
-            None => Memory::of(&context)?,
-        };
-        let plan = Self::plan(file, made, &memory);
-        output.say(shown.text());
-        if !self.yes && !plan.send.is_empty() && !is_agreed(plan.send.len(), output)? {
-            output.data(&json!({ "sent": false }), "nothing was sent")?;
-            return Ok(Exit::Ok);
-        }
-        runtime()?.block_on(self.send(&context, (plan, memory), &shown, output))
+        Ok(made)
     }
 
     fn read_mapping(&self) -> Result<Mapping> {
         let mut mapping = match (&self.mapping, self.like) {
             (Some(file), _) => Mapping::read(file)?,
-            (None, Some(known)) => Mapping::parse(known.text())?,
+            (None, Some(known)) => Mapping::parse(known.text()).map_err(UserError::usage)?,
             (None, None) => {
                 return Err(UserError::usage(
                     "--mapping or --like says what the columns are",
@@ -215,62 +226,57 @@ impl Import {
         } else {
             output.say(shown.text());
         }
-        let refused = counted(shown.refused(), "invalid record");
-        Err(UserError::usage(format!(
-            "{refused}; nothing was sent (--skip-invalid sends the others)"
-        )))
-    }
-
-    fn plan(file: &std::path::Path, made: Vec<Made>, memory: &Memory) -> Plan {
-        let mut plan = Plan {
-            send: Vec::new(),
-            given: Vec::new(),
-            same: 0,
-            amended: 0,
-        };
-        let mut known: BTreeMap<String, EntryId> = BTreeMap::new();
-        for (number, one) in (1..).zip(made) {
-            let Made {
-                place,
-                result: Ok(mut submission),
-                ..
-            } = one
-            else {
-                continue;
-            };
-            let given = submission.clone();
-            match memory.seen(&submission) {
-                Seen::New => {}
-                Seen::Same(entry) => {
-                    plan.same += 1;
-                    known.extend(submission.key.map(|key| (key, entry)));
-                    continue;
-                }
-                Seen::Changed(entry) => {
-                    plan.amended += 1;
-                    submission.amends = Some((Target::Entry(entry), Change::Amend));
-                }
-            }
-            // What is not sent again is linked to by its entry.
-            for link in &mut submission.links {
-                if let Target::Key(key) = &link.target
-                    && let Some(entry) = known.get(key)
-                {
-                    link.target = Target::Entry(*entry);
-                }
-            }
-            plan.given.push(given);
-            plan.send.push(FileRecord {
-                file: file.to_owned(),
-                number,
-                place: Some(place),
-                submission,
-            });
-        }
-        plan
+        let invalid = counted(shown.refused(), "invalid record");
+        Err(UserError::usage(nothing_sent(&invalid)))
     }
 
     async fn send(
+        &self,
+        context: &Context,
+        (mut plan, memory): (Plan, Memory),
+        shown: &Preview,
+        output: Output,
+    ) -> Result<Exit> {
+        self.ask_ledger(context, &mut plan, output).await?;
+        if !self.yes && !plan.send.is_empty() && !is_agreed(plan.send.len())? {
+            output.data(&json!({ "sent": false }), "nothing was sent")?;
+            return Ok(Exit::Ok);
+        }
+        self.send_agreed(context, (plan, memory), shown, output)
+            .await
+    }
+
+    /// Asks the ledger what it would say of every record, before the first is sent: what it would refuse
+    /// ends the run, or is left out.
+    async fn ask_ledger(&self, context: &Context, plan: &mut Plan, output: Output) -> Result<()> {
+        if plan.send.is_empty() {
+            return Ok(());
+        }
+        let SubmitOptions {
+            signing,
+            attachments,
+            ..
+        } = &self.options;
+        let records = plan.send.clone();
+        let told = look_ahead(context, records, (signing, attachments), output).await?;
+        let is_refused = |told: &&Told| told.status == REFUSED;
+        let refused = told.iter().filter(is_refused).count();
+        if refused == 0 {
+            return Ok(());
+        }
+        if self.skip_invalid {
+            let refused: Vec<String> = told.iter().filter(is_refused).map(Told::text).collect();
+            output.say(refused.join("\n"));
+            plan.leave_out(&told);
+            return Ok(());
+        }
+        output.data(&json!({ "records": told, "sent": false }), table(&told))?;
+        let refused = counted(refused, "record");
+        let refused = format!("the ledger would refuse {refused}");
+        Err(UserError::refused(nothing_sent(&refused)))
+    }
+
+    async fn send_agreed(
         &self,
         context: &Context,
         (plan, mut memory): (Plan, Memory),
@@ -282,13 +288,20 @@ impl Import {
             given,
             same,
             amended,
+            left_out,
         } = plan;
-        let sent = send_all(context, send, &self.options, output).await?;
-        for (told, submission) in sent.told.iter().zip(&given) {
-            if let (LOGGED | ALREADY_LOGGED, Some(entry)) = (told.status, &told.entry_id) {
-                memory.learn(submission, entry);
-            }
-        }
+        let mut rest = given.as_slice();
+        let mut learn = |part: &[Told]| {
+            let (now, later) = rest.split_at_checked(part.len()).unwrap_or((rest, &[]));
+            rest = later;
+            let logged = part.iter().zip(now).filter_map(|(told, given)| {
+                let is_logged = matches!(told.status, LOGGED | ALREADY_LOGGED);
+                let entry = told.entry_id.as_deref().filter(|_| is_logged)?;
+                Some((given, entry))
+            });
+            memory.learn(logged)
+        };
+        let sent = send_all(context, send, &self.options, (&mut learn, output)).await?;
         memory.keep()?;
         let count = |status: &str| {
             sent.told
@@ -300,13 +313,17 @@ impl Import {
         let data = json!({
             "file": self.file, "sheet": shown.name(), "records": sent.told,
             "logged": count(LOGGED), "already_logged": count(ALREADY_LOGGED) + same,
-            "amended": amended, "skipped": skipped,
+            "amended": amended, "skipped": skipped, "left_out": left_out,
         });
         let mut text = table(&sent.told);
         let rest = [
             (same, "not sent again: imported before, and the same"),
             (amended, "sent as a new version of what was imported before"),
             (skipped, "skipped: invalid"),
+            (
+                left_out,
+                "left out: the ledger would refuse it, or what it links to",
+            ),
         ];
         for (count, what) in rest.into_iter().filter(|(count, _)| *count > 0) {
             for part in ["\n", &counted(count, "record"), " ", what] {
@@ -318,32 +335,46 @@ impl Import {
     }
 }
 
-/// A row that has changed since it was imported is a new version of a record, not a new record.
-fn refuse_changed(made: &mut [Made], memory: &Memory) {
-    for one in made {
-        let Ok(submission) = &one.result else {
-            continue;
-        };
-        let Seen::Changed(entry) = memory.seen(submission) else {
-            continue;
-        };
-        let rule = "a row that was imported is as it was then";
-        let violation = Violation::new(Reason::AlreadyLogged, "record", rule);
-        let violation = violation.found(format!("logged as {entry}"));
-        let advice = "--changed amend logs it as a new version";
-        one.result = Err(vec![
-            Broken::advised(&violation, advice).written_at(one.place.clone()),
-        ]);
+/// A column that is missing, or that nobody can tell from another, would be imported wrongly.
+fn refuse_columns(table: &Table, columns: &Columns) -> Result<()> {
+    let mut wrong = Vec::new();
+    if !columns.missing.is_empty() {
+        let have: Vec<&str> = table.columns.values().map(String::as_str).collect();
+        wrong.push(format!(
+            "no column {}; columns are: {}",
+            columns.missing.join(", "),
+            have.join(", ")
+        ));
     }
+    if !columns.doubled.is_empty() {
+        wrong.push(format!(
+            "more than one column {}: name them apart",
+            columns.doubled.join(", ")
+        ));
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let wrong = wrong.join("\n");
+    Err(UserError::usage(format!("{}: {wrong}", table.name)))
 }
 
-fn is_agreed(count: usize, output: Output) -> Result<bool> {
-    if output.is_json() || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Err(UserError::usage(format!(
-            "{} would be sent: --yes sends without asking, --preview only looks",
-            counted(count, "record")
-        )));
+fn nothing_sent(why: &str) -> String {
+    format!("{why}; nothing was sent (--skip-invalid sends the others)")
+}
+
+/// Nobody is there who could be asked.
+fn refuse_unasked(count: usize, output: Output) -> Result<()> {
+    if !output.is_json() && io::stdin().is_terminal() && io::stderr().is_terminal() {
+        return Ok(());
     }
+    Err(UserError::usage(format!(
+        "{} would be sent: --yes sends without asking, --preview only looks",
+        counted(count, "record")
+    )))
+}
+
+fn is_agreed(count: usize) -> Result<bool> {
     // Nobody to ask is no reason to fail here: no answer is none.
     drop(write!(
         io::stderr(),

@@ -1,46 +1,39 @@
 //! `aimslog submit` and `validate`: records in, places in the log out. Records are signed in [`sign`]
 //! and sent in [`send`].
 
+mod attachments;
 mod foresee;
 mod known;
+mod options;
 mod send;
 mod sign;
 mod told;
 mod unsent;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use aimslog_client::author::Author;
-use aimslog_client::{ClientError, Wait};
-use aimslog_proto::aims::bundle::RuleBundle;
-use aimslog_proto::aims::kind::Kind;
-use aimslog_proto::reason::{Reason, Violation};
-use aimslog_proto::statement::header::{Change, Origin};
-use aimslog_proto::statement::id::EntryId;
+use aimslog_client::ClientError;
 use anyhow::Result;
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use crate::args::Connection;
 use crate::attach::read_given;
-use crate::broken::Broken;
 use crate::context::Context;
 use crate::describe::counted;
 use crate::exit::Exit;
 use crate::outbox::Outbox;
 use crate::output::Output;
-use crate::records::{
-    Additions, AttachmentRules, FileRecord, Records, find_attachments, read_records,
-};
+use crate::records::FileRecord;
 use crate::sealed::SealedFields;
 use crate::verb::runtime;
+use attachments::find_attachments;
 use foresee::foresee;
 use send::{Sending, store_attachments};
-use sign::{Purpose, Signing, sign_all};
-use told::REFUSED;
-use unsent::{Unsent, refuse};
+use sign::{Signing, sign_all};
 
-pub(crate) use told::{ALREADY_LOGGED, LOGGED, Told, table};
+pub(crate) use options::{AttachmentOptions, SigningOptions, Waiting};
+pub(crate) use sign::Purpose;
+pub(crate) use told::{ALREADY_LOGGED, LOGGED, REFUSED, Told, table};
 pub(crate) use unsent::refuse_invalid;
 
 /// Submit records to the ledger.
@@ -77,81 +70,6 @@ pub(crate) struct SubmitOptions {
     pub(crate) attachments: AttachmentOptions,
 }
 
-/// When to be content.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Waiting {
-    /// What to wait for: on the disks of a majority, or also under a published head with the
-    /// evidence file
-    #[arg(long, value_enum, default_value = "committed")]
-    wait: WaitFor,
-    /// Folder to write evidence files into, with --wait receipt
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    evidence_dir: PathBuf,
-}
-
-/// How records are signed.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct SigningOptions {
-    /// Log records again that were logged before; a run that was cut off is continued without it
-    #[arg(long)]
-    again: bool,
-    /// Send statements without their fields (kinds that allow it): the fields stay in the state folder
-    /// of the context, in the only copy that there is, and `disclose` shows them later
-    #[arg(long)]
-    pub(crate) sealed: bool,
-    /// Keys of records of other runs, which `key:NAME` may name as well; what this run logs is added.
-    /// The file is made where there is none
-    #[arg(long, value_name = "FILE")]
-    known: Option<PathBuf>,
-    /// Who recorded it
-    #[arg(long, value_enum, default_value = "person")]
-    origin: RecordedBy,
-    /// For an AI agent: the principal for whom it acts
-    #[arg(long, value_name = "ID", required_if_eq("origin", "ai-agent"))]
-    on_behalf_of: Option<String>,
-}
-
-/// Where the attachments are.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct AttachmentOptions {
-    /// File that belongs to the one record: its name, digest, media type and size are filled in;
-    /// several allowed
-    #[arg(long, value_name = "FILE")]
-    attach: Vec<PathBuf>,
-    /// Folder of the attachments [default: beside the record's file, or attachments/ there]
-    #[arg(long, value_name = "DIR")]
-    attach_dir: Option<PathBuf>,
-    /// Keep this attachment (by its name) at home and log its digest alone
-    #[arg(long, value_name = "NAME")]
-    attach_digest: Vec<String>,
-    /// The attachments were dealt with by the version before: nobody looks for them again.
-    #[arg(skip)]
-    known: bool,
-}
-
-impl AttachmentOptions {
-    /// Those of a version whose predecessor names the same.
-    pub(crate) fn known() -> Self {
-        Self {
-            known: true,
-            ..Self::default()
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum WaitFor {
-    Committed,
-    Receipt,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum RecordedBy {
-    Person,
-    System,
-    AiAgent,
-}
-
 /// Check records without storing anything.
 ///
 /// Says everything that `submit` would refuse here, and, unless --offline is given, asks the ledger
@@ -180,7 +98,7 @@ impl Submit {
     pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
         let context = Context::resolve(flags)?;
         let records = self.options.attachments.read(&self.files)?;
-        refuse_invalid(&records.invalid, output)?;
+        refuse_invalid(&records.invalid, Purpose::Send, output)?;
         tell_aliases(&records.valid, output);
         runtime()?.block_on(submit(&context, records.valid, &self.options, output))
     }
@@ -189,16 +107,15 @@ impl Submit {
 impl Validate {
     pub(crate) fn run(&self, flags: &Connection, output: Output) -> Result<Exit> {
         let records = self.attachments.read(&self.files)?;
-        refuse_invalid(&records.invalid, output)?;
+        refuse_invalid(&records.invalid, Purpose::Look, output)?;
         tell_aliases(&records.valid, output);
-        self.signing.refuse_unsealable(&records.valid, output)?;
         let count = records.valid.len();
         if self.offline {
+            let look = (Purpose::Look, output);
+            self.signing.refuse_unsealable(&records.valid, look)?;
             let (_, given) = read_given(&self.attachments.attach)?;
-            find_attachments(
-                &records.valid,
-                &self.attachments.rules(&self.signing, &given),
-            )?;
+            let rules = self.attachments.rules(&self.signing, &given);
+            find_attachments(&records.valid, &rules, look)?;
             let data = serde_json::json!({ "records": count, "invalid": [] });
             output.data(&data, format!("{} valid", counted(count, "record")))?;
             return Ok(Exit::Ok);
@@ -223,6 +140,9 @@ pub(crate) fn tell_aliases(records: &[FileRecord], output: Output) {
     }
 }
 
+/// Who is told what became of each part of a run.
+pub(crate) type OnPart<'a> = &'a mut dyn FnMut(&[Told]) -> Result<()>;
+
 /// What became of the records of a run.
 pub(crate) struct Sent {
     pub(crate) told: Vec<Told>,
@@ -237,24 +157,26 @@ pub(crate) async fn submit(
     options: &SubmitOptions,
     output: Output,
 ) -> Result<Exit> {
-    let sent = send_all(context, records, options, output).await?;
+    let sent = send_all(context, records, options, (&mut |_| Ok(()), output)).await?;
     output.data(&sent.told, table(&sent.told))?;
     sent.end(output)
 }
 
-/// Signs, stores attachments and sends.
+/// Signs, stores attachments and sends. What became of each part is told as soon as the ledger has
+/// acknowledged it.
 pub(crate) async fn send_all(
     context: &Context,
     records: Vec<FileRecord>,
     options: &SubmitOptions,
-    output: Output,
+    (on_part, output): (OnPart<'_>, Output),
 ) -> Result<Sent> {
-    options.signing.refuse_unsealable(&records, output)?;
+    let send = (Purpose::Send, output);
+    options.signing.refuse_unsealable(&records, send)?;
     let ledger = context.ledger()?;
     let desk = Desk::of(context);
     let (_, given) = read_given(&options.attachments.attach)?;
     let rules = options.attachments.rules(&options.signing, &given);
-    let attachments = find_attachments(&records, &rules)?;
+    let attachments = find_attachments(&records, &rules, send)?;
     let signing = Signing {
         author: options.signing.author(context)?,
         options: &options.signing,
@@ -270,7 +192,7 @@ pub(crate) async fn send_all(
         waiting: &options.waiting,
         output,
     };
-    let (told, cut_off) = sending.all(&signed).await;
+    let (told, cut_off) = sending.all(&signed, on_part).await;
     if let Some(path) = &options.signing.known {
         known::keep(path, &signed, &told)?;
     }
@@ -297,20 +219,13 @@ async fn validate(
     command: &Validate,
     output: Output,
 ) -> Result<Exit> {
-    let ledger = context.ledger()?;
-    let desk = Desk::of(context);
-    let options = &command.signing;
-    let (_, given) = read_given(&command.attachments.attach)?;
-    let rules = command.attachments.rules(options, &given);
-    let attachments = find_attachments(&records, &rules)?;
-    let signing = Signing {
-        author: options.author(context)?,
-        options,
-        attachments: &attachments,
-        desk: &desk,
-        purpose: Purpose::Look,
-    };
-    let told = foresee(&signing, &ledger, records, output).await;
+    let told = look_ahead(
+        context,
+        records,
+        (&command.signing, &command.attachments),
+        output,
+    )
+    .await;
     let told = told.map_err(|error| match error.downcast_ref::<ClientError>() {
         Some(ClientError::Unreachable { .. }) => {
             error.context("the ledger was not asked; --offline checks what needs none")
@@ -322,100 +237,35 @@ async fn validate(
     Ok(if refused { Exit::Refused } else { Exit::Ok })
 }
 
+/// What the ledger would say of records if they were submitted now. Nothing is sent, and nothing kept.
+pub(crate) async fn look_ahead(
+    context: &Context,
+    records: Vec<FileRecord>,
+    (options, attached): (&SigningOptions, &AttachmentOptions),
+    output: Output,
+) -> Result<Vec<Told>> {
+    let look = (Purpose::Look, output);
+    options.refuse_unsealable(&records, look)?;
+    let ledger = context.ledger()?;
+    let desk = Desk::of(context);
+    let (_, given) = read_given(&attached.attach)?;
+    let rules = attached.rules(options, &given);
+    let attachments = find_attachments(&records, &rules, look)?;
+    let signing = Signing {
+        author: options.author(context)?,
+        options,
+        attachments: &attachments,
+        desk: &desk,
+        purpose: Purpose::Look,
+    };
+    foresee(&signing, &ledger, records, output).await
+}
+
 impl Desk {
     fn of(context: &Context) -> Self {
         Self {
             outbox: Outbox::new(context.state_path("outbox")),
             sealed: SealedFields::of(context),
         }
-    }
-}
-
-impl AttachmentOptions {
-    /// The records of some files, the one with what is attached to it.
-    pub(crate) fn read(&self, files: &[PathBuf]) -> Result<Records> {
-        let (given, _) = read_given(&self.attach)?;
-        let added = Additions {
-            attached: &given,
-            amends: None,
-        };
-        read_records(files, added)
-    }
-
-    /// The one record of a file, as the next version of an entry.
-    pub(crate) fn read_version(&self, file: &Path, amends: (EntryId, Change)) -> Result<Records> {
-        let (given, _) = read_given(&self.attach)?;
-        let added = Additions {
-            attached: &given,
-            amends: Some(amends),
-        };
-        read_records(&[file.to_owned()], added)
-    }
-
-    fn rules<'a>(
-        &'a self,
-        signing: &SigningOptions,
-        given: &'a BTreeMap<String, PathBuf>,
-    ) -> AttachmentRules<'a> {
-        AttachmentRules {
-            given,
-            folder: self.attach_dir.as_deref(),
-            digest_only: &self.attach_digest,
-            all_digest_only: signing.sealed,
-            known: self.known,
-        }
-    }
-}
-
-impl Waiting {
-    fn wait(&self) -> Wait {
-        match self.wait {
-            WaitFor::Committed => Wait::Committed,
-            WaitFor::Receipt => Wait::Receipt,
-        }
-    }
-}
-
-impl SigningOptions {
-    fn author(&self, context: &Context) -> Result<Author> {
-        Ok(Author {
-            key: context.key()?,
-            organization: context.organization()?.to_owned(),
-            service_id: context.service_id()?,
-            origin: match self.origin {
-                RecordedBy::Person => Origin::Person,
-                RecordedBy::System => Origin::System,
-                RecordedBy::AiAgent => Origin::AiAgent,
-            },
-            on_behalf_of: self.on_behalf_of.clone(),
-        })
-    }
-
-    /// Only some kinds may be logged without their fields.
-    fn refuse_unsealable(&self, records: &[FileRecord], output: Output) -> Result<()> {
-        if !self.sealed {
-            return Ok(());
-        }
-        let bundle = RuleBundle::v1();
-        let allowed = |record: &FileRecord| {
-            let record = &record.submission.record;
-            let kind = bundle.kind(record.kind(), record.version());
-            kind.is_ok_and(Kind::is_sealed_allowed)
-        };
-        let sealable: Vec<&str> = bundle
-            .kinds()
-            .filter(|kind| kind.is_sealed_allowed())
-            .map(Kind::name)
-            .collect();
-        let rule = format!("--sealed is for these kinds: {}", sealable.join(", "));
-        let unsent = records.iter().filter(|record| !allowed(record));
-        let unsent = unsent.map(|record| Unsent {
-            record: record.name(),
-            violations: vec![Broken::from(
-                &Violation::new(Reason::MissingField, "disclosures", rule.clone())
-                    .found(record.submission.record.kind()),
-            )],
-        });
-        refuse(&unsent.collect::<Vec<_>>(), output)
     }
 }

@@ -1,5 +1,6 @@
 //! `aimslog template`: the form of a kind, to be filled in and submitted.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use aimslog_client::file::replace_file;
@@ -7,6 +8,7 @@ use aimslog_client::form::{form, outline};
 use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::aims::comments;
 use aimslog_proto::aims::kind::Kind;
+use aimslog_proto::aims::nearest::nearest_few;
 use anyhow::{Context as _, Result};
 use clap::Args;
 
@@ -43,10 +45,9 @@ impl Template {
             list(bundle, output)?;
             return Ok(Exit::Ok);
         };
-        let refused = |violation: aimslog_proto::reason::Violation| {
-            UserError::usage(format!("{violation}; `aimslog template` lists the kinds"))
-        };
-        let kind = bundle.newest_kind(kind).map_err(refused)?;
+        let kind = bundle
+            .newest_kind(kind)
+            .map_err(|_unknown| unknown_kind(bundle, kind))?;
         let refused =
             |violation: aimslog_proto::reason::Violation| UserError::usage(violation.to_string());
         let text = form(bundle, kind, self.state.as_deref()).map_err(refused)?;
@@ -71,6 +72,29 @@ impl Template {
         output.data(&data, format!("{} is to be filled in", path.display()))?;
         Ok(Exit::Ok)
     }
+}
+
+/// The kinds that may have been meant.
+fn unknown_kind(bundle: &RuleBundle, name: &str) -> anyhow::Error {
+    /// So many fit on a line and may be one's own.
+    const NEAREST_MAX: usize = 3;
+    let names: BTreeSet<&str> = bundle.kinds().map(Kind::name).collect();
+    let near = nearest_few(name, names.iter().copied(), NEAREST_MAX);
+    // Of a part of a name, such as `plan`, no name is near as a whole.
+    let within = names.iter().copied().filter(|known| known.contains(name));
+    let near = if near.is_empty() && name.len() > 2 {
+        within.take(NEAREST_MAX).collect()
+    } else {
+        near
+    };
+    let near = if near.is_empty() {
+        String::new()
+    } else {
+        format!("; nearest: {}", near.join(", "))
+    };
+    UserError::usage(format!(
+        "there is no kind {name}{near}; `aimslog template` lists the kinds"
+    ))
 }
 
 /// The kinds with the first sentence of what each is.

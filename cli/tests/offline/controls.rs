@@ -176,6 +176,15 @@ fn a_file_is_linted_and_wrong_ids_end_with_one() {
     let only = ["control", "lint", "good.md", "register.csv", "--wrong"];
     let (_, value) = json(folder.path(), &only);
     assert_eq!(value["files"][0]["ids"].as_array().unwrap().len(), 0);
+    write(
+        "titled.csv",
+        "Plan of clause 99.9\n\nRef\tControl 8.6\n1\t9.1\n",
+    );
+    let titled = ["control", "lint", "titled.csv", "--header-row", "3"];
+    let (code, value) = json(folder.path(), &titled);
+    let ids = value["files"][0]["ids"].as_array().unwrap();
+    assert_eq!((code, ids.len()), (1, 2), "a heading is no data: {value}");
+    assert_eq!(ids[1]["place"], "line 4, Control 8.6");
     write("cut.csv", "Ref,Control\n1,9.1\n2\n");
     let (code, _, err) = said(folder.path(), &["control", "lint", "cut.csv"]);
     assert_eq!(code, 2);

@@ -207,10 +207,174 @@ fn validate_looks_at_attachments_without_a_ledger() {
     let (code, said) = validate(&folder, &["named.yaml"]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("image.png is not there"), "{said}");
+    assert!(
+        !said.contains("nothing was sent"),
+        "nothing was to be sent: {said}"
+    );
     fs::write(folder.path().join("image.png"), "pixels").unwrap();
     let (code, said) = validate(&folder, &["named.yaml"]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("has the digest"), "{said}");
     let (code, said) = validate(&folder, &["named.yaml", "--attach-digest", "image.png"]);
     assert_eq!(code, Some(2), "what is at hand is checked: {said}");
+}
+
+/// A file with two records, the second of which names an attachment in its last lines.
+#[test]
+fn an_attachment_that_is_another_is_told_with_the_line_that_names_it() {
+    let digest = "2c0787ae01091671d71051aef797fa1fa231064b682a1d900ddcc264cd359813";
+    let named = format!(
+        "{DECISION}---\n{DECISION}  attachments:\n    - name: image.png\n      size: 6\n      media_type: image/png\n      digest: {digest}\n"
+    );
+    let folder = folder("two.yaml", &named);
+    let line_of = |text: &str| named.lines().position(|line| line.contains(text)).unwrap() + 1;
+    let told = |expected: &str, said: &str| {
+        let named = said.lines().any(|line| line.starts_with(expected));
+        assert!(named, "{expected}: {said}");
+    };
+    let (_, said) = validate(&folder, &["two.yaml"]);
+    let line = line_of("- name: image.png");
+    told(
+        &format!("two.yaml:{line}: record.attachments[0].name"),
+        &said,
+    );
+    fs::write(folder.path().join("image.png"), "pixels").unwrap();
+    let (_, said) = validate(&folder, &["two.yaml"]);
+    let line = line_of("digest: 2c0787");
+    told(
+        &format!("two.yaml:{line}: record.attachments[0].digest"),
+        &said,
+    );
+    fs::write(folder.path().join("image.png"), "more pixels").unwrap();
+    let (_, said) = validate(&folder, &["two.yaml"]);
+    let line = line_of("size: 6");
+    told(
+        &format!("two.yaml:{line}: record.attachments[0].size"),
+        &said,
+    );
+    let answer = aimslog(
+        folder.path(),
+        &["validate", "--offline", "--json", "two.yaml"],
+    );
+    let said: Value = serde_json::from_slice(&answer.stdout).unwrap();
+    let at = &said["invalid"][0]["violations"][0]["at"];
+    assert_eq!(*at, format!("two.yaml:{line}"));
+    // What --attach gives is held against the line as well.
+    fs::write(
+        folder.path().join("one.yaml"),
+        named.split_once("---\n").unwrap().1,
+    )
+    .unwrap();
+    let (_, said) = validate(&folder, &["one.yaml", "--attach", "image.png"]);
+    let line = line - DECISION.lines().count() - 1;
+    told(
+        &format!("one.yaml:{line}: record.attachments[0].size"),
+        &said,
+    );
+}
+
+/// Every field of every form stands below what it may hold: its values, its format, when it is required.
+#[test]
+fn forms_say_what_each_field_may_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let form = |kind: &str| text(&aimslog(folder.path(), &["template", kind]).stdout);
+    for (kind, field, words) in [
+        (
+            "oversight_decision",
+            "decision",
+            "[required] one of APPROVE, ",
+        ),
+        (
+            "oversight_decision",
+            "output_digest",
+            "[required] SHA-256, 64 lower-case",
+        ),
+        (
+            "oversight_decision",
+            "decided_at",
+            "[required] time such as 2026-11-02T08:15:00Z",
+        ),
+        (
+            "oversight_decision",
+            "personal_data",
+            "[required] true or false",
+        ),
+        (
+            "oversight_decision",
+            "reviewer",
+            "[required] opaque id: a-z, 0-9 and -, at most 63",
+        ),
+        (
+            "nonconformity",
+            "requirements",
+            "[required] list, each: control such as",
+        ),
+        ("nonconformity", "grade", "[required] one of "),
+        ("nonconformity", "root_cause", "[required where status is "),
+    ] {
+        let form = form(kind);
+        let lines: Vec<&str> = form.lines().map(str::trim).collect();
+        let at = lines.iter().position(|line| *line == format!("{field}:"));
+        let at = at.unwrap_or_else(|| panic!("{kind} {field}"));
+        let above = lines[..at]
+            .iter()
+            .rev()
+            .take_while(|line| line.starts_with('#'));
+        let above: Vec<&str> = above.copied().collect();
+        assert!(
+            above.iter().any(|line| line.contains(words)),
+            "{kind} {field}: {above:?}"
+        );
+    }
+    let listed = aimslog(folder.path(), &["template", "--json"]);
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    for kind in listed.as_array().unwrap() {
+        let form = form(kind["kind"].as_str().unwrap());
+        let fields = form.split_once("\nrecord:\n").unwrap().1;
+        let mut is_told = false;
+        for line in fields.lines().map(str::trim) {
+            if line.starts_with("# [required") || line.starts_with("# [optional") {
+                is_told = true;
+            } else if !line.starts_with('#') && line != "-" {
+                assert!(is_told, "{kind}: {line}");
+                is_told = false;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_form_of_another_version_is_refused_by_name() {
+    let changed = DECISION.replacen("meta:\n", "meta:\n  version: 99\n", 1);
+    let folder = folder("decision.yaml", &changed);
+    let (code, said) = validate(&folder, &["decision.yaml"]);
+    assert_eq!(code, Some(2), "{said}");
+    let place = said
+        .lines()
+        .any(|line| line.starts_with("decision.yaml:3: meta.version"));
+    assert!(
+        place && said.contains("99") && said.contains("oversight_decision"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_kind_that_there_is_not_is_told_with_those_that_may_be_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    for (kind, words) in [
+        ("findin", "nearest: finding"),
+        ("programme", "nearest: audit_programme"),
+        (
+            "xyzxyz",
+            "there is no kind xyzxyz; `aimslog template` lists",
+        ),
+    ] {
+        let answer = aimslog(folder.path(), &["template", kind]);
+        assert_eq!(answer.status.code(), Some(2), "{kind}");
+        assert!(
+            text(&answer.stderr).contains(words),
+            "{}",
+            text(&answer.stderr)
+        );
+    }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{aimslog, text, xlsx};
 
-const HEADER: [&str; 11] = [
+pub(super) const HEADER: [&str; 11] = [
     "NC ID",
     "Date",
     "Requirement / Process",
@@ -22,7 +22,7 @@ const HEADER: [&str; 11] = [
     "Status",
     "Effectiveness Check",
 ];
-const FIRST: [&str; 11] = [
+pub(super) const FIRST: [&str; 11] = [
     "NC-1",
     "@46328",
     "7.2; A.9.2",
@@ -35,7 +35,7 @@ const FIRST: [&str; 11] = [
     "Closed",
     "No lapse for a quarter",
 ];
-const SECOND: [&str; 11] = [
+pub(super) const SECOND: [&str; 11] = [
     "NC-2",
     "2026-11-09",
     "9.2.1",
@@ -48,7 +48,7 @@ const SECOND: [&str; 11] = [
     "Open",
     "",
 ];
-const CONSTANTS: [&str; 6] = [
+pub(super) const CONSTANTS: [&str; 6] = [
     "--set",
     "source=AUDIT",
     "--set",
@@ -57,7 +57,7 @@ const CONSTANTS: [&str; 6] = [
     "Jane Doe=p-7",
 ];
 
-fn import(folder: &Path, arguments: &[&str]) -> Output {
+pub(super) fn import(folder: &Path, arguments: &[&str]) -> Output {
     aimslog(
         folder,
         &[&["import"], arguments, &["--like", "nc"], &CONSTANTS].concat(),
@@ -65,7 +65,7 @@ fn import(folder: &Path, arguments: &[&str]) -> Output {
 }
 
 /// A folder with a workbook of these rows below the header.
-fn register(rows: &[&[&str]]) -> tempfile::TempDir {
+pub(super) fn register(rows: &[&[&str]]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let rows: Vec<&[&str]> = std::iter::once(&HEADER[..])
         .chain(rows.iter().copied())
@@ -179,6 +179,7 @@ fn files_that_are_no_register_are_refused() {
         ("old.xls", &b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"[..], ".xls"),
         ("cut.xlsx", &whole[..whole.len() / 2], "damaged or cut off"),
         ("cut.csv", b"NC ID,Date\nNC-1,\"2026", "may be cut off"),
+        ("page.csv", b" <html><table>", "XML or HTML"),
         ("empty.csv", b"", "no row holds anything"),
         ("other.csv", b"A,B\n1,2\n", "Corrective Action, Date"),
     ] {
@@ -228,4 +229,103 @@ fn a_mapping_is_printed_changed_and_given() {
         "{}",
         text(&answer.stderr)
     );
+}
+
+/// The blocks of a page that begin with this word.
+fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
+    let start = format!("```{language}\n");
+    let parts = page.split(&start).skip(1);
+    parts
+        .map(|part| part.split("```").next().unwrap())
+        .collect()
+}
+
+#[test]
+fn the_mappings_of_the_documentation_read_its_registers() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/import.md"))
+        .unwrap();
+    let (mappings, registers) = (blocks(&page, "toml"), blocks(&page, "csv"));
+    assert_eq!((mappings.len(), registers.len()), (2, 2));
+    let folder = tempfile::tempdir().unwrap();
+    for (number, (mapping, register)) in mappings.iter().zip(&registers).enumerate() {
+        let (mapping_file, register_file) = (format!("{number}.toml"), format!("{number}.csv"));
+        fs::write(folder.path().join(&mapping_file), mapping).unwrap();
+        fs::write(folder.path().join(&register_file), register).unwrap();
+    }
+    let first = [
+        "import",
+        "0.csv",
+        "--mapping",
+        "0.toml",
+        "--preview=2",
+        "--json",
+    ];
+    let answer = aimslog(folder.path(), &first);
+    let said: Value = serde_json::from_slice(&answer.stdout).unwrap();
+    assert_eq!(
+        (&said["valid"], &said["invalid"]),
+        (&2.into(), &0.into()),
+        "{said}"
+    );
+    let forms = said["records"][0]["form"].as_str().unwrap();
+    for part in [
+        "  kind: nonconformity",
+        "  key: NC-1",
+        "- iso42001-2023/7.2",
+        "- iso42001-2023/A.9.2",
+        "due_at: 2026-04-30T23:59:00Z",
+        "grade: MINOR",
+        "owner: p-113",
+    ] {
+        assert!(forms.contains(part), "{part} in {forms}");
+    }
+    assert_eq!(said["columns"]["unused"], serde_json::json!([]));
+    // The second register links to the first: alone it leads nowhere.
+    let second = ["import", "1.csv", "--mapping", "1.toml", "--preview"];
+    let answer = aimslog(folder.path(), &second);
+    let told = text(&answer.stdout);
+    assert_eq!(answer.status.code(), Some(2), "{told}");
+    assert!(
+        told.contains("1.csv!B2") && told.contains("--known"),
+        "{told}"
+    );
+    let id = "A".repeat(43);
+    let known = format!(r#"{{"NC-1":{{"entry":"{id}","entity":"{id}"}}}}"#);
+    fs::write(folder.path().join("keys.json"), known).unwrap();
+    let answer = aimslog(
+        folder.path(),
+        &[&second[..], &["--known", "keys.json"]].concat(),
+    );
+    let told = text(&answer.stdout);
+    assert_eq!(
+        answer.status.code(),
+        Some(0),
+        "{told}{}",
+        text(&answer.stderr)
+    );
+    assert!(told.contains("- [nonconformity, key:NC-1]"), "{told}");
+}
+
+#[test]
+fn the_first_record_is_shown_whole_and_reads_as_a_form() {
+    let folder = register(&[&FIRST, &SECOND]);
+    let answer = import(folder.path(), &["nc.xlsx", "--preview"]);
+    let said = text(&answer.stdout);
+    assert!(said.contains("Register!2, whole:"), "{said}");
+    assert!(
+        said.contains("    kind: nonconformity") && !said.contains("Register!3, whole:"),
+        "{said}"
+    );
+    let answer = import(folder.path(), &["nc.xlsx", "--preview=3", "--json"]);
+    let said: Value = serde_json::from_slice(&answer.stdout).unwrap();
+    for record in said["records"].as_array().unwrap() {
+        let form = record["form"].as_str().unwrap();
+        // The link of the action leads to a record of the same run.
+        let form = form.replace("key:NC-1", &"A".repeat(43));
+        fs::write(folder.path().join("form.yaml"), form).unwrap();
+        let read = aimslog(folder.path(), &["validate", "--offline", "form.yaml"]);
+        assert_eq!(read.status.code(), Some(0), "{}", text(&read.stderr));
+    }
+    let none = import(folder.path(), &["nc.xlsx", "--preview=0"]);
+    assert!(!text(&none.stdout).contains("whole:"));
 }

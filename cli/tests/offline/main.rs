@@ -7,9 +7,11 @@
     reason = "a test that cannot make its files has nothing to test"
 )]
 
+mod aims;
 mod controls;
 mod forms;
 mod import;
+mod import_refused;
 mod keys;
 mod world;
 mod xlsx;
@@ -22,8 +24,9 @@ use tempfile::TempDir;
 use world::World;
 
 /// Every command with its subcommands.
-const COMMANDS: [&[&str]; 63] = [
+const COMMANDS: [&[&str]; 64] = [
     &["access", "list"],
+    &["aims", "check"],
     &["aims", "init"],
     &["amend"],
     &["checkpoint"],
@@ -89,7 +92,8 @@ const COMMANDS: [&[&str]; 63] = [
 ];
 
 /// Commands whose help ends with an example.
-const TAUGHT: [&[&str]; 42] = [
+const TAUGHT: [&[&str]; 43] = [
+    &["aims", "check"],
     &["aims", "init"],
     &["amend"],
     &["checkpoint"],

@@ -14,6 +14,7 @@ pub mod fuzz;
 pub mod judge;
 pub mod kind;
 pub mod lifecycle;
+pub mod nearest;
 pub mod record;
 pub mod replay;
 pub mod role;
@@ -24,7 +25,6 @@ mod cited;
 mod cross;
 mod format;
 mod guards;
-mod nearest;
 #[cfg(test)]
 mod small;
 mod value;

@@ -193,7 +193,8 @@ pub fn read(bundle: &RuleBundle, json: Json) -> Result<Submission, Vec<Violation
     }
 }
 
-const META: [&str; 10] = [
+/// The members of `meta`.
+pub const META: [&str; 10] = [
     "kind",
     "version",
     "key",
@@ -282,21 +283,38 @@ impl Taker {
 fn read_kind<'a>(bundle: &'a RuleBundle, meta: &mut Taker) -> Result<&'a Kind, Vec<Violation>> {
     let mut found = Vec::new();
     let name = meta.text("kind", &mut found);
-    let version = match meta.take("version") {
-        None => None,
-        Some(Json::Integer(version)) => Some(u32::try_from(version).unwrap_or(0)),
-        Some(_) => Some(0),
-    };
+    let version = meta.take("version");
     let Some(name) = name else {
         let rule = "meta.kind names the kind of the record";
         found.push(Violation::new(Reason::MissingField, "meta.kind", rule));
         return Err(found);
     };
-    match version {
-        None => bundle.newest_kind(&name),
-        Some(version) => bundle.kind(&name, version),
-    }
-    .map_err(|violation| vec![violation])
+    let newest = bundle.newest_kind(&name);
+    let newest = newest.map_err(|violation| vec![violation])?;
+    let Some(version) = version else {
+        return Ok(newest);
+    };
+    let number = match &version {
+        Json::Integer(number) => u32::try_from(*number).ok(),
+        _ => None,
+    };
+    let known = number.and_then(|number| bundle.kind(&name, number).ok());
+    known.ok_or_else(|| vec![other_version(newest, &version)])
+}
+
+/// What is said of a record that was made for a version of its kind that the bundle does not have.
+fn other_version(newest: &Kind, version: &Json) -> Violation {
+    let (name, newest) = (newest.name(), newest.version());
+    let rule = format!(
+        "the version is one of {name} that this program knows; `aimslog template {name}` makes a form of \
+         version {newest}"
+    );
+    let violation = Violation::new(Reason::UnknownVersion, "meta.version", rule);
+    let found = match version {
+        Json::Text(text) => text.clone(),
+        other => other.to_string(),
+    };
+    violation.found(found).nearest(newest.to_string())
 }
 
 fn read_subject(

@@ -1,7 +1,8 @@
 use super::*;
+use crate::import::links::{Outside, refuse_dangling};
 use crate::import::mapping::Known;
-use crate::import::table::read_csv;
-use std::path::Path;
+use crate::import::table_of_csv;
+use aimslog_proto::aims::submission::Target;
 
 const NC: &str = "\
 NC ID,Date,Requirement / Process,Finding,Root Cause,Correction,Corrective Action,Owner,Due Date,Status,Effectiveness Check
@@ -19,10 +20,12 @@ fn constants() -> Vec<Constant> {
 }
 
 fn nc(text: &str, constants: &[Constant]) -> Vec<Made> {
-    let table = read_csv(Path::new("nc.csv"), text.as_bytes(), None).unwrap();
+    let table = table_of_csv(text);
     let mapping = Mapping::parse(Known::Nc.text()).unwrap();
     assert_eq!(columns(&table, &mapping), Columns::default());
-    make(&table, &mapping, constants)
+    let mut made = make(&table, &mapping, (constants, &mut Shelf::default())).unwrap();
+    refuse_dangling(&mut made, &Outside::default());
+    made
 }
 
 #[test]
@@ -144,11 +147,108 @@ fn columns_that_do_not_fit_are_named() {
     let text = NC
         .replacen("Due Date", "Deadline", 1)
         .replacen("Effectiveness Check", "Note", 1);
-    let table = read_csv(Path::new("nc.csv"), text.as_bytes(), None).unwrap();
     let mapping = Mapping::parse(Known::Nc.text()).unwrap();
-    let fit = columns(&table, &mapping);
+    let fit = columns(&table_of_csv(&text), &mapping);
     assert_eq!(fit.missing, ["Due Date", "Effectiveness Check"]);
     assert_eq!(fit.unused, ["Deadline", "Note"]);
+    let text = NC
+        .replacen("Due Date", "Du Date", 1)
+        .replacen("Effectiveness Check", "", 1)
+        .replacen("Root Cause", "Owner", 1);
+    let fit = columns(&table_of_csv(&text), &mapping);
+    let missing = [
+        "Due Date (nearest: Du Date)",
+        "Effectiveness Check",
+        "Root Cause",
+    ];
+    assert_eq!(fit.missing, missing);
+    assert_eq!(fit.doubled, ["Owner (nc.csv!E1, nc.csv!H1)"]);
+    assert_eq!(fit.unnamed, ["K (nc.csv!K2)"]);
+}
+
+#[test]
+fn rows_have_the_line_of_the_file() {
+    let text = NC.replacen("NC-2", "\n\nNC-2", 1);
+    let made = nc(&text, &constants());
+    assert_eq!(made[2].place, "nc.csv!5");
+}
+
+#[test]
+fn several_controls_of_a_cell_are_all_there() {
+    for cell in ["\"Clause 7.2, A.9.2\"", "\"7.2\nA.9.2\""] {
+        let text = NC.replacen("Clause 7.2; A.9.2", cell, 1);
+        let made = nc(&text, &constants());
+        let submission = made[0].result.as_ref().unwrap();
+        let kind = RuleBundle::v1().newest_kind("nonconformity").unwrap();
+        let text = String::from_utf8(submission.record.canonical_bytes(kind)).unwrap();
+        let both = r#""requirements":["iso42001-2023/7.2","iso42001-2023/A.9.2"]"#;
+        assert!(text.contains(both), "{cell}: {text}");
+    }
+    let text = NC.replacen("Clause 7.2; A.9.2", "Clauses 7.2 and A.9.2", 1);
+    let made = nc(&text, &constants());
+    let found = made[0].result.as_ref().unwrap_err();
+    assert_eq!(found[0].place(), Some("nc.csv!C2"), "{found:?}");
+}
+
+#[test]
+fn advice_to_give_a_value_is_for_what_is_missing() {
+    let wrong = [Constant {
+        path: "source".to_owned(),
+        value: "AUDITS".to_owned(),
+    }];
+    let made = nc(NC, &wrong);
+    let found = made[0].result.as_ref().unwrap_err();
+    let said: Vec<String> = found.iter().map(ToString::to_string).collect();
+    let of = |field: &str| {
+        let mut said = said.iter();
+        said.find(|said| said.contains(field))
+            .unwrap_or_else(|| panic!("{field}: {found:?}"))
+    };
+    assert!(of("grade").contains("--set"), "{said:?}");
+    assert!(!of("AUDITS").contains("--set"), "{said:?}");
+}
+
+#[test]
+fn links_lead_to_what_earlier_runs_have_logged() {
+    let text = NC.replacen("NC ID,", "Action ID,NC ID,", 1);
+    let text = text
+        .replacen("NC-1,", "CA-1,NC-0,", 1)
+        .replacen("NC-2,", "CA-2,NC-1,", 1);
+    let mapping = "
+        [[record]]
+        kind = \"corrective_action\"
+        when = [\"Corrective Action\"]
+        meta.key = \"{Action ID}\"
+        links = [[\"nonconformity\", \"key:{NC ID}\"]]
+        [record.fields]
+        occurred_at = { column = \"Date\", as = \"date\" }
+        \"actor.id\" = { column = \"Owner\", as = \"person\" }
+        \"actor.role\" = \"owner\"
+        confidentiality = \"INTERNAL\"
+        personal_data = false
+        action_reference = \"{Action ID}\"
+        nonconformity_reference = \"{NC ID}\"
+        status = \"PLANNED\"
+        action_type = \"CORRECTIVE\"
+        action = \"{Corrective Action}\"
+        owner = { column = \"Owner\", as = \"person\" }
+        due_at = { column = \"Due Date\", as = \"date\" }
+        effectiveness_criterion = \"{Effectiveness Check}\"
+    ";
+    let mapping = Mapping::parse(mapping).unwrap();
+    let made = || make(&table_of_csv(&text), &mapping, (&[], &mut Shelf::default())).unwrap();
+    let mut alone = made();
+    refuse_dangling(&mut alone, &Outside::default());
+    let found = alone[0].result.as_ref().unwrap_err();
+    assert_eq!(found[0].place(), Some("nc.csv!B2"), "{found:?}");
+    assert!(found[0].to_string().contains("--known"), "{found:?}");
+    let mut known = made();
+    let outside = Outside {
+        keys: BTreeSet::from(["NC-0".to_owned()]),
+        memory: None,
+    };
+    refuse_dangling(&mut known, &outside);
+    assert!(known[0].result.is_ok(), "{known:?}");
 }
 
 #[test]
@@ -158,6 +258,9 @@ fn constants_that_no_record_has_are_found() {
         path: "sorce".to_owned(),
         value: "AUDIT".to_owned(),
     }];
-    assert_eq!(unknown_constants(&mapping, &wrong), ["sorce"]);
+    assert_eq!(
+        unknown_constants(&mapping, &wrong),
+        ["sorce (nearest: source)"]
+    );
     assert_eq!(unknown_constants(&mapping, &constants()), [""; 0]);
 }

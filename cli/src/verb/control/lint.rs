@@ -1,14 +1,13 @@
 //! `aimslog control lint`: which control ids a file names, and whether there are such.
 //!
-//! Files are read in [`source`] (text) and [`workbook`], ids are found and judged in [`scan`].
+//! Files are read in [`source`], ids are found and judged in [`scan`].
 
 mod scan;
 mod source;
-mod workbook;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
@@ -17,21 +16,22 @@ use crate::describe::counted;
 use crate::exit::Exit;
 use crate::output::Output;
 use scan::{Judge, Mention, Status};
-use source::{Content, Passage};
+use source::{Content, Passage, Shape};
 
 /// Check the control ids in spreadsheets and texts.
 ///
-/// Reads CSV, XLSX and any text (Markdown ...), finds what looks like a control id, and says for each:
-/// ok; alias (an id of the guide, with the controls that it stands for); wrong scheme (a number of another
+/// Reads CSV (with commas, semicolons or tabs), XLSX and any text (Markdown ...), finds what looks like a
+/// control id, and says for each: ok; alias (an id of the guide, with the controls that it stands for); wrong scheme (a number of another
 /// catalogue); unknown, with the nearest; formula (a cell whose value nobody can check). Ids with a letter
 /// (A.9.2, ORG.SEC.1) or a scheme (guide/9.1) are found everywhere; bare numbers (9.1) behind words like
 /// clause and control, and in columns whose heading has such a word, or that --column names; articles
-/// where the line speaks of the AI Act. Ends with 1 where something is wrong.
+/// where the line speaks of the AI Act. Headings themselves are not checked. Ends with 1 where something is
+/// wrong.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   aimslog control lint soa.xlsx audit-plan.md
-  aimslog control lint register.csv --column Ref --scheme guide
+  aimslog control lint register.csv --column Ref --scheme guide --header-row 3
   aimslog control lint soa.xlsx --catalogue iso27001-2022.toml --json")]
 pub(super) struct Lint {
     /// Files: .csv, .tsv, .xlsx, or text; - is text on standard input
@@ -43,6 +43,9 @@ pub(super) struct Lint {
     /// A column that holds ids, by its heading; several allowed
     #[arg(long, value_name = "HEADING")]
     column: Vec<String>,
+    /// The row of the headings (of a CSV file, its line) [default: the first in which something stands]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    header_row: Option<u32>,
     /// Leave out what is in order
     #[arg(long)]
     wrong: bool,
@@ -115,8 +118,11 @@ impl Lint {
     }
 
     fn file(&self, judge: &Judge<'_>, file: &Path) -> Result<Vec<Line>> {
-        let passages =
-            source::read(file, &self.column).with_context(|| file.display().to_string())?;
+        let shape = Shape {
+            columns: &self.column,
+            header: self.header_row,
+        };
+        let passages = source::read(file, shape)?;
         let mut lines = Vec::new();
         for Passage {
             place,

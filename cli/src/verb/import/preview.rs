@@ -5,7 +5,8 @@ use serde::Serialize;
 use crate::broken::Broken;
 use crate::describe::counted;
 use crate::import::rows::{Columns, Made};
-use crate::import::table::Table;
+use crate::import::shown::form_of;
+use crate::sheet::table::Table;
 
 /// Most lines of each kind that people are shown; programs get all.
 const LINES_MAX: usize = 40;
@@ -33,10 +34,19 @@ struct Shown {
     ok: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     violations: Vec<Broken>,
+    /// The whole record as a form in YAML, of the first ones that are valid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    form: Option<String>,
 }
 
-pub(super) fn preview(table: &Table, columns: Columns, made: &[Made]) -> Preview {
-    let records: Vec<Shown> = made.iter().map(Shown::of).collect();
+/// The preview, in which the first `whole` valid records are shown whole.
+pub(super) fn preview(table: &Table, columns: Columns, made: &[Made], whole: usize) -> Preview {
+    let mut records: Vec<Shown> = made.iter().map(Shown::of).collect();
+    let valid = records.iter_mut().zip(made);
+    let valid = valid.filter_map(|(shown, made)| Some((shown, made.result.as_ref().ok()?)));
+    for (shown, submission) in valid.take(whole) {
+        shown.form = form_of(submission);
+    }
     let valid = records.iter().filter(|record| record.ok).count();
     Preview {
         sheet: table.name.clone(),
@@ -59,6 +69,7 @@ impl Shown {
                 state: submission.transition.clone(),
                 ok: true,
                 violations: Vec::new(),
+                form: None,
             },
             Err(violations) => Self {
                 row,
@@ -67,6 +78,7 @@ impl Shown {
                 state: None,
                 ok: false,
                 violations: violations.clone(),
+                form: None,
             },
         }
     }
@@ -96,6 +108,7 @@ impl Preview {
         for (what, names) in [
             ("not imported", &self.columns.unused),
             ("not in the sheet", &self.columns.absent),
+            ("without a name, not imported", &self.columns.unnamed),
         ] {
             if !names.is_empty() {
                 lines.push(format!("columns {what}: {}", names.join(", ")));
@@ -125,6 +138,12 @@ impl Preview {
             )
         });
         limited(&mut lines, refused.collect());
+        for record in &self.records {
+            if let Some(form) = &record.form {
+                lines.push(format!("{}, whole:", record.row));
+                lines.extend(form.lines().map(|line| format!("  {line}")));
+            }
+        }
         lines.push(format!("{} valid, {} refused", self.valid, self.invalid));
         lines.join("\n")
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
 use aimslog_client::trust::SignedHead;
@@ -21,9 +21,13 @@ use crate::args::Connection;
 use crate::context::{Context, read};
 use crate::describe::{Head, counted};
 use crate::exit::{Exit, UserError};
+use crate::limited::lines_within;
 use crate::output::Output;
 use crate::verb::list::records;
 use crate::verb::runtime;
+
+/// Most bytes of a line that is looked at.
+const LINE_BYTES_MAX: u64 = 4 * ENTRY_BYTES_MAX as u64;
 
 /// Repeat every decision of the ledger from the entries of its log.
 ///
@@ -187,7 +191,7 @@ impl ReplayCommand {
             File::open(file).with_context(|| format!("cannot read {}", file.display()))?,
         );
         let mut replay = Replay::new();
-        for (number, line) in lines.lines().enumerate() {
+        for (number, line) in lines_within(lines, LINE_BYTES_MAX).enumerate() {
             let place = || format!("{}:{}", file.display(), number + 1);
             let line = line.with_context(place)?;
             let entry = parse_line(&line, number)

@@ -2,7 +2,6 @@
 //! over runs, also over those that somebody else has signed.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 
 use aimslog_client::author::Referred;
@@ -15,6 +14,10 @@ use serde::{Deserialize, Serialize};
 use super::sign::{Signed, referred};
 use super::told::{ALREADY_LOGGED, LOGGED, Told};
 use crate::exit::UserError;
+use crate::limited::read_if_there;
+
+/// Most bytes of such a file: some hundred thousand keys.
+const KNOWN_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Where a record stands: as it lies in the file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -63,11 +66,10 @@ pub(super) fn keep(path: &Path, signed: &[Signed], told: &[Told]) -> Result<()> 
 }
 
 fn places(path: &Path) -> Result<BTreeMap<String, Place>> {
-    let about = || format!("cannot read {}", path.display());
-    match std::fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).with_context(about),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-        Err(error) => Err(error).with_context(about),
+    match read_if_there(path, KNOWN_BYTES_MAX, "a file of known keys")? {
+        Some(bytes) => serde_json::from_slice(&bytes)
+            .with_context(|| format!("cannot read {}", path.display())),
+        None => Ok(BTreeMap::new()),
     }
 }
 

@@ -1,24 +1,26 @@
 //! Sending what is signed, and writing down what became of it.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::PathBuf;
 
 use aimslog_client::file::replace_file;
 use aimslog_client::{EvidenceRequest, FinishedStatement, Ledger, Outcome, Wait};
+use aimslog_proto::limits::BLOB_BYTES_MAX;
 use aimslog_proto::reason::{Reason, Violation};
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::tlog::TreeSize;
 use anyhow::{Context as _, Error, Result};
 use indicatif::ProgressBar;
 
+use super::attachments::Attachments;
 use super::sign::Signed;
 use super::told::{ALREADY_LOGGED, LOGGED, PENDING, REFUSED, Told};
-use super::{Desk, Waiting};
+use super::{Desk, OnPart, Waiting};
 use crate::broken::Broken;
 use crate::context::Context;
+use crate::limited::read_limited;
 use crate::output::Output;
-use crate::records::{Attachments, attachments_of};
+use crate::records::attachments_of;
 
 /// How many statements are sent in one request: few enough that progress is seen.
 const SENT_AT_ONCE: usize = 64;
@@ -39,8 +41,8 @@ pub(super) async fn store_attachments(
     let progress = output.progress(needed.len(), "attachments");
     for digest in needed {
         if let Some(path) = attachments.stored.get(&digest) {
-            let content =
-                fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            // It was measured before; a file that has grown since is another one.
+            let content = read_limited(path, BLOB_BYTES_MAX, "an attachment that is stored")?;
             ledger.put_blob(context.organization()?, &content).await?;
         }
         progress.inc(1);
@@ -58,13 +60,22 @@ pub(super) struct Sending<'a> {
 }
 
 impl Sending<'_> {
-    /// Sends all of them in order. Where that is cut off, the rest is pending, and the error says why.
-    pub(super) async fn all(&self, signed: &[Signed]) -> (Vec<Told>, Option<Error>) {
+    /// Sends all of them in order, and tells of each part what became of it. Where that is cut off, the
+    /// rest is pending, and the error says why.
+    pub(super) async fn all(
+        &self,
+        signed: &[Signed],
+        on_part: OnPart<'_>,
+    ) -> (Vec<Told>, Option<Error>) {
         let progress = self.output.progress(signed.len(), "records");
         let mut told = Vec::with_capacity(signed.len());
         let mut cut_off = None;
         for part in signed.chunks(SENT_AT_ONCE) {
-            if let Err(error) = self.part(part, &mut told, &progress).await {
+            let before = told.len();
+            let sent = self.part(part, &mut told, &progress).await;
+            // What is acknowledged is told, also of a part that was cut off.
+            let noted = on_part(told.get(before..).unwrap_or_default());
+            if let Err(error) = sent.and(noted) {
                 cut_off = Some(error);
                 break;
             }

@@ -10,11 +10,12 @@ use aimslog_proto::statement::statement::UnverifiedStatement;
 use aimslog_proto::time::UnixSeconds;
 use anyhow::Result;
 
+use super::attachments::Attachments;
 use super::{Desk, SigningOptions, known};
 use crate::exit::UserError;
 use crate::outbox::Kept;
 use crate::output::Output;
-use crate::records::{Attachments, FileRecord, attachments_of};
+use crate::records::{FileRecord, attachments_of};
 
 /// How the records of a run are signed.
 pub(super) struct Signing<'a> {
@@ -28,7 +29,7 @@ pub(super) struct Signing<'a> {
 
 /// What the statements are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     /// To be sent, and kept before.
     Send,
     /// To be looked at: nothing of them is kept.

@@ -47,30 +47,30 @@ impl Told {
             violations: Vec::new(),
         }
     }
+
+    /// For people: a line, and one for each thing that there is to say.
+    pub(crate) fn text(&self) -> String {
+        let index = self
+            .index
+            .map_or_else(String::new, |index| format!(" at index {index}"));
+        let entry = self.entry_id.as_ref();
+        let entry = entry.map_or_else(String::new, |id| format!("{id}{index}  "));
+        let mut lines = vec![format!("{:<14} {entry}{}", self.status, self.record)];
+        let violations = self.violations.iter();
+        lines.extend(violations.map(|violation| format!("    {violation}")));
+        if let Some(path) = &self.evidence {
+            lines.push(format!("    evidence in {}", path.display()));
+        }
+        if let Some(path) = &self.fields_kept {
+            lines.push(format!("    its fields stay in {}", path.display()));
+        }
+        lines.join("\n")
+    }
 }
 
 /// All of them for people, and the sum of many.
 pub(crate) fn table(told: &[Told]) -> String {
-    let mut lines = Vec::new();
-    for told in told {
-        let index = told
-            .index
-            .map_or_else(String::new, |index| format!(" at index {index}"));
-        let entry = told.entry_id.as_ref();
-        let entry = entry.map_or_else(String::new, |id| format!("{id}{index}  "));
-        lines.push(format!("{:<14} {entry}{}", told.status, told.record));
-        lines.extend(
-            told.violations
-                .iter()
-                .map(|violation| format!("    {violation}")),
-        );
-        if let Some(path) = &told.evidence {
-            lines.push(format!("    evidence in {}", path.display()));
-        }
-        if let Some(path) = &told.fields_kept {
-            lines.push(format!("    its fields stay in {}", path.display()));
-        }
-    }
+    let mut lines: Vec<String> = told.iter().map(Told::text).collect();
     if told.len() > 1 {
         lines.push(summary(told));
     }

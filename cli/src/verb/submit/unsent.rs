@@ -3,6 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
+use super::sign::Purpose;
 use crate::broken::Broken;
 use crate::describe::counted;
 use crate::exit::UserError;
@@ -17,7 +18,7 @@ pub(super) struct Unsent {
 }
 
 /// Nothing is sent where one record of the run is invalid: all of them are named at once.
-pub(crate) fn refuse_invalid(invalid: &[Invalid], output: Output) -> Result<()> {
+pub(crate) fn refuse_invalid(invalid: &[Invalid], purpose: Purpose, output: Output) -> Result<()> {
     let at = |record: &Invalid, line: usize| format!("{}:{line}", record.file.display());
     let unsent = invalid.iter().map(|record| Unsent {
         record: at(record, record.line),
@@ -27,11 +28,11 @@ pub(crate) fn refuse_invalid(invalid: &[Invalid], output: Output) -> Result<()> 
             .map(|found| Broken::from(&found.violation).written_at(at(record, found.line)))
             .collect(),
     });
-    refuse(&unsent.collect::<Vec<_>>(), output)
+    refuse(&unsent.collect::<Vec<_>>(), purpose, output)
 }
 
-/// Says what is wrong with records, if there are any, and that nothing was sent.
-pub(super) fn refuse(unsent: &[Unsent], output: Output) -> Result<()> {
+/// Says what is wrong with records, if there are any, and that nothing was sent where something was to be.
+pub(super) fn refuse(unsent: &[Unsent], purpose: Purpose, output: Output) -> Result<()> {
     if unsent.is_empty() {
         return Ok(());
     }
@@ -46,5 +47,8 @@ pub(super) fn refuse(unsent: &[Unsent], output: Output) -> Result<()> {
         }
     }
     let invalid = counted(unsent.len(), "invalid record");
-    Err(UserError::usage(format!("{invalid}; nothing was sent")))
+    Err(UserError::usage(match purpose {
+        Purpose::Send => format!("{invalid}; nothing was sent"),
+        Purpose::Look => invalid,
+    }))
 }

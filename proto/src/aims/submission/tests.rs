@@ -109,7 +109,7 @@ fn wrapper_fills_in_what_the_record_says() {
 }
 
 /// What is written, what is written instead, and what is found.
-const SLIPS: [(&str, &str, &str, Reason); 12] = [
+const SLIPS: [(&str, &str, &str, Reason); 13] = [
     (
         "\"kind\":\"finding\"",
         "\"kind\":\"findin\"",
@@ -125,7 +125,13 @@ const SLIPS: [(&str, &str, &str, Reason); 12] = [
     (
         "\"kind\":",
         "\"version\":9,\"kind\":",
-        "header.content_type",
+        "meta.version",
+        Reason::UnknownVersion,
+    ),
+    (
+        "\"kind\":",
+        "\"version\":\"next\",\"kind\":",
+        "meta.version",
         Reason::UnknownVersion,
     ),
     ("\"links\"", "\"lins\"", "meta.lins", Reason::UnknownField),

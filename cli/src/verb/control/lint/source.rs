@@ -1,53 +1,47 @@
 //! Files as passages: lines of a text, cells of a table, each with its place.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
-use std::io::{self, Read as _};
 use std::path::Path;
 
-use super::workbook;
+use anyhow::{Context as _, Result};
 
-/// Most bytes of a file.
-pub(super) const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// Most cells of a table that hold something.
-pub(super) const CELLS_MAX: usize = 1_000_000;
+use crate::limited::{name_of, read_input};
+use crate::sheet::{
+    Cell, CsvShape, FILE_BYTES_MAX, Limits, Sheet, SheetError, Workbook, is_workbook, letters,
+    read_csv, text_of,
+};
+
 /// Most bytes of a cell or a line.
 pub(super) const PASSAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// A sheet may be as large as it can be; how many of its cells hold something is bounded by the reader.
+const LIMITS: Limits = Limits {
+    rows: usize::MAX,
+    columns: u32::MAX,
+    cell_bytes: PASSAGE_BYTES_MAX,
+};
 
 /// Why a file cannot be checked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(super) enum SourceError {
-    #[error("cannot read it")]
-    Io(#[from] io::Error),
-    #[error("more than {FILE_BYTES_MAX} bytes (32 MiB)")]
-    TooLarge,
     #[error("{place}: more than {PASSAGE_BYTES_MAX} bytes")]
     PassageTooLarge { place: Place },
-    #[error("{place}: more than {CELLS_MAX} cells hold something")]
-    TooManyCells { place: Place },
-    #[error("line {line}: no text in UTF-8")]
-    NotUtf8 { line: usize },
-    #[error("line {line}: {found} cells, and the heading has {expected}: the file may be cut off")]
-    Ragged {
-        line: u64,
-        found: u64,
-        expected: u64,
-    },
-    #[error("a quotation mark is not closed: the file may be cut off")]
-    OpenQuote,
-    #[error("line {line}: {what}")]
-    Csv { line: u64, what: String },
-    #[error("{found}; save it as .xlsx or as CSV in UTF-8")]
-    OtherFormat { found: &'static str },
-    #[error("the workbook is damaged or cut off ({what})")]
-    Damaged { what: String },
-    #[error("the workbook unpacks to more than {most} bytes")]
-    Inflated { most: u64 },
-    #[error("{place}: {what}")]
-    Cell { place: Place, what: String },
+    #[error(transparent)]
+    Sheet(#[from] SheetError),
     #[error("no column is headed {heading:?}; headings are: {headings}")]
     NoColumn { heading: String, headings: String },
+}
+
+/// How tables are to be read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Shape<'a> {
+    /// Headings of columns that hold ids; those that say so themselves where there are none.
+    pub(super) columns: &'a [String],
+    /// The row of the headings (of a CSV file, its line); the first in which something stands where it
+    /// is not given.
+    pub(super) header: Option<u32>,
 }
 
 /// Where a passage stands.
@@ -56,7 +50,7 @@ pub(super) enum Place {
     /// A line of a text, from 1.
     Line(usize),
     /// A cell of a CSV file: its line, and the heading or number of its column.
-    Csv { line: u64, column: String },
+    Csv { line: u32, column: String },
     /// A cell of a sheet, as in `Sheet1!B3`.
     Cell {
         sheet: String,
@@ -81,23 +75,10 @@ impl fmt::Display for Place {
             Self::Line(line) => write!(f, "line {line}"),
             Self::Csv { line, column } => write!(f, "line {line}, {column}"),
             Self::Cell { sheet, row, column } => {
-                let row = u64::from(*row) + 1;
                 write!(f, "{sheet}!{}{row}", letters(*column))
             }
         }
     }
-}
-
-/// A column as spreadsheets name it: A to Z, AA ...
-fn letters(column: u32) -> String {
-    let mut letters = Vec::new();
-    let mut rest = u64::from(column) + 1;
-    while rest > 0 {
-        let digit = u8::try_from((rest - 1) % 26).unwrap_or_default();
-        letters.push(char::from(b'A' + digit));
-        rest = (rest - 1) / 26;
-    }
-    letters.iter().rev().collect()
 }
 
 /// A piece of a file.
@@ -116,59 +97,38 @@ pub(super) enum Content {
     Formula(String),
 }
 
-impl Content {
-    /// A formula begins with `=`, in whatever file it was saved.
-    fn of(text: &str) -> Self {
-        if text.starts_with('=') && text.len() > 1 {
-            Self::Formula(text.to_owned())
-        } else {
-            Self::Text(text.to_owned())
+impl From<Cell> for Content {
+    fn from(cell: Cell) -> Self {
+        match cell {
+            Cell::Formula(formula) => Self::Formula(formula),
+            // 9.10 is 9.1 where a spreadsheet has taken it for a number: what it shows is what counts.
+            cell => Self::Text(cell.words().to_owned()),
         }
     }
 }
 
-/// Reads a file, by what its name ends with.
-pub(super) fn read(file: &Path, columns: &[String]) -> Result<Vec<Passage>, SourceError> {
-    let bytes = bytes_of(file)?;
+/// Reads a file, by what its name ends with; `-` is text on standard input.
+pub(super) fn read(file: &Path, shape: Shape<'_>) -> Result<Vec<Passage>> {
+    let bytes = read_input(file, FILE_BYTES_MAX, "a file to check")?;
     let extension = file.extension().and_then(|extension| extension.to_str());
     let extension = extension.unwrap_or_default().to_lowercase();
-    if workbook::is_workbook(&bytes)? || extension == "xlsx" {
-        return workbook::read(&bytes, columns);
+    let name = name_of(file);
+    passages_of((&name, &extension), &bytes, shape).with_context(|| file.display().to_string())
+}
+
+fn passages_of(
+    (name, extension): (&str, &str),
+    bytes: &[u8],
+    shape: Shape<'_>,
+) -> Result<Vec<Passage>, SourceError> {
+    if is_workbook(bytes)? || extension == "xlsx" {
+        return workbook(bytes, shape);
     }
-    let text = text_of(&bytes)?;
-    match extension.as_str() {
-        "csv" => csv(text, separator(text), columns),
-        "tsv" => csv(text, b'\t', columns),
+    let text = text_of(bytes)?;
+    match extension {
+        "csv" => csv((name, text), None, shape),
+        "tsv" | "tab" => csv((name, text), Some(b'\t'), shape),
         _ => lines(text),
-    }
-}
-
-fn bytes_of(file: &Path) -> Result<Vec<u8>, SourceError> {
-    let mut bytes = Vec::new();
-    let limit = FILE_BYTES_MAX + 1;
-    if file == Path::new("-") {
-        io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
-    } else {
-        fs::File::open(file)?.take(limit).read_to_end(&mut bytes)?;
-    }
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(SourceError::TooLarge);
-    }
-    Ok(bytes)
-}
-
-fn text_of(bytes: &[u8]) -> Result<&str, SourceError> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-        let line = before.split(|byte| *byte == b'\n').count();
-        SourceError::NotUtf8 { line }
-    })?;
-    match text.bytes().position(|byte| byte == 0) {
-        None => Ok(text),
-        Some(_) => Err(SourceError::OtherFormat {
-            found: "this is no text",
-        }),
     }
 }
 
@@ -189,87 +149,110 @@ fn lines(text: &str) -> Result<Vec<Passage>, SourceError> {
     Ok(passages)
 }
 
-/// What separates the headings: spreadsheets of some countries write semicolons.
-fn separator(text: &str) -> u8 {
-    let heading = text.lines().next().unwrap_or_default();
-    let count = |separator: char| heading.matches(separator).count();
-    if count(';') > count(',') { b';' } else { b',' }
+fn csv(
+    (name, text): (&str, &str),
+    separator: Option<u8>,
+    shape: Shape<'_>,
+) -> Result<Vec<Passage>, SourceError> {
+    let header = shape.header;
+    let sheet = read_csv(name, text, CsvShape { header, separator }, LIMITS)?;
+    let mut tables = Tables::new(shape);
+    tables.add(sheet, |headings, row, column| {
+        let number = || format!("column {}", u64::from(column) + 1);
+        Place::Csv {
+            line: row,
+            column: headings.get(&column).cloned().unwrap_or_else(number),
+        }
+    });
+    tables.passages()
 }
 
-fn csv(text: &str, separator: u8, columns: &[String]) -> Result<Vec<Passage>, SourceError> {
-    // After a carriage return the reader counts lines one behind.
-    let text = text.replace("\r\n", "\n");
-    // The reader takes the end of the file for the end of a quoted cell.
-    if !text.matches('"').count().is_multiple_of(2) {
-        return Err(SourceError::OpenQuote);
+/// All cells of all sheets that hold something.
+fn workbook(bytes: &[u8], shape: Shape<'_>) -> Result<Vec<Passage>, SourceError> {
+    let mut workbook = Workbook::open(bytes)?;
+    let names: Vec<String> = workbook.names().map(ToOwned::to_owned).collect();
+    let mut tables = Tables::new(shape);
+    for name in names {
+        let sheet = workbook.sheet(Some(&name), LIMITS)?;
+        tables.add(sheet, |_, row, column| Place::Cell {
+            sheet: name.clone(),
+            row,
+            column,
+        });
     }
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(separator)
-        .from_reader(text.as_bytes());
-    let headings = reader.headers().map_err(|error| csv_error(&error))?;
-    let headings: Vec<String> = headings.iter().map(|text| text.trim().to_owned()).collect();
-    check_named(&headings, columns)?;
-    let ids = id_columns(&headings, columns);
-    let mut passages = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| csv_error(&error))?;
-        let line = record.position().map_or(0, csv::Position::line);
-        for (index, cell) in record.iter().enumerate() {
-            let name = headings.get(index).filter(|name| !name.is_empty());
-            let place = Place::Csv {
-                line,
-                column: name.map_or_else(|| format!("column {}", index + 1), String::clone),
-            };
-            let holds_ids = ids.get(index).copied().unwrap_or_default();
-            push(&mut passages, (place, holds_ids), Content::of(cell.trim()))?;
+    tables.passages()
+}
+
+/// The tables of a file. Headings are no data: what stands in them says what the columns are.
+struct Tables<'a> {
+    shape: Shape<'a>,
+    headings: Vec<String>,
+    has_header: bool,
+    passages: Vec<Passage>,
+}
+
+type Headings = BTreeMap<u32, String>;
+
+impl<'a> Tables<'a> {
+    fn new(shape: Shape<'a>) -> Self {
+        Self {
+            shape,
+            headings: Vec::new(),
+            has_header: false,
+            passages: Vec::new(),
         }
     }
-    Ok(passages)
+
+    fn add(&mut self, sheet: Sheet, place: impl Fn(&Headings, u32, u32) -> Place) {
+        let is_header = |number: u32| self.shape.header.is_none_or(|header| number == header);
+        let header = sheet.rows.iter().find(|row| is_header(row.number));
+        let number = header.map(|row| row.number);
+        let headings: Headings = header
+            .map(|row| row.cells.iter())
+            .into_iter()
+            .flatten()
+            .map(|(column, cell)| (*column, cell.words().to_owned()))
+            .collect();
+        self.has_header |= number.is_some();
+        for row in sheet.rows {
+            if number == Some(row.number) {
+                continue;
+            }
+            let is_below = number.is_some_and(|header| header < row.number);
+            for (column, cell) in row.cells {
+                let heading = headings.get(&column).filter(|_| is_below);
+                self.passages.push(Passage {
+                    place: place(&headings, row.number, column),
+                    holds_ids: heading
+                        .is_some_and(|heading| holds_ids(heading, self.shape.columns)),
+                    content: Content::from(cell),
+                });
+            }
+        }
+        self.headings.extend(headings.into_values());
+    }
+
+    /// Everything that was found, if there are the headings that were named.
+    fn passages(self) -> Result<Vec<Passage>, SourceError> {
+        if let Some(row) = self.shape.header.filter(|_| !self.has_header) {
+            return Err(SheetError::NoHeader { row }.into());
+        }
+        let is_there = |wanted: &&String| {
+            let mut headings = self.headings.iter();
+            headings.any(|heading| heading.eq_ignore_ascii_case(wanted))
+        };
+        match self.shape.columns.iter().find(|wanted| !is_there(wanted)) {
+            None => Ok(self.passages),
+            Some(heading) => Err(SourceError::NoColumn {
+                heading: heading.clone(),
+                headings: self.headings.join(", "),
+            }),
+        }
+    }
 }
 
-/// Adds a cell that holds something.
-pub(super) fn push(
-    passages: &mut Vec<Passage>,
-    (place, holds_ids): (Place, bool),
-    content: Content,
-) -> Result<(), SourceError> {
-    let (Content::Text(text) | Content::Formula(text)) = &content;
-    if text.is_empty() {
-        return Ok(());
-    }
-    if text.len() > PASSAGE_BYTES_MAX {
-        return Err(SourceError::PassageTooLarge { place });
-    }
-    if passages.len() >= CELLS_MAX {
-        return Err(SourceError::TooManyCells { place });
-    }
-    passages.push(Passage {
-        place,
-        holds_ids,
-        content,
-    });
-    Ok(())
-}
-
-fn csv_error(error: &csv::Error) -> SourceError {
-    let line = error.position().map_or(0, csv::Position::line);
-    match error.kind() {
-        csv::ErrorKind::UnequalLengths {
-            expected_len, len, ..
-        } => SourceError::Ragged {
-            line,
-            found: *len,
-            expected: *expected_len,
-        },
-        _ => SourceError::Csv {
-            line,
-            what: error.to_string(),
-        },
-    }
-}
-
-/// Which columns hold ids: those that were named, or else those whose heading says so.
-pub(super) fn id_columns(headings: &[String], named: &[String]) -> Vec<bool> {
+/// Whether a column holds ids: because it was named, or else because its heading says so.
+fn holds_ids(heading: &str, named: &[String]) -> bool {
     const WORDS: [&str; 6] = [
         "control",
         "clause",
@@ -278,25 +261,9 @@ pub(super) fn id_columns(headings: &[String], named: &[String]) -> Vec<bool> {
         "annex",
         "42001",
     ];
-    let is_one = |heading: &String| {
+    if named.is_empty() {
         let lower = heading.to_lowercase();
-        if named.is_empty() {
-            WORDS.iter().any(|word| lower.contains(word))
-        } else {
-            named.iter().any(|one| one.eq_ignore_ascii_case(heading))
-        }
-    };
-    headings.iter().map(is_one).collect()
-}
-
-/// Refuses the name of a column that none of these headings is.
-pub(super) fn check_named(headings: &[String], named: &[String]) -> Result<(), SourceError> {
-    let is_there = |heading: &&String| headings.iter().any(|one| one.eq_ignore_ascii_case(heading));
-    match named.iter().find(|heading| !is_there(heading)) {
-        None => Ok(()),
-        Some(heading) => Err(SourceError::NoColumn {
-            heading: heading.clone(),
-            headings: headings.join(", "),
-        }),
+        return WORDS.iter().any(|word| lower.contains(word));
     }
+    named.iter().any(|one| one.eq_ignore_ascii_case(heading))
 }

@@ -11,7 +11,7 @@ use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 use super::scan::{Judge, Status};
-use super::source::{Content, Passage, SourceError, read};
+use super::source::{Content, Passage, Shape, read};
 
 const ISO27001: &str = include_str!("../../../../../docs/examples/iso27001-2022.toml");
 
@@ -140,17 +140,40 @@ fn each_says_what_it_stands_for_or_what_is_near() {
 }
 
 /// A file with this content, read.
-fn read_file(name: &str, content: &[u8], columns: &[&str]) -> Result<Vec<Passage>, SourceError> {
+fn read_file(name: &str, content: &[u8], columns: &[&str]) -> anyhow::Result<Vec<Passage>> {
+    read_below(name, content, (columns, None))
+}
+
+/// The same with the row of the headings.
+fn read_below(
+    name: &str,
+    content: &[u8],
+    (columns, header): (&[&str], Option<u32>),
+) -> anyhow::Result<Vec<Passage>> {
     let folder = tempfile::tempdir().expect("a folder");
     let path: PathBuf = folder.path().join(name);
     fs::write(&path, content).expect("a file");
     let columns: Vec<String> = columns.iter().map(|one| (*one).to_owned()).collect();
-    read(&path, &columns)
+    let columns = &columns;
+    read(&path, Shape { columns, header })
 }
 
 fn refused(name: &str, content: &[u8]) -> String {
     let refused = read_file(name, content, &[]);
-    refused.expect_err(name).to_string()
+    format!("{:#}", refused.expect_err(name))
+}
+
+/// The passages as place, whether numbers are ids there, and text.
+fn shown(passages: Vec<Passage>) -> Vec<(String, bool, String)> {
+    let shown = passages.into_iter().map(|one| {
+        let (Content::Text(text) | Content::Formula(text)) = one.content;
+        (one.place.to_string(), one.holds_ids, text)
+    });
+    shown.collect()
+}
+
+fn passage(place: &str, holds_ids: bool, text: &str) -> (String, bool, String) {
+    (place.to_owned(), holds_ids, text.to_owned())
 }
 
 #[test]
@@ -177,7 +200,7 @@ fn a_text_is_read_by_lines_and_a_table_by_cells() {
 fn a_table_that_is_cut_off_or_of_another_kind_says_so() {
     for (name, content, part) in [
         ("a.csv", &b"a,b\n1,2\n3\n"[..], "line 3: 1 cells"),
-        ("a.csv", b"a,b\n1,\"2\n", "quotation mark"),
+        ("a.csv", b"a,b\n1,\"2\n3,4\n", "line 2: a quotation mark"),
         ("a.csv", b"a,b\n1,\xff\n", "line 2: no text in UTF-8"),
         ("a.txt", b"a\0b", "no text"),
         ("a.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "97 to 2003"),
@@ -190,17 +213,13 @@ fn a_table_that_is_cut_off_or_of_another_kind_says_so() {
         assert!(said.contains(part), "{name}: {said}");
     }
     let unknown = read_file("a.csv", b"a,b\n1,2\n", &["c"]).expect_err("no such column");
-    assert!(
-        unknown.to_string().contains("headings are: a, b"),
-        "{unknown}"
-    );
+    let unknown = format!("{unknown:#}");
+    assert!(unknown.contains("headings are: a, b"), "{unknown}");
     let long = format!("a\n{}\n", "x".repeat(1024 * 1024 + 1));
     assert!(refused("a.txt", long.as_bytes()).contains("line 2: more than"));
-    assert!(refused("a.csv", long.as_bytes()).contains("line 2, a: more than"));
-    assert!(matches!(
-        read_file("a.txt", &vec![b'\n'; 32 * 1024 * 1024 + 1], &[]),
-        Err(SourceError::TooLarge)
-    ));
+    assert!(refused("a.csv", long.as_bytes()).contains("a.csv!A2: more than"));
+    let large = refused("a.txt", &vec![b'\n'; 32 * 1024 * 1024 + 1]);
+    assert!(large.contains("at most 33554432 bytes"), "{large}");
 }
 
 /// A workbook of these parts.
@@ -240,16 +259,61 @@ const ROWS: &str = r#"<row r="1"><c r="A1" t="inlineStr"><is><t>Control</t></is>
 #[test]
 fn a_workbook_is_read_by_cells_however_far_away() {
     let cells = read_file("soa.xlsx", &workbook(ROWS), &[]).expect("a workbook");
-    let shown: Vec<(String, bool, Content)> = cells
-        .into_iter()
-        .map(|cell| (cell.place.to_string(), cell.holds_ids, cell.content))
-        .collect();
-    let text = |text: &str| Content::Text(text.to_owned());
-    assert_eq!(shown[2], ("SoA!A2".to_owned(), true, text("9.1")));
-    assert_eq!(shown[3], ("SoA!B2".to_owned(), false, text("see A.9.5")));
-    let formula = Content::Formula("=A2+1".to_owned());
-    assert_eq!(shown[4], ("SoA!A3".to_owned(), true, formula));
-    assert_eq!(shown[5].0, "SoA!XFD1048576");
+    assert_eq!(
+        shown(cells),
+        [
+            passage("SoA!A2", true, "9.1"),
+            passage("SoA!B2", false, "see A.9.5"),
+            passage("SoA!A3", true, "=A2+1"),
+            passage("SoA!XFD1048576", false, "A.9.2"),
+        ]
+    );
+}
+
+#[test]
+fn headings_are_no_data_and_may_stand_further_down() {
+    let rows = r#"<row r="1"><c r="A1" t="inlineStr"><is><t>Plan by clause 9.2</t></is></c></row>
+<row r="3"><c r="A3" t="inlineStr"><is><t>Control (as A.9.5)</t></is></c></row>
+<row r="4"><c r="A4"><v>9.1</v></c></row>"#;
+    let expected = |first: &str, last: &str| {
+        [
+            passage(first, false, "Plan by clause 9.2"),
+            passage(last, true, "9.1"),
+        ]
+    };
+    let sheet = workbook(rows);
+    let found = read_below("soa.xlsx", &sheet, (&[], Some(3))).expect("a workbook");
+    assert_eq!(shown(found), expected("SoA!A1", "SoA!A4"));
+    let text = b"Plan by clause 9.2\n\nControl (as A.9.5)\tNote\n9.1\t\n";
+    for name in ["plan.csv", "plan.tsv", "plan.tab"] {
+        let found = read_below(name, text, (&[], Some(3))).expect("a table");
+        let heading = "line 4, Control (as A.9.5)";
+        assert_eq!(
+            shown(found),
+            expected("line 1, Control (as A.9.5)", heading),
+            "{name}"
+        );
+        let none = read_below(name, text, (&[], Some(2))).expect_err("an empty row");
+        assert!(format!("{none:#}").contains("row 2"), "{none:#}");
+    }
+    let none = read_below("soa.xlsx", &sheet, (&[], Some(2))).expect_err("an empty row");
+    assert!(format!("{none:#}").contains("row 2"), "{none:#}");
+}
+
+#[test]
+fn tabs_separate_the_cells_of_a_csv_file_too() {
+    let text = b"Ref\tClause\n1\t9.1\n";
+    for name in ["a.csv", "a.tsv"] {
+        let cells = read_file(name, text, &[]).expect("a table");
+        assert_eq!(
+            shown(cells),
+            [
+                passage("line 2, Ref", false, "1"),
+                passage("line 2, Clause", true, "9.1"),
+            ],
+            "{name}"
+        );
+    }
 }
 
 #[test]
