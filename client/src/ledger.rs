@@ -9,6 +9,7 @@ use aimslog_proto::pb::v1::evidence_service_client::EvidenceServiceClient;
 use aimslog_proto::pb::v1::log_service_client::LogServiceClient;
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::statement::key::Signer;
+use aimslog_proto::tlog::note::NoteError;
 use aimslog_proto::tlog::policy::PolicyError;
 use aimslog_proto::tlog::{LeafIndex, Note, Policy, TreeSize};
 use aimslog_proto::token;
@@ -27,8 +28,8 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// How long a read token lives; a new one is made for each call.
 const TOKEN_SECONDS: u64 = 120;
 
-/// What to do where the head of a ledger is cosigned by others than the policy names.
-const NEWER_POLICY: &str = ". Its operators may have replaced a node: get the newest policy file from \
+/// What to do where the head of a ledger is signed or cosigned by others than the policy names.
+const NEWER_POLICY: &str = ". Its operators may have replaced a node or a key: get the newest policy file from \
     them, compare its fingerprint over another channel, use it in the place of this one, and keep this \
     one for what was made under it";
 
@@ -246,10 +247,11 @@ impl Ledger {
     }
 }
 
-/// Whether a policy refuses a note for nothing but cosigners that it does not name.
+/// Whether a policy refuses a note for nothing but a log key or cosigners that it does not name.
 fn is_of_other_policy(note: &str, policy: &Policy) -> bool {
-    Note::parse(note.as_bytes()).is_ok_and(|note| {
-        let checked = policy.check(&note);
-        matches!(checked, Err(PolicyError::NoQuorum { strangers, .. }) if !strangers.is_empty())
+    Note::parse(note.as_bytes()).is_ok_and(|note| match policy.check(&note) {
+        Err(PolicyError::NoQuorum { strangers, .. }) => !strangers.is_empty(),
+        Err(PolicyError::Log(NoteError::NoKnownKey)) => true,
+        _ => false,
     })
 }

@@ -21,11 +21,13 @@ pub struct LaterPolicy {
 
 impl Ledger {
     /// Every policy behind the one that this ledger was opened with, oldest first; none where that is
-    /// the newest. Each is proven by a head that satisfies it and the one before, so that nobody has
-    /// to be believed but the cosigners of the first.
+    /// the newest. Each names the one before it, and is proven by a head that satisfies both, so that
+    /// nobody has to be believed but the cosigners of the first: whoever answers can leave out the newest
+    /// ones, and can lead neither back nor in a circle.
     ///
     /// # Errors
-    /// [`ClientError::Unverified`] where the steps do not lead from that policy to the newest.
+    /// [`ClientError::Unverified`] where that policy is none of the ledger's, or the steps do not lead on
+    /// from it.
     pub async fn later_policies(&self) -> Result<Vec<LaterPolicy>, ClientError> {
         let message = v1::GetLogInfoRequest {
             with_policy_steps: true,
@@ -39,26 +41,24 @@ impl Ledger {
         if answer.trust_policy.as_bytes() == self.policy().as_bytes() {
             return Ok(Vec::new());
         }
-        let (mut steps, mut records) = (Vec::new(), Vec::new());
+        let genesis = FileEntry {
+            index: LeafIndex(0),
+            statement: answer.genesis,
+        };
+        let (mut steps, mut records) = (Vec::new(), vec![genesis]);
         for step in answer.policy_steps {
             let (step, record) = parts(step)?;
             steps.push(step);
             records.push(record);
         }
-        let unverified = |why: String| ClientError::Unverified {
-            endpoint: endpoint.clone(),
-            why,
-        };
         let walked = walk_policies(&steps, &records, self.policy());
-        let walked = walked.map_err(|error| unverified(error.to_string()))?;
-        let older = steps.len().saturating_sub(walked.len());
-        let since = steps.iter().skip(older).map(|step| step.index);
-        let later = since.zip(walked);
-        // A head that leads to this policy satisfies it too, so that the step to it may be the first.
-        let later = later.skip_while(|(_, policy)| policy.as_bytes() == self.policy().as_bytes());
-        Ok(later
-            .map(|(since, policy)| LaterPolicy { since, policy })
-            .collect())
+        let walked = walked.map_err(|error| ClientError::Unverified {
+            endpoint,
+            why: error.to_string(),
+        })?;
+        let later = walked.into_iter();
+        let later = later.map(|(since, policy)| LaterPolicy { since, policy });
+        Ok(later.collect())
     }
 
     /// The record that names the receipt keys in force under the newest head, and where it stands:

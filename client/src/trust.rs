@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use aimslog_proto::tlog::consistency::ConsistencyError;
+use aimslog_proto::tlog::note::NoteError;
 use aimslog_proto::tlog::policy::PolicyError;
 use aimslog_proto::tlog::{
     Checkpoint, ConsistencyProof, CosignedCheckpoint, Note, Policy, TreeHead,
@@ -64,14 +65,16 @@ pub struct KeptHead {
 impl KeptHead {
     /// Checks a note that the caller kept: the log of `policy` has signed it, and `policy` or one of
     /// `earlier` may accept its cosigners. Where none does, it is still what the log extends or not:
-    /// a proof of that needs no signature on the older head.
+    /// a proof of that needs no signature on the older head. Where the log has another key since, one of
+    /// `earlier` accepts the whole.
     pub fn check(note: &str, policy: &Policy, earlier: &[Policy]) -> Result<Self, String> {
         let parsed = Note::parse(note.as_bytes()).map_err(|error| chain(&error))?;
         let checkpoint = Checkpoint::parse(parsed.text()).map_err(|error| chain(&error))?;
         let cosigned = match policy.check(&parsed) {
             Ok(cosigned) => Some(cosigned),
-            Err(PolicyError::NoQuorum { .. }) => {
-                earlier.iter().find_map(|policy| policy.check(&parsed).ok())
+            Err(PolicyError::NoQuorum { .. }) => accepted(&parsed, earlier),
+            Err(error @ PolicyError::Log(NoteError::NoKnownKey)) => {
+                Some(accepted(&parsed, earlier).ok_or_else(|| chain(&error))?)
             }
             Err(error) => return Err(chain(&error)),
         };
@@ -96,6 +99,11 @@ impl KeptHead {
     pub fn note(&self) -> &str {
         &self.note
     }
+}
+
+/// What the first of these policies says that accepts the note.
+fn accepted(note: &Note, policies: &[Policy]) -> Option<CosignedCheckpoint> {
+    policies.iter().find_map(|policy| policy.check(note).ok())
 }
 
 /// The error and its causes in one line.

@@ -257,7 +257,7 @@ pub fn free_bytes(folder: &Path) -> std::io::Result<u64> {
 mod tests {
     use super::*;
     use crate::clock::FixedClock;
-    use crate::identity::{next_file, promote_next_seed, store_seed};
+    use crate::identity::{Succession, next_file, promote_next_seed, read_seed, store_seed};
     use crate::init::{Plan, init};
     use aimslog_proto::tlog::Origin;
     use ed25519_dalek::SigningKey;
@@ -288,7 +288,11 @@ mod tests {
         // What is to follow is not in use.
         assert!(wrong(&config).is_empty());
         for path in [&files.cosigner, &files.receipt, &files.log] {
-            promote_next_seed(path).unwrap();
+            let keys = Succession {
+                before: read_seed(path, None).unwrap().verifying_key(),
+                next: other.verifying_key(),
+            };
+            promote_next_seed(path, &keys, None).unwrap();
         }
         assert_eq!(
             wrong(&config),

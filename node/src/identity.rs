@@ -4,9 +4,11 @@
 //! alone, or the same encrypted with a passphrase. Seeds are wiped from memory after use and never printed.
 
 mod ledger_keys;
+mod next_seed;
 mod passphrase;
 
 pub use ledger_keys::{ForeignKey, KeyRing, LedgerKeys, PublicKeys};
+pub use next_seed::{Succession, drop_next_seed, next_file, promote_next_seed, read_next_seed};
 pub use passphrase::Passphrase;
 
 use base64::Engine as _;
@@ -214,47 +216,13 @@ pub fn store_seed(
 
 fn rename_synced(from: &Path, to: &Path) -> std::io::Result<()> {
     std::fs::rename(from, to)?;
-    let folder = to.parent().unwrap_or_else(|| Path::new("."));
+    sync_folder_of(to)
+}
+
+/// Makes durable which files the folder of this one holds.
+fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
     std::fs::File::open(folder)?.sync_all()
-}
-
-/// Where the key lies that is to follow the one in this file: `receipt.next.seed` beside
-/// `receipt.seed`.
-pub fn next_file(path: &Path) -> PathBuf {
-    path.with_extension("next.seed")
-}
-
-/// The key that is to follow the one in this file, if there is one yet.
-pub fn read_next_seed(
-    path: &Path,
-    passphrase: Option<&Passphrase>,
-) -> Result<Option<SigningKey>, SecretError> {
-    match read_seed(&next_file(path), passphrase) {
-        Ok(key) => Ok(Some(key)),
-        Err(SecretError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Removes the file of the key that was to follow, if it is there.
-pub fn drop_next_seed(path: &Path) -> Result<(), SecretError> {
-    let path = next_file(path);
-    match std::fs::remove_file(&path) {
-        Err(source) if source.kind() != ErrorKind::NotFound => {
-            Err(SecretError::Io { path, source })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Puts the key that is to follow into the place of the one before, in one step: a crash leaves both
-/// or the new one alone. The file of the old key is gone then; what the disk or a backup still has
-/// of it is not.
-pub fn promote_next_seed(path: &Path) -> Result<(), SecretError> {
-    rename_synced(&next_file(path), path).map_err(|source| SecretError::Io {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 /// Writes a seed file with mode 0600 that must not exist yet.
@@ -357,27 +325,6 @@ mod tests {
             Err(SecretError::OtherKey { .. })
         ));
         assert_eq!(read_seed(&path, None).unwrap().to_bytes(), [7; 32]);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn the_next_key_lies_beside_and_takes_the_place_in_one_step() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("cosigner.seed");
-        write_seed(&path, &key()).unwrap();
-        assert!(read_next_seed(&path, None).unwrap().is_none());
-        assert!(promote_next_seed(&path).is_err(), "there is none");
-        let next = SigningKey::from_bytes(&[8; 32]);
-        store_seed(&next_file(&path), &next, None).unwrap();
-        assert_eq!(next_file(&path), folder.path().join("cosigner.next.seed"));
-        let read = read_next_seed(&path, None).unwrap().unwrap();
-        assert_eq!(read.to_bytes(), [8; 32]);
-        promote_next_seed(&path).unwrap();
-        assert_eq!(read_seed(&path, None).unwrap().to_bytes(), [8; 32]);
-        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
-        store_seed(&next_file(&path), &key(), None).unwrap();
-        drop_next_seed(&path).unwrap();
-        drop_next_seed(&path).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 

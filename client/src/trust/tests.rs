@@ -167,3 +167,16 @@ fn what_another_process_has_remembered_is_not_overwritten() {
     assert!(third.remember_after(Some(&eight), head(9, false)).unwrap());
     assert_eq!(open().newest(), Some(&head(9, false)));
 }
+
+#[test]
+fn a_head_kept_under_an_earlier_log_key_is_taken_with_the_policy_of_that_time() {
+    let next = SigningKey::from_bytes(&[13; 32]).verifying_key();
+    let next = VerifierKey::ed25519(origin().key_name().clone(), &next);
+    let node = policy().witnesses()[0].key.clone();
+    let later = Policy::threshold(&next, &[node], 1).unwrap();
+    let kept = KeptHead::check(&note(8, false), &later, &[policy()]).unwrap();
+    assert_eq!(kept.head(), &tree_head(8, false));
+    assert!(kept.cosigned().is_some());
+    let refused = KeptHead::check(&note(8, false), &later, &[]).unwrap_err();
+    assert!(refused.contains("has not signed"), "{refused}");
+}

@@ -10,7 +10,8 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{
-    Passphrase, SecretError, next_file, promote_next_seed, read_next_seed, read_seed, store_seed,
+    Passphrase, SecretError, Succession, drop_next_seed, next_file, promote_next_seed,
+    read_next_seed, read_seed, store_seed,
 };
 use crate::config::KeyFiles;
 use crate::init::statement_key;
@@ -88,14 +89,35 @@ impl LedgerKeys {
     /// Puts the next receipt key into the place of the one before, on the disk. Blocks on the disk.
     ///
     /// # Errors
-    /// [`SecretError`]; nothing is changed then.
+    /// [`SecretError`], also where a file holds another key than this; nothing is changed then.
     pub fn promote_receipt(self, files: &KeyFiles) -> Result<Self, SecretError> {
         let Some(next) = self.next_receipt else {
             return Ok(self);
         };
-        promote_next_seed(&files.receipt)?;
+        let keys = Succession {
+            before: self.receipt.verifying_key(),
+            next: next.verifying_key(),
+        };
+        let passphrase = Passphrase::of(files)?;
+        promote_next_seed(&files.receipt, &keys, passphrase.as_ref())?;
         Ok(Self {
             receipt: next,
+            next_receipt: None,
+            ..self
+        })
+    }
+
+    /// Forgets the next receipt key, and removes its file. Where the file holds a later one by now,
+    /// that one stays. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`SecretError`]; nothing is changed then.
+    pub fn drop_next_receipt(self, files: &KeyFiles) -> Result<Self, SecretError> {
+        if let Some(next) = &self.next_receipt {
+            let passphrase = Passphrase::of(files)?;
+            drop_next_seed(&files.receipt, &next.verifying_key(), passphrase.as_ref())?;
+        }
+        Ok(Self {
             next_receipt: None,
             ..self
         })
@@ -297,5 +319,33 @@ mod tests {
         last.promote_receipt(&files).unwrap();
         let last = LedgerKeys::load(&files).unwrap().unwrap();
         assert_eq!(last.receipt_publics(), [public(&next)]);
+    }
+
+    #[test]
+    fn a_retired_next_receipt_key_goes_and_a_later_one_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = config(folder.path()).keys;
+        let [retired, later] = [9, 10].map(|seed| SigningKey::from_bytes(&[seed; 32]));
+        let before = LedgerKeys::load(&files).unwrap().unwrap();
+        let keys = LedgerKeys {
+            next_receipt: Some(retired),
+            ..before.clone()
+        };
+        keys.store(&files).unwrap();
+        let left = keys.clone().drop_next_receipt(&files).unwrap();
+        assert_eq!(left.receipt_publics(), before.receipt_publics());
+        let read = LedgerKeys::load(&files).unwrap().unwrap();
+        assert_eq!(read.receipt_publics(), before.receipt_publics());
+        // The node had the retired one in memory still when the next but one was made.
+        store_seed(&next_file(&files.receipt), &later, None).unwrap();
+        let left = keys.clone().drop_next_receipt(&files).unwrap();
+        assert_eq!(left.receipt_publics(), before.receipt_publics());
+        let read = LedgerKeys::load(&files).unwrap().unwrap();
+        assert_eq!(read.next_receipt.unwrap().to_bytes(), later.to_bytes());
+        // Nor does it take the place that another one was named for.
+        let refused = keys.promote_receipt(&files);
+        assert!(matches!(refused, Err(SecretError::OtherKey { .. })));
+        let read = LedgerKeys::load(&files).unwrap().unwrap();
+        assert_eq!(read.receipt.to_bytes(), before.receipt.to_bytes());
     }
 }

@@ -18,7 +18,7 @@ use super::head_keys::NodeCosigner;
 use super::progress::LedgerProgress;
 use super::publisher::PolicyError;
 use crate::config::KeyFiles;
-use crate::identity::{Passphrase, SecretError, next_file, promote_next_seed, read_next_seed};
+use crate::identity::{Passphrase, SecretError, Succession, promote_next_seed, read_next_seed};
 
 /// Between two looks at the log.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -146,18 +146,18 @@ impl Change {
     }
 
     async fn promote(&self) -> Result<(), ChangeError> {
+        let held = self.parts.ring.held();
+        let Some(next) = &held.next else {
+            return Ok(());
+        };
+        let keys = Succession {
+            before: held.current.public(),
+            next: next.public(),
+        };
         let files = self.parts.files.clone();
-        let held = self.parts.ring.held().next;
-        let held = held.map(|key| key.public());
         let promoted = spawn_blocking(move || {
             let passphrase = Passphrase::of(&files)?;
-            let next = read_next_seed(&files.cosigner, passphrase.as_ref())?;
-            // Whoever put another key there since must not have it take the place of the old one.
-            if next.map(|key| key.verifying_key()) != held {
-                let path = next_file(&files.cosigner);
-                return Err(SecretError::OtherKey { path });
-            }
-            promote_next_seed(&files.cosigner)
+            promote_next_seed(&files.cosigner, &keys, passphrase.as_ref())
         });
         promoted.await??;
         self.parts.ring.promote();

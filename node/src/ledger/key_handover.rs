@@ -25,8 +25,7 @@ use super::machine::Ledger;
 use super::roster::{Roster, Seat};
 use crate::config::KeyFiles;
 use crate::identity::{
-    KeyRing, LedgerKeys, Passphrase, PublicKeys, SecretError, drop_next_seed, next_file,
-    read_next_seed,
+    KeyRing, LedgerKeys, Passphrase, PublicKeys, SecretError, next_file, read_next_seed,
 };
 use crate::init::statement_key;
 use crate::raft::{Consensus, ReadError, Status};
@@ -330,12 +329,10 @@ impl Seeker {
             return Ok(());
         };
         let files = self.files.clone();
-        spawn_blocking(move || drop_next_seed(&files.receipt)).await??;
-        self.ring.put(LedgerKeys {
-            next_receipt: None,
-            ..held.as_ref().clone()
-        });
-        tracing::warn!("the operators have retired the next receipt key; its file is gone");
+        let keys = held.as_ref().clone();
+        let left = spawn_blocking(move || keys.drop_next_receipt(&files)).await??;
+        self.ring.put(left);
+        tracing::warn!("the operators have retired the next receipt key; it is gone from here");
         Ok(())
     }
 }

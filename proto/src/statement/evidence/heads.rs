@@ -2,19 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::chain::ALGORITHMS;
-use super::file::{FileEntry, OtherHead, PolicyStep};
+use super::file::OtherHead;
 use super::report::{Code, CosignerReport, HeadReport, HeldOutside, TimeBracket};
 use super::verdict::SavedHead;
-use crate::statement::UnverifiedStatement;
 use crate::system::registry::Registry;
-use crate::system::{Payload as _, PolicyChange, SystemKind};
 use crate::time::UnixSeconds;
 use crate::tlog::note::NoteError;
 use crate::tlog::policy::{Cosigner, PolicyError};
 use crate::tlog::{
-    Checkpoint, ConsistencyProof, InclusionProof, LeafHash, LeafIndex, Note, Origin, Policy,
-    TreeHead,
+    Checkpoint, ConsistencyProof, LeafIndex, Note, Origin, Policy, TreeHead, TreeSize, VerifierKey,
 };
 
 /// Why the whole input is refused.
@@ -25,11 +21,40 @@ pub(super) type Refused = (Code, String);
 pub(super) struct AcceptedHead {
     pub(super) origin: Origin,
     pub(super) head: TreeHead,
-    pub(super) cosigners: Vec<CosignerReport>,
+    /// Who has cosigned it, of those that the policy names, and is believed.
+    cosigners: Vec<Cosigner>,
+    /// What it satisfies.
+    policy: Policy,
+    told: Told,
+}
+
+/// What cosigners tell of a head.
+#[derive(Debug, Clone, Default)]
+struct Told {
+    cosigners: Vec<CosignerReport>,
     /// By then a quorum of the policy had seen this head.
     seen_by_quorum: Option<u64>,
     /// Until then a quorum of the policy had seen no later head.
     newest_until: Option<u64>,
+}
+
+impl Told {
+    fn by(among: &[Cosigner], policy: &Policy, origin: &Origin) -> Self {
+        let nodes = format!("{origin}/node/");
+        let report = |cosigner: &Cosigner| CosignerReport {
+            name: cosigner.name.to_string(),
+            time: cosigner.time.0,
+            outside: !cosigner.name.as_str().starts_with(&nodes),
+        };
+        Self {
+            cosigners: among.iter().map(report).collect(),
+            seen_by_quorum: times(among)
+                .find(|time| is_quorum(policy, among, |cosigner| cosigner.time.0 <= *time)),
+            newest_until: times(among)
+                .rev()
+                .find(|time| is_quorum(policy, among, |cosigner| cosigner.time.0 >= *time)),
+        }
+    }
 }
 
 impl AcceptedHead {
@@ -43,22 +68,12 @@ impl AcceptedHead {
         })?;
         let cosigned = policy.check(&note).map_err(|error| refused(&error))?;
         let origin = cosigned.checkpoint().checkpoint().origin().clone();
-        let nodes = format!("{origin}/node/");
-        let report = |cosigner: &Cosigner| CosignerReport {
-            name: cosigner.name.to_string(),
-            time: cosigner.time.0,
-            outside: !cosigner.name.as_str().starts_with(&nodes),
-        };
-        let among = cosigned.cosigners();
         Ok(Self {
             head: *cosigned.head(),
+            told: Told::by(cosigned.cosigners(), policy, &origin),
+            cosigners: cosigned.cosigners().to_vec(),
+            policy: policy.clone(),
             origin,
-            cosigners: among.iter().map(report).collect(),
-            seen_by_quorum: times(among)
-                .find(|time| is_quorum(policy, among, |cosigner| cosigner.time.0 <= *time)),
-            newest_until: times(among)
-                .rev()
-                .find(|time| is_quorum(policy, among, |cosigner| cosigner.time.0 >= *time)),
         })
     }
 
@@ -74,10 +89,29 @@ impl AcceptedHead {
         let head = Self::check(text, &policy).ok()?;
         Some(Self {
             cosigners: Vec::new(),
-            seen_by_quorum: None,
-            newest_until: None,
+            told: Told::default(),
             ..head
         })
+    }
+
+    /// The same, believing only those cosigners whose keys the pair names that the chain has in force
+    /// for the head. The reader's own policy may be older and name keys that were retired since: who
+    /// has one of those can date what it signs as it pleases.
+    pub(super) fn told_in_force(self, registry: &Registry) -> Self {
+        let named = keys_in_force(registry, self.head.size);
+        let key_of = |cosigner: &Cosigner| {
+            let mut witnesses = self.policy.witnesses().iter();
+            witnesses.find(|witness| witness.name == cosigner.witness)
+        };
+        let counts = |cosigner: &&Cosigner| {
+            key_of(cosigner).is_some_and(|witness| named.contains(&witness.key))
+        };
+        let among: Vec<Cosigner> = self.cosigners.iter().filter(counts).cloned().collect();
+        Self {
+            told: Told::by(&among, &self.policy, &self.origin),
+            cosigners: among,
+            ..self
+        }
     }
 
     /// Whether the head covers the entry.
@@ -90,20 +124,20 @@ impl AcceptedHead {
             origin: self.origin.to_string(),
             size: self.head.size.0,
             root: self.head.root.hash().to_base64(),
-            cosigners: self.cosigners.clone(),
+            cosigners: self.told.cosigners.clone(),
         }
     }
 }
 
 /// Refuses a head that does not satisfy the `publish` policy which the chain beside it puts in force, as
-/// every published head does: keys that the log has retired sign no head of it, also for a reader whose
-/// own policy still names them. What a reader asks for beyond that is said by the reader's policy.
+/// every published head does: keys that the log has retired, its own among them, sign no head of it, also
+/// for a reader whose own policy still names them. What a reader asks for beyond that is said by the
+/// reader's policy.
 pub(super) fn check_in_force(text: &str, registry: &Registry) -> Result<(), Refused> {
     let wrong = |error: &dyn std::error::Error| (Code::CheckpointWrong, causes(error));
     let note = Note::parse(text.as_bytes()).map_err(|error| wrong(&error))?;
     let checkpoint = Checkpoint::parse(note.text()).map_err(|error| wrong(&error))?;
-    let last = LeafIndex(checkpoint.head().size.0.saturating_sub(1));
-    let Some((since, texts)) = registry.policy_at(last) else {
+    let Some((since, texts)) = registry.policy_at(last_of(checkpoint.head().size)) else {
         return Ok(());
     };
     let policy = Policy::parse(texts.publish.as_bytes()).map_err(|error| wrong(&error))?;
@@ -114,8 +148,29 @@ pub(super) fn check_in_force(text: &str, registry: &Registry) -> Result<(), Refu
                 "the policy in force since entry {} refuses the head: {sentence}",
                 since.0
             );
+            // A reader's policy may be the wrong one; that of the chain is not.
+            let code = match code {
+                Code::LogKeyUnknown | Code::PolicyOfOtherLog => Code::CheckpointWrong,
+                code => code,
+            };
             (code, sentence)
         })
+}
+
+/// The keys of all cosigners that the pair in force for a head of this size names.
+fn keys_in_force(registry: &Registry, size: TreeSize) -> Vec<VerifierKey> {
+    let Some((_, texts)) = registry.policy_at(last_of(size)) else {
+        return Vec::new();
+    };
+    let texts = [&texts.publish, &texts.trust].into_iter();
+    let policies = texts.filter_map(|text| Policy::parse(text.as_bytes()).ok());
+    let witnesses = policies.flat_map(|policy| policy.witnesses().to_vec());
+    witnesses.map(|witness| witness.key).collect()
+}
+
+/// The last entry under a head: what stands there and before is in force for it.
+fn last_of(size: TreeSize) -> LeafIndex {
+    LeafIndex(size.0.saturating_sub(1))
 }
 
 /// The heads of one log's history that an input shows, and those that its reader saved.
@@ -131,8 +186,8 @@ impl History<'_> {
         let before = self.heads.iter().filter(|head| !head.covers(index));
         let with = self.heads.iter().filter(|head| head.covers(index));
         TimeBracket {
-            after: before.filter_map(|head| head.newest_until).max(),
-            not_later_than: with.filter_map(|head| head.seen_by_quorum).min(),
+            after: before.filter_map(|head| head.told.newest_until).max(),
+            not_later_than: with.filter_map(|head| head.told.seen_by_quorum).min(),
         }
     }
 
@@ -140,7 +195,7 @@ impl History<'_> {
     pub(super) fn held_outside(&self, index: LeafIndex) -> HeldOutside {
         let covering = || self.heads.iter().filter(|head| head.covers(index));
         let witness = covering()
-            .flat_map(|head| &head.cosigners)
+            .flat_map(|head| &head.told.cosigners)
             .filter(|cosigner| cosigner.outside)
             .min_by_key(|cosigner| cosigner.time);
         let saved = self
@@ -186,7 +241,7 @@ impl History<'_> {
 
     /// The latest cosignature that is dated after `now`, with some leeway.
     pub(super) fn dated_ahead(&self, now: UnixSeconds) -> Option<&CosignerReport> {
-        let cosigners = self.heads.iter().flat_map(|head| &head.cosigners);
+        let cosigners = self.heads.iter().flat_map(|head| &head.told.cosigners);
         let latest = cosigners.max_by_key(|cosigner| cosigner.time)?;
         (latest.time > now.0.saturating_add(CLOCK_LEEWAY_SECONDS)).then_some(latest)
     }
@@ -196,7 +251,8 @@ impl History<'_> {
 const CLOCK_LEEWAY_SECONDS: u64 = 300;
 
 /// Checks another head of the file: it satisfies a policy on the way from the reader's to that of the
-/// file, or the one that the log had at that size, and is consistent with `main`.
+/// file, or the one that the log had at that size, and is consistent with `main`. Of its cosigners only
+/// those are believed whose keys were in force for it.
 pub(super) fn check_other(
     other: &OtherHead,
     main: &AcceptedHead,
@@ -218,79 +274,7 @@ pub(super) fn check_other(
     let proof = ConsistencyProof::new(old.size, new.size, other.consistency.clone());
     let verified = proof.and_then(|proof| proof.verify(old, new));
     verified.map_err(|error| error.to_string())?;
-    Ok(head)
-}
-
-/// Walks all changes of policy from the verifier's own on, and returns the policies on the way. Steps
-/// before the first that the verifier's policy accepts are older than it; from there on none fails.
-pub(super) fn walk_all(
-    steps: &[PolicyStep],
-    chain: &[FileEntry],
-    own: &Policy,
-) -> Result<Vec<Policy>, String> {
-    let mut policies = Vec::new();
-    let mut older = None;
-    for (position, step) in steps.iter().enumerate() {
-        match walk(step, chain, policies.last().unwrap_or(own)) {
-            Ok(next) => policies.push(next),
-            Err(sentence) => {
-                let sentence = format!("change of policy {position}: {sentence}");
-                if !policies.is_empty() {
-                    return Err(sentence);
-                }
-                older.get_or_insert(sentence);
-            }
-        }
-    }
-    match older {
-        Some(sentence) if policies.is_empty() => Err(sentence),
-        _ => Ok(policies),
-    }
-}
-
-/// A change of policy that does not lead from the policy before to the one behind it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct PolicyStepWrong(String);
-
-/// Walks changes of policy that come without an evidence file: from `own`, the policy that the caller
-/// trusts, to the newest. `records` are the `ledger.policy` records of the steps.
-///
-/// Returns the policies that verifiers are told to ask for behind each step, the first of which may be
-/// `own` itself; the steps in front of the first are older than `own` and say nothing to its holder. Whether the operators signed
-/// the records is what the quorum of each policy vouches for by its cosignatures.
-///
-/// # Errors
-/// [`PolicyStepWrong`] where no step begins at `own`, or one behind the first does not lead on.
-pub fn walk_policies(
-    steps: &[PolicyStep],
-    records: &[FileEntry],
-    own: &Policy,
-) -> Result<Vec<Policy>, PolicyStepWrong> {
-    walk_all(steps, records, own).map_err(PolicyStepWrong)
-}
-
-/// Walks one change of policy: the head of the step satisfies the policy before and after, and
-/// holds the record that changes it. The record's own signatures are checked with the chain.
-fn walk(step: &PolicyStep, chain: &[FileEntry], before: &Policy) -> Result<Policy, String> {
-    let head = AcceptedHead::check(&step.checkpoint, before).map_err(|(_, sentence)| sentence)?;
-    let entry = chain.iter().find(|entry| entry.index == step.index);
-    let entry = entry.ok_or("the record is not in the chain")?;
-    let proof = InclusionProof::new(step.index, head.head.size, step.proof.clone());
-    let included = proof.and_then(|proof| proof.verify(LeafHash::of(&entry.statement), &head.head));
-    included.map_err(|error| error.to_string())?;
-    let statement = UnverifiedStatement::parse_accepting(&entry.statement, &ALGORITHMS)
-        .map_err(|error| error.to_string())?;
-    if SystemKind::of(&statement.header().content_type) != Some(SystemKind::Policy) {
-        return Err("the record is no ledger.policy".to_owned());
-    }
-    let change = PolicyChange::decode(statement.payload()).map_err(|error| error.to_string())?;
-    let after = Policy::parse(change.texts.trust.as_bytes()).map_err(|error| error.to_string())?;
-    let same = AcceptedHead::check(&step.checkpoint, &after).map_err(|(_, sentence)| sentence)?;
-    if same.origin != head.origin {
-        return Err("the new policy is for another log".to_owned());
-    }
-    Ok(after)
+    Ok(head.told_in_force(registry))
 }
 
 fn times(cosigners: &[Cosigner]) -> impl DoubleEndedIterator<Item = u64> + use<> {
@@ -320,6 +304,11 @@ fn refused(error: &PolicyError) -> Refused {
     if matches!(error, PolicyError::NoQuorum { strangers, .. } if !strangers.is_empty()) {
         sentence.push_str(
             " (a replaced node changes it; an older file is checked with the policy of its time)",
+        );
+    }
+    if code == Code::LogKeyUnknown {
+        sentence.push_str(
+            " (a new log key changes the policy; an older file is checked with the policy of its time)",
         );
     }
     (code, sentence)

@@ -59,12 +59,15 @@ pub enum Code {
     PolicyOfOtherLog,
     /// No log key of the policy has signed the checkpoint.
     LogKeyUnknown,
-    /// The checkpoint is malformed, or a signature on it by a known key is wrong.
+    /// The checkpoint is malformed, a signature on it by a known key is wrong, or the log key in force
+    /// has not signed it.
     CheckpointWrong,
     /// The checkpoint does not have the cosignatures that the policy asks for.
     QuorumNotReached,
     /// A change of policy that does not hold.
     PolicyStepWrong,
+    /// The policy is none of those that the log has had up to the checkpoint, says the file.
+    PolicyNotInChain,
     /// The receipt is not one for this log, size and root.
     ReceiptWrong,
     /// A receipt without a cosigned checkpoint: a holder of the receipt key said so, no more.
@@ -141,6 +144,7 @@ impl Code {
             | Self::CheckpointWrong
             | Self::QuorumNotReached
             | Self::PolicyStepWrong
+            | Self::PolicyNotInChain
             | Self::ReceiptWrong
             | Self::NotUnderRoot
             | Self::ChainRefused

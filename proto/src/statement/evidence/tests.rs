@@ -8,6 +8,7 @@ mod inputs;
 mod policy;
 mod saved;
 mod tamper;
+mod walk;
 
 use super::testing::{Lists, START, World, key, origin, publish, seed, trust};
 use super::*;

@@ -1,9 +1,10 @@
 //! From bytes to a report: everything is recomputed, nothing in the input is believed.
 
 use super::file::{EvidenceError, EvidenceFile};
-use super::heads::{AcceptedHead, History, check_in_force, check_other, walk_all};
+use super::heads::{AcceptedHead, History, check_in_force, check_other};
 use super::record::Context;
-use super::report::{Code, Findings, HeldOutside, Input, Report};
+use super::report::{Code, Findings, HeadReport, HeldOutside, Input, Report};
+use super::walk::{WalkError, walk_policies};
 use super::{chain, input};
 use crate::aims::bundle::RuleBundle;
 use crate::statement::key::PublicKey;
@@ -115,7 +116,11 @@ impl Verification {
         let Some((head, policies)) = self.head(&file, policy) else {
             return;
         };
-        self.report.head = Some(head.report());
+        // Who cosigned is told when the chain has said whose keys are in force.
+        self.report.head = Some(HeadReport {
+            cosigners: Vec::new(),
+            ..head.report()
+        });
         self.check_quorum(policy);
         if !self.included(&file, &head) {
             return;
@@ -127,6 +132,8 @@ impl Verification {
             self.findings.add(code, sentence);
             return;
         }
+        let head = head.told_in_force(&registry);
+        self.report.head = Some(head.report());
         self.report.operators = chain::check_genesis(&file, &registry, &mut self.findings);
         chain::check_receipt(&file, &registry, &head, &mut self.findings);
         let history = self.history(&file, head, (&policies, &registry), options);
@@ -142,11 +149,19 @@ impl Verification {
     ) -> Option<(AcceptedHead, Vec<Policy>)> {
         let mut policies = vec![policy.clone()];
         let mut accepted = AcceptedHead::check(&file.head.checkpoint, policy);
-        if accepted.is_err() && !file.policy_steps.is_empty() {
-            match walk_all(&file.policy_steps, &file.chain, policy) {
-                Ok(walked) => policies.extend(walked),
-                Err(sentence) => {
-                    self.findings.add(Code::PolicyStepWrong, sentence);
+        if let Err((_, refused)) = &accepted
+            && !file.policy_steps.is_empty()
+        {
+            match walk_policies(&file.policy_steps, &file.chain, policy) {
+                Ok(walked) => policies.extend(walked.into_iter().map(|(_, policy)| policy)),
+                Err(error) => {
+                    let code = match error {
+                        WalkError::UnknownPolicy { .. } => Code::PolicyNotInChain,
+                        WalkError::NoGenesis => Code::GenesisMissing,
+                        _ => Code::PolicyStepWrong,
+                    };
+                    let sentence = format!("{error}; and by that policy, {refused}");
+                    self.findings.add(code, sentence);
                     return None;
                 }
             }

@@ -104,16 +104,15 @@ fn steps_lead_to_the_newest_policy_without_a_file() {
     let file = switched();
     let new = Policy::parse(next_texts().trust.as_bytes()).unwrap();
     let walked = walk_policies(&file.policy_steps, &file.chain, &trust());
-    assert_eq!(walked, Ok(vec![new.clone()]));
-    // The head that leads over satisfies the newest policy as well.
+    assert_eq!(walked, Ok(vec![(LeafIndex(9), new.clone())]));
+    // The head that leads over satisfies the newest policy as well, and leads its holder nowhere.
     let walked = walk_policies(&file.policy_steps, &file.chain, &new);
-    assert_eq!(walked, Ok(vec![new.clone()]));
+    assert_eq!(walked, Ok(Vec::new()));
     assert_eq!(walk_policies(&[], &file.chain, &new), Ok(Vec::new()));
-    let elsewhere = walk_policies(&file.policy_steps, &[], &trust()).unwrap_err();
-    assert!(
-        elsewhere.to_string().contains("not in the chain"),
-        "{elsewhere}"
-    );
+    let nothing = walk_policies(&file.policy_steps, &[], &trust());
+    assert_eq!(nothing, Err(WalkError::NoGenesis));
+    let elsewhere = walk_policies(&file.policy_steps, &file.chain[..4], &trust());
+    assert_eq!(elsewhere, Err(WalkError::StepsWrong));
 }
 
 /// The reader's own policy names keys that the log has retired since.
@@ -165,4 +164,94 @@ fn broken_way_to_the_newest_policy_is_refused() {
         assert_eq!(codes(&report), [code], "{name}: {report}");
         assert_eq!(report.verdict, Verdict::NotVerified);
     }
+}
+
+/// The witness of the first policies is known no more from entry 9 on, and its key is in other hands.
+fn without_witness() -> (World, EvidenceFile) {
+    let mut world = World::standard();
+    let publish = policies().publish;
+    let change = PolicyChange {
+        predecessor: policies().digest(),
+        texts: PolicyTexts {
+            trust: publish.clone(),
+            publish,
+        },
+        approvals: Vec::new(),
+    };
+    world.agreed(change, (seed::OPERATOR_A, seed::OPERATOR_B));
+    world.finding(9, seed::REVIEWER);
+    let file = world.file_with(vec![world.record(10, Shown::All)], &[0, 1, 2, 3, 9]);
+    (world, file)
+}
+
+#[test]
+fn nobody_is_told_what_a_retired_key_says_of_a_head() {
+    let (world, mut file) = without_witness();
+    // The thief dates itself back, beside the nodes whose keys are in force.
+    let stolen = [seed::WITNESS, seed::NODE + 1, seed::NODE + 2];
+    file.head.checkpoint = world.checkpoint(11, START + 300, &stolen).to_string();
+    let report = check(&file, &trust());
+    assert_eq!(report.verdict, Verdict::VerifiedWithLimits, "{report}");
+    assert_eq!(codes(&report), [Code::HeldByNobodyOutside], "{report}");
+    assert_eq!(report.records[0].held_outside, HeldOutside::Nobody);
+    assert_eq!(report.records[0].time.not_later_than, None, "{report}");
+    let named: Vec<String> = report
+        .head
+        .as_ref()
+        .unwrap()
+        .cosigners
+        .iter()
+        .map(|cosigner| cosigner.name.clone())
+        .collect();
+    assert_eq!(named, [1, 2].map(|id| node_vkey(id).name().to_string()));
+    assert!(!report.to_string().contains("witness.example"), "{report}");
+    // Whoever asks for nodes alone is told when they saw it.
+    let time = check(&file, &publish()).records[0].time;
+    assert_eq!(time.not_later_than, Some(START + 302));
+
+    // The same under another head of the file.
+    let stolen_early = world.checkpoint(10, START + 5, &stolen).to_string();
+    let mut other = file.clone();
+    other.heads = vec![OtherHead {
+        checkpoint: stolen_early,
+        ..world.other_head(10, START + 5)
+    }];
+    let report = check(&other, &trust());
+    assert_eq!(codes(&report), [Code::HeldByNobodyOutside], "{report}");
+    assert_eq!(report.records[0].time.after, None, "{report}");
+    // In front of the change its word counts.
+    other.heads = vec![world.other_head(9, START + 70)];
+    let report = check(&other, &trust());
+    assert_eq!(report.records[0].time.after, Some(START + 70), "{report}");
+}
+
+#[test]
+fn a_file_that_fails_tells_nothing_of_cosigners() {
+    let (_, mut file) = without_witness();
+    file.chain.pop();
+    let report = check(&file, &trust());
+    assert_eq!(report.verdict, Verdict::NotVerified, "{report}");
+    assert_eq!(report.head.unwrap().cosigners, []);
+}
+
+/// A file from before the verifier's policy came into force.
+#[test]
+fn a_file_without_the_verifiers_policy_leads_nowhere_from_it() {
+    let mut file = switched();
+    let mut later = next_texts();
+    later.trust = later
+        .trust
+        .replace(&node_vkey(3).to_string(), &node_vkey(5).to_string());
+    let later = Policy::parse(later.trust.as_bytes()).unwrap();
+    let report = check(&file, &later);
+    assert_eq!(codes(&report), [Code::PolicyNotInChain], "{report}");
+    assert_eq!(report.verdict, Verdict::NotVerified);
+    let said = report.to_string();
+    for part in ["none of the 2", "the policy of its time", "cosigned by"] {
+        assert!(said.contains(part), "{said}");
+    }
+    // The chain itself says whether it is complete.
+    file.chain.remove(0);
+    let report = check(&file, &later);
+    assert_eq!(codes(&report), [Code::GenesisMissing], "{report}");
 }

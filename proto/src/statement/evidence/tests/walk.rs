@@ -1,0 +1,302 @@
+//! Goal: whoever shows the way from policy to policy leads a verifier forward or nowhere.
+//!
+//! Method: a log whose policies have so many keys in common that each head that leads over satisfies all
+//! of them. Signatures alone then keep nobody from going back; only the chain of the pairs does.
+
+use std::fmt::Write as _;
+
+use super::*;
+use crate::limits::EVIDENCE_HEADS_MAX;
+use crate::statement::evidence::testing::{log_vkey_of, node_vkey, policies, witness_vkey};
+use crate::system::{PolicyChange, PolicyTexts};
+
+/// Two of these nodes, under this log key; the witness is known where it is said so.
+fn texts(log: u8, nodes: &[u8], witness: bool) -> PolicyTexts {
+    let mut publish = format!("log {}\n", log_vkey_of(log));
+    for id in nodes {
+        writeln!(publish, "witness n{id} {}", node_vkey(*id)).unwrap();
+    }
+    let known = if witness {
+        format!("witness w {}\n", witness_vkey())
+    } else {
+        String::new()
+    };
+    let names: Vec<String> = nodes.iter().map(|id| format!("n{id}")).collect();
+    let quorum = format!("group nodes 2 {}\nquorum nodes\n", names.join(" "));
+    PolicyTexts {
+        trust: format!("{publish}{known}{quorum}"),
+        publish: format!("{publish}{quorum}"),
+    }
+}
+
+fn policy(texts: &PolicyTexts) -> Policy {
+    Policy::parse(texts.trust.as_bytes()).unwrap()
+}
+
+/// A log and what it shows of its policies.
+struct Way {
+    world: World,
+    pairs: Vec<PolicyTexts>,
+    records: Vec<FileEntry>,
+    steps: Vec<PolicyStep>,
+}
+
+impl Way {
+    /// A log that has had these pairs behind that of genesis, each led to by a head with the signatures
+    /// of all nodes, the witness and both log keys.
+    fn through(pairs: &[PolicyTexts]) -> Self {
+        let mut way = Self {
+            world: World::standard(),
+            pairs: vec![policies()],
+            records: Vec::new(),
+            steps: Vec::new(),
+        };
+        way.record(LeafIndex(0));
+        for texts in pairs {
+            let predecessor = way.pairs.last().unwrap().digest();
+            way.add(predecessor, texts);
+        }
+        way
+    }
+
+    fn add(&mut self, predecessor: [u8; 32], texts: &PolicyTexts) {
+        let change = PolicyChange {
+            predecessor,
+            texts: texts.clone(),
+            approvals: Vec::new(),
+        };
+        let at = self.world.unchecked(&change, seed::OPERATOR_A);
+        self.record(at);
+        self.pairs.push(texts.clone());
+        let size = at.0 + 1;
+        let nodes = [1, 2, 3, 4].map(|id| seed::NODE + id);
+        let cosigners = [&nodes[..], &[seed::WITNESS]].concat();
+        let logs = [seed::LOG, seed::NEXT_LOG];
+        let checkpoint = self
+            .world
+            .checkpoint_by(&logs, (size, START + size), &cosigners);
+        self.steps.push(PolicyStep {
+            checkpoint: checkpoint.to_string(),
+            index: at,
+            proof: self.world.inclusion(at, size).hashes().to_vec(),
+        });
+    }
+
+    fn record(&mut self, index: LeafIndex) {
+        let statement = self.world.entries[usize::try_from(index.0).unwrap()].clone();
+        self.records.push(FileEntry { index, statement });
+    }
+
+    /// Where the holder of the pair at this place in the chain is led, by places.
+    fn walked(&self, holder: usize) -> Result<Vec<usize>, WalkError> {
+        let own = policy(&self.pairs[holder]);
+        let walked = walk_policies(&self.steps, &self.records, &own)?;
+        let place = |(since, reached): (LeafIndex, Policy)| {
+            let at = self
+                .records
+                .iter()
+                .position(|it| it.index == since)
+                .unwrap();
+            assert_eq!(reached, policy(&self.pairs[at]));
+            at
+        };
+        Ok(walked.into_iter().map(place).collect())
+    }
+}
+
+/// Genesis and three changes: a node comes, the witness goes, a node goes.
+fn way() -> Way {
+    Way::through(&[
+        texts(seed::LOG, &[1, 2, 3, 4], true),
+        texts(seed::LOG, &[1, 2, 3, 4], false),
+        texts(seed::LOG, &[2, 3, 4], false),
+    ])
+}
+
+#[test]
+fn the_way_leads_forward_from_wherever_the_verifier_stands() {
+    let way = way();
+    for (holder, expected) in [(0, &[1, 2, 3][..]), (1, &[2, 3]), (2, &[3]), (3, &[])] {
+        assert_eq!(way.walked(holder).unwrap(), expected, "{holder}");
+    }
+}
+
+#[test]
+fn a_way_without_its_end_leads_nobody_back() {
+    for shown in 1..=3 {
+        let mut way = way();
+        way.records.truncate(shown);
+        way.steps.truncate(shown - 1);
+        for holder in shown..=3 {
+            let refused = way.walked(holder).unwrap_err();
+            assert_eq!(refused, WalkError::UnknownPolicy { shown }, "{holder}");
+        }
+    }
+}
+
+#[test]
+fn a_pair_that_comes_back_leads_nobody_in_a_circle() {
+    let with = texts(seed::LOG, &[1, 2, 3, 4], true);
+    let without = texts(seed::LOG, &[1, 2, 3, 4], false);
+    let way = Way::through(&[without.clone(), with.clone(), without]);
+    assert_eq!(way.walked(1), Ok(Vec::new()));
+    assert_eq!(way.walked(2).unwrap(), [3]);
+    assert_eq!(way.walked(0).unwrap(), [1, 2, 3]);
+}
+
+#[test]
+fn a_policy_in_other_words_is_known_by_its_keys() {
+    let way = way();
+    let text = format!("# from the operators\n{}", way.pairs[1].trust);
+    let own = Policy::parse(text.as_bytes()).unwrap();
+    let walked = walk_policies(&way.steps, &way.records, &own).unwrap();
+    assert_eq!(walked.len(), 2);
+    // It may ask for more, and is then not left for less.
+    let strict = way.pairs[1].trust.replace("nodes 2 ", "nodes all ");
+    let strict = Policy::parse(strict.as_bytes()).unwrap();
+    assert_eq!(walk_policies(&way.steps, &way.records, &strict), Ok(walked));
+    let mut weak = Way::through(&way.pairs[1..]);
+    let step = &mut weak.steps[1];
+    let size = step.index.0 + 1;
+    let cosigners = [seed::NODE + 1, seed::NODE + 2];
+    step.checkpoint = weak.world.checkpoint(size, START, &cosigners).to_string();
+    assert!(walk_policies(&weak.steps, &weak.records, &own).is_ok());
+    let refused = walk_policies(&weak.steps, &weak.records, &strict);
+    assert!(
+        matches!(refused, Err(WalkError::Step { .. })),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn pairs_that_do_not_follow_one_another_are_no_way() {
+    type Change = fn(&mut Way);
+    let index = |way: &Way, at: usize| way.records[at].index.0;
+    let linked = |at: usize| {
+        move |way: &Way| WalkError::NotLinked {
+            index: index(way, at),
+        }
+    };
+    let genesis_left_out: Change = |way| drop(way.records.remove(0));
+    let one_left_out: Change = |way| {
+        way.records.remove(1);
+        way.steps.remove(0);
+    };
+    let swapped: Change = |way| way.records.swap(1, 2);
+    let twice: Change = |way| way.records.insert(2, way.records[1].clone());
+    let moved_down: Change = |way| {
+        way.records[2].index = way.records[1].index;
+        way.steps.remove(1);
+    };
+    let table: [(&str, Change, &dyn Fn(&Way) -> WalkError); 5] = [
+        ("genesis left out", genesis_left_out, &|_| {
+            WalkError::NoGenesis
+        }),
+        ("one left out", one_left_out, &linked(1)),
+        ("swapped", swapped, &linked(1)),
+        ("twice", twice, &linked(2)),
+        ("at the place of another", moved_down, &linked(2)),
+    ];
+    for (name, change, expected) in table {
+        let mut way = way();
+        change(&mut way);
+        let expected = expected(&way);
+        let own = policy(&policies());
+        let refused = walk_policies(&way.steps, &way.records, &own);
+        assert_eq!(refused, Err(expected), "{name}");
+    }
+    // The record of a pair that follows another one, under a head of everybody.
+    let mut way = way();
+    let other = way.pairs[1].digest();
+    way.add(other, &texts(seed::LOG, &[1, 2, 3], false));
+    let index = index(&way, 4);
+    assert_eq!(way.walked(3), Err(WalkError::NotLinked { index }));
+}
+
+#[test]
+fn each_change_on_the_way_has_its_own_head() {
+    let order = |change: fn(&mut Way)| {
+        let mut way = way();
+        change(&mut way);
+        way.walked(0).unwrap_err()
+    };
+    let index = way().records[2].index.0;
+    let left_out = order(|way| drop(way.steps.remove(1)));
+    assert_eq!(left_out, WalkError::NoStep { index });
+    for wrong in [
+        order(|way| way.steps.swap(0, 1)),
+        order(|way| way.steps.insert(1, way.steps[0].clone())),
+        order(|way| way.steps[0].index = LeafIndex(0)),
+        order(|way| way.steps[0].index = LeafIndex(4)),
+    ] {
+        assert_eq!(wrong, WalkError::StepsWrong);
+    }
+    for wrong in [
+        order(|way| way.steps[1].proof.clear()),
+        order(|way| way.steps[1].checkpoint = way.steps[0].checkpoint.clone()),
+        order(|way| way.steps[1].checkpoint.clear()),
+    ] {
+        assert!(
+            matches!(wrong, WalkError::Step { index: at, .. } if at == index),
+            "{wrong}"
+        );
+    }
+    let record = order(|way| way.records[1].statement.truncate(9));
+    assert!(matches!(record, WalkError::Record { .. }), "{record}");
+    // What lies in front of the verifier's own policy is no affair of its.
+    let mut way = way();
+    way.steps.remove(0);
+    assert_eq!(way.walked(1).unwrap(), [2, 3]);
+}
+
+/// A ledger answers with the newest changes alone where there are more than one answer holds.
+#[test]
+fn where_the_oldest_changes_are_left_out_the_newest_lead_on() {
+    let pair = |number: usize| {
+        let mut texts = texts(seed::LOG, &[1, 2, 3, 4], number.is_multiple_of(2));
+        writeln!(texts.trust, "# {number}").unwrap();
+        texts
+    };
+    let pairs: Vec<_> = (1..=EVIDENCE_HEADS_MAX + 1).map(pair).collect();
+    let mut way = Way::through(&pairs);
+    way.records.remove(1);
+    way.pairs.remove(1);
+    way.steps.remove(0);
+    assert_eq!(way.steps.len(), EVIDENCE_HEADS_MAX);
+    assert_eq!(way.walked(2).unwrap().len(), EVIDENCE_HEADS_MAX - 2);
+    // Genesis is not in front of them.
+    let shown = EVIDENCE_HEADS_MAX;
+    assert_eq!(way.walked(0), Err(WalkError::UnknownPolicy { shown }));
+    // Of fewer none is left out.
+    way.records.remove(1);
+    way.steps.remove(0);
+    let index = way.records[1].index.0;
+    assert_eq!(way.walked(0), Err(WalkError::NotLinked { index }));
+}
+
+#[test]
+fn the_log_changes_its_key_and_each_policy_asks_for_its_own() {
+    let way = Way::through(&[
+        texts(seed::LOG, &[1, 2, 3, 4], false),
+        texts(seed::NEXT_LOG, &[1, 2, 3, 4], false),
+        texts(seed::NEXT_LOG, &[2, 3, 4], false),
+    ]);
+    for (holder, expected) in [(0, &[1, 2, 3][..]), (1, &[2, 3]), (2, &[3]), (3, &[])] {
+        assert_eq!(way.walked(holder).unwrap(), expected, "{holder}");
+    }
+    // The head that leads over has a line of each key; one of them alone leads nowhere.
+    let at = way.records[2].index;
+    let cosigners = [1, 2, 3, 4].map(|id| seed::NODE + id);
+    for (name, alone) in [("retired", seed::LOG), ("new", seed::NEXT_LOG)] {
+        let mut way = Way::through(&way.pairs[1..]);
+        let head = (at.0 + 1, START);
+        let note = way.world.checkpoint_by(&[alone], head, &cosigners);
+        way.steps[1].checkpoint = note.to_string();
+        let refused = way.walked(1).unwrap_err();
+        let words = refused.to_string();
+        assert!(words.contains("the log has not signed"), "{name}: {words}");
+        assert!(matches!(refused, WalkError::Step { index, .. } if index == at.0));
+        // Whoever is behind that change does not depend on it.
+        assert_eq!(way.walked(2).unwrap(), [3], "{name}");
+    }
+}
