@@ -4,7 +4,6 @@
 //! Method: the built program against a cluster of real processes, with CSV files of few or many rows, a
 //! run that is killed, and a terminal at which somebody is asked.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -57,8 +56,8 @@ fn listed(desk: &Desk, kind: &str) -> usize {
 /// The files with this name below a folder.
 fn found(folder: &Path, name: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    for path in entries.flatten().map(|entry| entry.path()) {
         if path.is_dir() {
             files.extend(found(&path, name));
         } else if path.file_name().is_some_and(|file| file == name) {
@@ -118,12 +117,11 @@ async fn a_run_that_is_killed_goes_on_and_knows_what_it_has_logged() {
 
 /// The blocks of the page about imports.
 fn documented(language: &str) -> Vec<String> {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/import.md");
-    let page = fs::read_to_string(page).unwrap();
+    let page = include_str!("../../docs/import.md");
     let start = format!("```{language}\n");
     let parts = page.split(&start).skip(1);
     parts
-        .map(|part| part.split("```").next().unwrap().to_owned())
+        .map(|part| part.split("```").next().unwrap_or_default().to_owned())
         .collect()
 }
 
@@ -144,16 +142,8 @@ async fn rows_link_to_earlier_imports_and_what_the_ledger_would_refuse_is_told_f
 
     // One of the rows links to an entry that there is not: the other is not sent either.
     let mut actions = registers[1].clone();
-    write!(
-        actions,
-        "CA-2,NC-9,2026-03-09,Train,p-105,2026-04-30,No lapse\n"
-    )
-    .unwrap();
-    write!(
-        actions,
-        "CA-3,NC-2,2026-03-09,Widen,p-105,2026-04-30,No gap\n"
-    )
-    .unwrap();
+    actions.push_str("CA-2,NC-9,2026-03-09,Train,p-105,2026-04-30,No lapse\n");
+    actions.push_str("CA-3,NC-2,2026-03-09,Widen,p-105,2026-04-30,No gap\n");
     desk.write("2.csv", actions.as_bytes());
     let nowhere = "A".repeat(43);
     let known = format!(r#"{{"NC-9":{{"entry":"{nowhere}","entity":"{nowhere}"}}}}"#);

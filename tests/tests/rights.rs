@@ -157,6 +157,7 @@ impl Scene {
                 let request = v1::GetBlobRequest {
                     organization,
                     digest,
+                    entry_id: Vec::new(),
                 };
                 (Asks::Sighted, request.encode_to_vec())
             }

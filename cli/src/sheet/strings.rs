@@ -81,15 +81,12 @@ pub(super) fn unescaped(text: &str) -> String {
         let letter = digits
             .and_then(|digits| u32::from_str_radix(digits, 16).ok())
             .and_then(char::from_u32);
-        rest = match (letter, after.split_once('_')) {
-            (Some(letter), Some((_, after))) => {
-                whole.push(letter);
-                after
-            }
-            _ => {
-                whole.push_str("_x");
-                after
-            }
+        rest = if let (Some(letter), Some((_, after))) = (letter, after.split_once('_')) {
+            whole.push(letter);
+            after
+        } else {
+            whole.push_str("_x");
+            after
         };
     }
     whole.push_str(rest);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Cell, Row, Sheet, SheetError, letters, place};
+use super::{Row, Sheet, SheetError, letters, place};
 
 /// A table.
 #[derive(Debug, Clone, PartialEq)]

@@ -14,11 +14,11 @@ use aimslog_proto::{
         statement::sign,
     },
     system::{
-        Admission, Engagement, EngagementChange, FirstAdministrator, Genesis, Holder, Keys, Making,
-        NewKey, NodeEntry, NodeId, Operator, Organization, OrganizationChange, OrganizationId,
-        Payload, PolicyChange, PolicyTexts, Principal, PrincipalChange, PrincipalId, ReceiptKey,
-        RevocationReason, Role, RoleChange, RoleRecord, add_approval, approve_record,
-        prove_principal_key, prove_receipt_key, registry::Registry, sign_record,
+        Admission, Engagement, EngagementChange, EngagementId, FirstAdministrator, Genesis, Holder,
+        Keys, Making, NewKey, NodeEntry, NodeId, Operator, Organization, OrganizationChange,
+        OrganizationId, Payload, PolicyChange, PolicyTexts, Principal, PrincipalChange,
+        PrincipalId, ReceiptKey, RevocationReason, Role, RoleChange, RoleRecord, add_approval,
+        approve_record, prove_principal_key, prove_receipt_key, registry::Registry, sign_record,
     },
     time::UnixSeconds,
     tlog::{

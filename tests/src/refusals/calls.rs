@@ -158,6 +158,7 @@ async fn blob(scene: &Scene, digest: Vec<u8>) -> Result<(), Status> {
     let request = v1::GetBlobRequest {
         organization: scene.hospital.id.clone(),
         digest,
+        entry_id: Vec::new(),
     };
     let mut service = evidence(&scene.cluster, scene.leader);
     let request = reading(request, &scene.hospital.key);

@@ -156,18 +156,18 @@ impl Drop for Claim {
     fn drop(&mut self) {
         let mut held = self.unsent.lock();
         held.total = held.total.saturating_sub(self.count);
-        give_back(&mut held.by_address, self.who.address, self.count);
+        give_back(&mut held.by_address, &self.who.address, self.count);
         if let Some(principal) = self.who.principal {
-            give_back(&mut held.by_principal, principal, self.count);
+            give_back(&mut held.by_principal, &principal, self.count);
         }
     }
 }
 
-fn give_back<K: Ord>(shares: &mut BTreeMap<K, usize>, key: K, count: usize) {
-    if let Some(own) = shares.get_mut(&key) {
+fn give_back<K: Ord>(shares: &mut BTreeMap<K, usize>, key: &K, count: usize) {
+    if let Some(own) = shares.get_mut(key) {
         *own = own.saturating_sub(count);
         if *own == 0 {
-            shares.remove(&key);
+            shares.remove(key);
         }
     }
 }

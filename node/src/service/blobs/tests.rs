@@ -35,9 +35,9 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-fn field(seed: u8, name: &str, value: Json) -> Vec<u8> {
+fn field(seed: u8, name: &str, value: &Json) -> Vec<u8> {
     let salt = Salt::new(&[seed; 16]).unwrap();
-    let disclosure = Disclosure::new(&salt, name, &value).unwrap();
+    let disclosure = Disclosure::new(&salt, name, value).unwrap();
     disclosure.bytes().to_vec()
 }
 
@@ -85,9 +85,9 @@ impl Scene {
         let statement = signed(&world.header(WORKER, 1), WORKER);
         let record = id_of(&statement);
         let fields = [
-            field(1, "attachments", naming(FILE)),
-            field(2, "decision", Json::Text("stopped".to_owned())),
-            field(3, "method", naming(OTHER)),
+            field(1, "attachments", &naming(FILE)),
+            field(2, "decision", &Json::Text("stopped".to_owned())),
+            field(3, "method", &naming(OTHER)),
         ];
         let item = Item {
             payload: Some(payload::encode(&fields)),
@@ -215,7 +215,7 @@ fn kind_subject_and_time_of_an_engagement_hold_for_attachments_too() {
 fn a_body_names_the_record_and_no_other_one_will_do() {
     let mut scene = Scene::set();
     let other = signed(&scene.world.header(WORKER, 2), WORKER);
-    let payload = Some(payload::encode(&[field(4, "decision", Json::Null)]));
+    let payload = Some(payload::encode(&[field(4, "decision", &Json::Null)]));
     log(
         &mut scene.engine,
         Item {
@@ -237,7 +237,7 @@ fn a_body_names_the_record_and_no_other_one_will_do() {
         with(id_of(&other).as_bytes().to_vec()),
         Err(Reason::NotVisible)
     );
-    let genesis = crate::ledger::reader::entry(&scene.engine.rows, LeafIndex(0));
+    let genesis = reader::entry(&scene.engine.rows, LeafIndex(0));
     let genesis = id_of(&genesis.unwrap().unwrap().statement);
     assert_eq!(with(genesis.as_bytes().to_vec()), Err(Reason::NotVisible));
     // Its own organisation needs none, and nobody is told.

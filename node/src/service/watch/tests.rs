@@ -79,7 +79,7 @@ fn an_engaged_body_is_shown_the_statements_that_it_is_engaged_for_and_no_fields(
     log(&mut engine, item(world.engagement("audit", grant, 101)));
     let (reaches, records) = seen(&engine, AUDITOR, "acme");
     assert!(reaches);
-    let statuses = records.iter().map(|record| record.payload_status());
+    let statuses = records.iter().map(pb::Record::payload_status);
     assert_eq!(
         statuses.collect::<Vec<_>>(),
         [pb::PayloadStatus::Withheld; 2]

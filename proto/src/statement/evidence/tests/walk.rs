@@ -170,6 +170,7 @@ fn a_policy_in_other_words_is_known_by_its_keys() {
 
 #[test]
 fn pairs_that_do_not_follow_one_another_are_no_way() {
+    type Expected<'a> = &'a dyn Fn(&Way) -> WalkError;
     type Change = fn(&mut Way);
     let index = |way: &Way, at: usize| way.records[at].index.0;
     let linked = |at: usize| {
@@ -188,7 +189,7 @@ fn pairs_that_do_not_follow_one_another_are_no_way() {
         way.records[2].index = way.records[1].index;
         way.steps.remove(1);
     };
-    let table: [(&str, Change, &dyn Fn(&Way) -> WalkError); 5] = [
+    let table: [(&str, Change, Expected<'_>); 5] = [
         ("genesis left out", genesis_left_out, &|_| {
             WalkError::NoGenesis
         }),
