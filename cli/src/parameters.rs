@@ -150,8 +150,8 @@ mod tests {
                 "review_days is",
             ),
             (
-                "\"all\"",
-                "\"some\"",
+                "= \"all\"",
+                "= \"some\"",
                 "oversight_plans_for is one of all, high-risk",
             ),
             (
@@ -159,7 +159,7 @@ mod tests {
                 "review_days = 0x16",
                 "review_days is a whole number",
             ),
-            ("\"all\"", "true", "oversight_plans_for is one of"),
+            ("= \"all\"", "= true", "oversight_plans_for is one of"),
             (
                 "review_days = 365",
                 "[review_days]",

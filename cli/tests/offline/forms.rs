@@ -235,21 +235,21 @@ fn an_attachment_that_is_another_is_told_with_the_line_that_names_it() {
     let (_, said) = validate(&folder, &["two.yaml"]);
     let line = line_of("- name: image.png");
     told(
-        &format!("two.yaml:{line}: record.attachments[0].name"),
+        &format!("two.yaml:{line}: NOT_FOUND: record.attachments[0].name"),
         &said,
     );
     fs::write(folder.path().join("image.png"), "pixels").unwrap();
     let (_, said) = validate(&folder, &["two.yaml"]);
     let line = line_of("digest: 2c0787");
     told(
-        &format!("two.yaml:{line}: record.attachments[0].digest"),
+        &format!("two.yaml:{line}: BLOB_MISMATCH: record.attachments[0].digest"),
         &said,
     );
     fs::write(folder.path().join("image.png"), "more pixels").unwrap();
     let (_, said) = validate(&folder, &["two.yaml"]);
     let line = line_of("size: 6");
     told(
-        &format!("two.yaml:{line}: record.attachments[0].size"),
+        &format!("two.yaml:{line}: BLOB_MISMATCH: record.attachments[0].size"),
         &said,
     );
     let answer = aimslog(
@@ -268,7 +268,7 @@ fn an_attachment_that_is_another_is_told_with_the_line_that_names_it() {
     let (_, said) = validate(&folder, &["one.yaml", "--attach", "image.png"]);
     let line = line - DECISION.lines().count() - 1;
     told(
-        &format!("one.yaml:{line}: record.attachments[0].size"),
+        &format!("one.yaml:{line}: BLOB_MISMATCH: record.attachments[0].size"),
         &said,
     );
 }
@@ -351,7 +351,7 @@ fn a_form_of_another_version_is_refused_by_name() {
     assert_eq!(code, Some(2), "{said}");
     let place = said
         .lines()
-        .any(|line| line.starts_with("decision.yaml:3: meta.version"));
+        .any(|line| line.starts_with("decision.yaml:3: UNKNOWN_VERSION: meta.version"));
     assert!(
         place && said.contains("99") && said.contains("oversight_decision"),
         "{said}"

@@ -128,7 +128,7 @@ fn slips_in_a_mapping_are_told_with_the_nearest() {
         (
             "kind = \"nonconformity\"",
             "kind = \"nonconformty\"",
-            "nearest: nonconformity",
+            "nearest nonconformity",
         ),
         ("\nroot_cause =", "\nrot_cause =", "nearest: root_cause"),
         ("\"actor.role\"", "\"actor.rle\"", "nearest: role"),

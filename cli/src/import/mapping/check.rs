@@ -72,15 +72,15 @@ mod tests {
             meta.ky = \"{NC ID}\"
             links = [[\"nonconformty\", \"key:{NC ID}\"]]
             [record.fields]
-            acton = \"{Action}\"
+            actin = \"{Action}\"
             \"actor.idd\" = \"p-1\"
-            owner = { optional = true }
+            owner = { column = [] }
         ";
         let wrong = check(&Mapping::parse(text).unwrap());
         for (found, expected) in wrong.iter().zip([
             "record 1: kind: ",
             "record 2 (corrective_action): ky: `meta` has no ky; nearest: key",
-            "record 2 (corrective_action): acton: corrective_action has no acton; nearest: action",
+            "record 2 (corrective_action): actin: corrective_action has no actin; nearest: action",
             "record 2 (corrective_action): actor.idd: corrective_action has no idd; nearest: id",
             "record 2 (corrective_action): owner: `column` says",
             "record 2 (corrective_action): links: ",
