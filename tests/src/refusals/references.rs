@@ -171,7 +171,6 @@ pub const ROWS: &[Faulty] = &[
             (R::WrongSignature, "signature"),
             (R::WrongAudience, "header.aud"),
             (R::RulesOutdated, "header.rules"),
-            (R::UnknownControl, "header.controls"),
             (R::CommitmentMismatch, "payload"),
             (R::InvalidField, "record.decision"),
             (R::JsonNotCanonical, "record.risk_class"),
