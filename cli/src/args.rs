@@ -142,6 +142,7 @@ pub(crate) enum Command {
     Key(verb::key::Key),
     Policy(verb::policy::PolicyCommand),
     Cluster(verb::cluster::Cluster),
+    Operator(verb::operator::OperatorCommand),
     Org(verb::org::Org),
     Principal(verb::principal::PrincipalCommand),
     Role(verb::role::RoleCommand),

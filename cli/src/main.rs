@@ -84,6 +84,7 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Key(key) => key.run(flags, output),
         Command::Policy(policy) => policy.run(flags, output),
         Command::Cluster(cluster) => cluster.run(flags, output),
+        Command::Operator(operator) => operator.run(flags, output),
         Command::Org(org) => org.run(flags, output),
         Command::Principal(principal) => principal.run(flags, output),
         Command::Role(role) => role.run(flags, output),

@@ -18,6 +18,7 @@ pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod list;
+pub(crate) mod operator;
 pub(crate) mod org;
 pub(crate) mod policy;
 pub(crate) mod principal;

@@ -4,6 +4,7 @@
 mod add;
 mod genesis;
 mod layout;
+mod operator;
 mod pki;
 mod plan;
 mod readme;
@@ -28,6 +29,7 @@ use zeroize::Zeroizing;
 pub use add::{AddError, Addition, add_node};
 pub use genesis::{Circumstances, ClusterKeys, Founding, GenesisError, found, statement_key};
 pub use layout::LayoutError;
+pub use operator::{Addition as OperatorAddition, add_operator};
 pub use pki::PkiError;
 pub use plan::{NodeSpec, NodeSpecError, Plan, PlanError, node_name, parse_origin};
 pub use renew::{Renewal, renew};

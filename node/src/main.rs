@@ -8,6 +8,7 @@ use aimslog_proto::tlog::Origin;
 use clap::{Parser, Subcommand};
 use std::io::Write as _;
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -46,6 +47,9 @@ enum Command {
     Init(InitArguments),
     /// Makes the folder of a node that is to join a running cluster, for `aimslog cluster replace`.
     AddNode(AddArguments),
+    /// Makes the folder of an operator who comes later, for `aimslog operator add`: a key, and a
+    /// certificate for the admin listeners.
+    AddOperator(AddOperatorArguments),
     /// Makes new certificates with new keys for a node that runs and takes them over by itself.
     Renew(RenewArguments),
     /// Makes the key that is to follow the node's cosigner key, or the receipt key, beside the old one.
@@ -98,6 +102,22 @@ struct AddArguments {
     /// The address that it binds, as for `init`.
     #[arg(long, value_name = "IP")]
     bind: Option<IpAddr>,
+}
+
+#[derive(Debug, clap::Args)]
+struct AddOperatorArguments {
+    /// What is left of the folder that `init` wrote: authority/ and public/.
+    #[arg(long, value_name = "DIR")]
+    from: PathBuf,
+    /// Its number, for the certificate and the name of the folder.
+    #[arg(long)]
+    number: NonZeroUsize,
+    /// The folder to write; must be empty or missing. Without it: operator-NUMBER in --from.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Make no key: the operator has one, and its certificate ends.
+    #[arg(long, requires = "out")]
+    certificate_only: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -161,6 +181,7 @@ fn main() -> ExitCode {
         },
         Command::Init(arguments) => init_cluster(arguments),
         Command::AddNode(arguments) => add_node(arguments),
+        Command::AddOperator(arguments) => add_operator(arguments),
         Command::Renew(arguments) => renew(arguments),
         Command::Rotate(arguments) => made(rotate(
             &arguments.config,
@@ -194,6 +215,16 @@ fn add_node(arguments: AddArguments) -> ExitCode {
         bind: arguments.bind,
     };
     made(init::add_node(&addition, &SystemClock))
+}
+
+fn add_operator(arguments: AddOperatorArguments) -> ExitCode {
+    let addition = init::OperatorAddition {
+        from: arguments.from,
+        number: arguments.number,
+        out: arguments.out,
+        certificate_only: arguments.certificate_only,
+    };
+    made(init::add_operator(&addition, &SystemClock))
 }
 
 fn renew(arguments: RenewArguments) -> ExitCode {

@@ -49,6 +49,8 @@ pub enum Reason {
     WrongPossession,
     /// The organisation would be left without an administrator.
     LastAdministrator,
+    /// Fewer operators would be left than genesis asks for.
+    LastOperator,
     /// Fewer operators stand behind the statement than genesis asks for.
     TooFewOperators,
     /// An engagement about records of another organisation than the one that grants it.
@@ -327,7 +329,7 @@ fn tail(before: &str, text: Option<&str>) -> String {
 }
 
 /// Every reason with its text, in the order of declaration: `as_str` indexes it.
-const TABLE: [(Reason, &str); 78] = [
+const TABLE: [(Reason, &str); 79] = [
     (Reason::CborMalformed, "CBOR_MALFORMED"),
     (Reason::CborNotCanonical, "CBOR_NOT_CANONICAL"),
     (Reason::JsonMalformed, "JSON_MALFORMED"),
@@ -348,6 +350,7 @@ const TABLE: [(Reason, &str); 78] = [
     (Reason::KeyInUse, "KEY_IN_USE"),
     (Reason::WrongPossession, "WRONG_POSSESSION"),
     (Reason::LastAdministrator, "LAST_ADMINISTRATOR"),
+    (Reason::LastOperator, "LAST_OPERATOR"),
     (Reason::TooFewOperators, "TOO_FEW_OPERATORS"),
     (Reason::ForeignRecords, "FOREIGN_RECORDS"),
     (Reason::WrongIssuer, "WRONG_ISSUER"),

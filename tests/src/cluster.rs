@@ -189,6 +189,22 @@ impl Cluster {
         self.nodes.len() - 1
     }
 
+    /// Makes the folder of an operator who comes later, and gives it.
+    pub fn add_operator(&self, number: u16) -> PathBuf {
+        let made = Command::new(program("aimslogd"))
+            .arg("add-operator")
+            .arg("--from")
+            .arg(self.folder())
+            .args(["--number", &number.to_string()])
+            .output()
+            .unwrap();
+        assert!(
+            made.status.success(),
+            "aimslogd add-operator failed: {made:?}"
+        );
+        self.folder().join(format!("operator-{number}"))
+    }
+
     /// Makes the next cosigner or receipt key on the machine of a node, as its operator does, and gives
     /// the file with its proof.
     pub fn rotate(&self, position: usize, key: &str) -> PathBuf {

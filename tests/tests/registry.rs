@@ -38,7 +38,12 @@ impl Office {
     }
 
     fn operator(&self, arguments: &[&str]) -> std::process::Command {
-        let folder = self.desk.cluster.folder().join("operator-1");
+        self.operator_number(1, arguments)
+    }
+
+    fn operator_number(&self, number: u16, arguments: &[&str]) -> std::process::Command {
+        let folder = self.desk.cluster.folder();
+        let folder = folder.join(format!("operator-{number}"));
         let nodes = self.desk.cluster.nodes.iter();
         let endpoints: Vec<String> = nodes
             .map(|node| format!("127.0.0.1:{}", node.admin))
@@ -121,6 +126,7 @@ async fn rights_change_from_the_command_line_and_come_out_of_the_log_again() {
     catalogues_change(&office);
     let suspended = the_operators_suspend(&office);
     engagements_change(&office);
+    operators_change(&office);
     the_log_says_so(&office, suspended).await;
 }
 
@@ -223,6 +229,35 @@ fn the_operators_suspend(office: &Office) -> u64 {
     index(&office.operate(&["org", "suspend", "certifier"]))
 }
 
+/// One operator must agree here, so that one can admit, and the last one cannot go.
+fn operators_change(office: &Office) {
+    let refused = |number: u16, arguments: &[&str], reason: &str| {
+        let ran = office.operator_number(number, arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert_eq!(ran.status.code(), Some(4), "{arguments:?}: {said}");
+        assert!(said.contains(reason), "{arguments:?}: {said}");
+    };
+    let first = ["operator", "revoke", "operator-1", "--reason", "left"];
+    refused(1, &first, "LAST_OPERATOR");
+    let folder = office.desk.cluster.add_operator(2);
+    let key = folder.join("operator.seed");
+    let key = key.to_str().unwrap();
+    let add = ["operator", "add", "operator-2", "--new-key", key];
+    let suspend = ["org", "suspend", "hospital"];
+    refused(2, &suspend, "UNKNOWN_KEY");
+    office.operate(&add);
+    refused(1, &add, "ID_CONFLICT");
+    let by_second = |arguments: &[&str]| {
+        let ran = office.operator_number(2, arguments).output().unwrap();
+        assert!(ran.status.success(), "{arguments:?}: {ran:?}");
+    };
+    // Both are in the chain of what the organisation has logged.
+    by_second(&suspend);
+    by_second(&["org", "resume", "hospital"]);
+    by_second(&first);
+    refused(1, &suspend, "REVOKED_KEY");
+}
+
 fn engagements_change(office: &Office) {
     let grant = ["engagement", "grant", "stage-1", "--body", "certifier"];
     let time = ["--from", "2027-03-01", "--to", "2027-03-31"];
@@ -236,12 +271,12 @@ fn engagements_change(office: &Office) {
     office.refused(&[&nobody[..], &time[..]].concat(), "NOT_FOUND");
 }
 
-/// The registry under the first head that covers the last change, which shows itself at this place.
-async fn shown_with(desk: &Desk, place: &str) -> Value {
+/// The registry under the first head that covers the last changes.
+async fn shown_with(desk: &Desk, has_all: impl Fn(&Value) -> bool) -> Value {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let shown = desk.data(&["registry", "show"]);
-        if shown.pointer(place).is_some() {
+        if has_all(&shown) {
             return shown;
         }
         assert!(Instant::now() < deadline, "{shown}");
@@ -251,12 +286,20 @@ async fn shown_with(desk: &Desk, place: &str) -> Value {
 
 async fn the_log_says_so(office: &Office, suspended: u64) {
     let desk = &office.desk;
-    let shown = shown_with(desk, "/organizations/1/engagements/2/ended_at").await;
+    let shown = shown_with(desk, |shown| {
+        shown
+            .pointer("/organizations/1/engagements/2/ended_at")
+            .is_some()
+            && shown.pointer("/operators/0/name") == Some(&Value::from("operator-2"))
+    })
+    .await;
     let replayed = desk.data(&["registry", "replay"]);
     assert_eq!(text(&replayed, "/verdict"), "REPEATED");
     let organizations = shown["organizations"].as_array().unwrap();
     let of = |id: &str| organizations.iter().find(|one| one["id"] == id).unwrap();
     assert_eq!(of("certifier")["suspended_at"], suspended);
+    assert_eq!(length(&shown, "/operators"), 1, "{shown}");
+    assert_eq!(text(&shown, "/operators/0/name"), "operator-2");
     let hospital = of("hospital");
     assert!(hospital["suspended_at"].is_null(), "{hospital}");
     let principals = hospital["principals"].as_array().unwrap();

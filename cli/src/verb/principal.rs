@@ -117,9 +117,9 @@ struct AuthKey {
     end: bool,
 }
 
-/// Why a principal is revoked.
+/// Why a principal or an operator is revoked.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Reason {
+pub(super) enum Reason {
     /// Somebody else may have the key
     KeyCompromised,
     /// Nobody has the key any more
@@ -268,7 +268,7 @@ impl AuthKey {
 }
 
 impl Reason {
-    const fn code(self) -> RevocationReason {
+    pub(super) const fn code(self) -> RevocationReason {
         match self {
             Self::KeyCompromised => RevocationReason::KeyCompromised,
             Self::KeyLost => RevocationReason::KeyLost,

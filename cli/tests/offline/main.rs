@@ -24,7 +24,7 @@ use tempfile::TempDir;
 use world::World;
 
 /// Every command with its subcommands.
-const COMMANDS: [&[&str]; 64] = [
+const COMMANDS: [&[&str]; 67] = [
     &["access", "list"],
     &["aims", "check"],
     &["aims", "init"],
@@ -60,6 +60,9 @@ const COMMANDS: [&[&str]; 64] = [
     &["key", "passphrase"],
     &["key", "show"],
     &["list"],
+    &["operator", "add"],
+    &["operator", "revoke"],
+    &["operator", "rotate"],
     &["org", "add"],
     &["org", "resume"],
     &["org", "suspend"],
@@ -92,7 +95,7 @@ const COMMANDS: [&[&str]; 64] = [
 ];
 
 /// Commands whose help ends with an example.
-const TAUGHT: [&[&str]; 43] = [
+const TAUGHT: [&[&str]; 46] = [
     &["aims", "check"],
     &["aims", "init"],
     &["amend"],
@@ -119,6 +122,9 @@ const TAUGHT: [&[&str]; 43] = [
     &["key", "passphrase"],
     &["key", "show"],
     &["list"],
+    &["operator", "add"],
+    &["operator", "revoke"],
+    &["operator", "rotate"],
     &["org", "resume"],
     &["org", "suspend"],
     &["policy", "add-witness"],

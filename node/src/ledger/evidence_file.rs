@@ -133,6 +133,7 @@ pub fn evidence_file(
         records.push(record);
     }
     let policy_steps = chain.policy_steps()?;
+    chain.lead_to_operators();
     let chain = chain.entries()?;
     let asked = request.records.iter().map(|(index, _)| *index);
     let mut indices: Vec<LeafIndex> = asked.chain(chain.iter().map(|entry| entry.index)).collect();
@@ -359,6 +360,16 @@ impl<'a, R: Rows + ?Sized> Chain<'a, R> {
             self.lead_to_signer(&entry, since, self.size)?;
         }
         Ok(policy_steps(self.rows, self.registry, self.size)?)
+    }
+
+    /// Adds what leads to the operators behind the records that are there.
+    fn lead_to_operators(&mut self) {
+        let behind = self.indices.iter();
+        let behind = behind.flat_map(|index| self.registry.signers_of(*index).iter().copied());
+        let leading = self.registry.leading_to(behind.collect::<Vec<_>>());
+        let size = self.size;
+        self.indices
+            .extend(leading.into_iter().filter(|index| size.contains(*index)));
     }
 
     fn entries(&self) -> Result<Vec<FileEntry>, EvidenceFileError> {

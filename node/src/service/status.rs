@@ -217,6 +217,7 @@ pub fn code(reason: Reason) -> Code {
         | R::RulesOutdated
         | R::OrganizationSuspended
         | R::LastAdministrator
+        | R::LastOperator
         | R::FailedPrecondition
         | R::WouldLoseQuorum => Code::FailedPrecondition,
         R::AlreadyLogged | R::IdConflict | R::KeyInUse | R::AlreadyInitialized => {

@@ -158,6 +158,10 @@ impl Genesis {
         if self.operators_required == 0 || self.operators_required > operators {
             return wrong("operators_required", "1 to the number of operators");
         }
+        let names: BTreeSet<_> = self.operators.iter().map(|one| &one.name).collect();
+        if names.len() as u64 != operators {
+            return wrong("operators", "the names of operators are distinct");
+        }
         let descending = self.algorithms.is_sorted_by(|a, b| a > b);
         if !descending || self.algorithms.iter().any(|id| !ALGORITHMS.contains(id)) {
             return wrong("algorithms", "of -8 and -19, strictly descending");

@@ -10,6 +10,7 @@
 //! | `keys` (index 1) | the service key of genesis; later ones by operators | service | `keys` |
 //! | `policy`, `rules` | as many operators as genesis asks for | service | `policy`, `rules` |
 //! | `node` | as many operators as genesis asks for | service | `node/<id>` |
+//! | `operator` | as many operators as genesis asks for | service | `operator/<name>` |
 //! | `organization` | one operator; to suspend and resume, operators | service | `org/<id>` |
 //! | `principal` | an administrator of the organisation | organisation | `principal/<org>/<id>` |
 //! | `role` | an administrator of the organisation | organisation | `role/<org>/<id>` |
@@ -32,6 +33,7 @@ mod genesis;
 mod id;
 mod keys;
 mod node;
+mod operator;
 mod organization;
 mod permission;
 mod policy;
@@ -52,6 +54,7 @@ pub use genesis::{ENTRY_RULE, Genesis, Operator};
 pub use id::{EngagementId, Holder, InvalidId, NodeId, OrganizationId, PrincipalId, Role};
 pub use keys::{Keys, ReceiptKey};
 pub use node::{Node, NodeChange, NodeEntry};
+pub use operator::{OperatorChange, OperatorRecord};
 pub use organization::{FirstAdministrator, Organization, OrganizationChange};
 use permission::KEYS_INDEX;
 pub use permission::{Action, PermissionError, Permissions, SignedBy};
@@ -60,8 +63,8 @@ pub use principal::{Admission, KeyPurpose, NewKey, Principal, PrincipalChange, R
 pub use role::{RoleChange, RoleRecord};
 pub use rules::Rules;
 pub use sign::{
-    Making, add_approval, approve_record, prove_node_key, prove_principal_key, prove_read_key,
-    prove_receipt_key, sign_record,
+    Making, add_approval, approve_record, prove_node_key, prove_operator_key, prove_principal_key,
+    prove_read_key, prove_receipt_key, sign_record,
 };
 
 use crate::statement::header::{ContentType, Family};
@@ -92,11 +95,13 @@ pub enum SystemKind {
     Access,
     /// [`Controls`].
     Controls,
+    /// [`OperatorRecord`].
+    Operator,
 }
 
 impl SystemKind {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Genesis,
         Self::Keys,
         Self::Policy,
@@ -108,6 +113,7 @@ impl SystemKind {
         Self::Engagement,
         Self::Access,
         Self::Controls,
+        Self::Operator,
     ];
 
     /// The `<x>` of `ledger.<x>`.
@@ -124,6 +130,7 @@ impl SystemKind {
             Self::Engagement => "engagement",
             Self::Access => "access",
             Self::Controls => "controls",
+            Self::Operator => "operator",
         }
     }
 
@@ -180,6 +187,8 @@ pub enum SystemRecord {
     Access(Access),
     /// A catalogue of an organisation.
     Controls(Box<Controls>),
+    /// An operator.
+    Operator(Box<OperatorRecord>),
 }
 
 impl SystemRecord {
@@ -197,6 +206,7 @@ impl SystemRecord {
             SystemKind::Engagement => Self::Engagement(Box::new(Payload::decode(payload)?)),
             SystemKind::Access => Self::Access(Payload::decode(payload)?),
             SystemKind::Controls => Self::Controls(Box::new(Payload::decode(payload)?)),
+            SystemKind::Operator => Self::Operator(Box::new(Payload::decode(payload)?)),
         })
     }
 
@@ -214,6 +224,7 @@ impl SystemRecord {
             Self::Engagement(record) => record.encode(),
             Self::Access(record) => record.encode(),
             Self::Controls(record) => record.encode(),
+            Self::Operator(record) => record.encode(),
         }
     }
 
@@ -231,6 +242,7 @@ impl SystemRecord {
             Self::Engagement(record) => record.subject_part(),
             Self::Access(record) => record.subject_part(),
             Self::Controls(record) => record.subject_part(),
+            Self::Operator(record) => record.subject_part(),
         }
     }
 
@@ -248,6 +260,7 @@ impl SystemRecord {
             Self::Engagement(_) => SystemKind::Engagement,
             Self::Access(_) => SystemKind::Access,
             Self::Controls(_) => SystemKind::Controls,
+            Self::Operator(_) => SystemKind::Operator,
         }
     }
 
@@ -265,6 +278,7 @@ impl SystemRecord {
             Self::Engagement(record) => record.encode_unapproved(),
             Self::Access(record) => record.encode_unapproved(),
             Self::Controls(record) => record.encode_unapproved(),
+            Self::Operator(record) => record.encode_unapproved(),
         }
     }
 
@@ -277,6 +291,7 @@ impl SystemRecord {
             Self::Rules(record) => record.approvals(),
             Self::Organization(record) => record.approvals(),
             Self::Node(record) => record.approvals(),
+            Self::Operator(record) => record.approvals(),
             Self::Principal(_)
             | Self::Role(_)
             | Self::Engagement(_)
@@ -298,6 +313,7 @@ impl SystemRecord {
             | Self::Rules(_)
             | Self::Organization(_)
             | Self::Node(_)
+            | Self::Operator(_)
             | Self::Access(_) => None,
         }
     }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::{
-    EngagementChange, NodeChange, OrganizationChange, PrincipalChange, RoleChange, SystemKind,
-    SystemRecord,
+    EngagementChange, NodeChange, OperatorChange, OrganizationChange, PrincipalChange, RoleChange,
+    SystemKind, SystemRecord,
 };
 use crate::tlog::LeafIndex;
 
@@ -32,7 +32,7 @@ pub struct Action {
 
 impl Action {
     /// Everything that a registry statement can do.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::new(SystemKind::Genesis, "found"),
         Self::new(SystemKind::Keys, "begin"),
         Self::new(SystemKind::Keys, "replace"),
@@ -55,6 +55,9 @@ impl Action {
         Self::new(SystemKind::Engagement, "end"),
         Self::new(SystemKind::Access, "report"),
         Self::new(SystemKind::Controls, "declare"),
+        Self::new(SystemKind::Operator, "admit"),
+        Self::new(SystemKind::Operator, "revoke"),
+        Self::new(SystemKind::Operator, "rotate"),
     ];
 
     const fn new(kind: SystemKind, name: &'static str) -> Self {
@@ -95,6 +98,11 @@ impl Action {
             },
             SystemRecord::Access(_) => "report",
             SystemRecord::Controls(_) => "declare",
+            SystemRecord::Operator(operator) => match &operator.change {
+                OperatorChange::Admit(_) => "admit",
+                OperatorChange::Revoke(_) => "revoke",
+                OperatorChange::Rotate(_) => "rotate",
+            },
         };
         Self::new(record.kind(), name)
     }

@@ -59,7 +59,7 @@ pub enum KeyPurpose {
     Read,
 }
 
-/// Why a principal was revoked: for whoever reads its earlier statements. No free text, so no
+/// Why a principal or an operator was revoked: for whoever reads its earlier statements. No free text, so no
 /// personal data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RevocationReason {
@@ -163,7 +163,7 @@ impl Payload for Principal {
         let principal = map.required(3, "principal")?.parsed(PrincipalId::new)?;
         let change = match change {
             0 => PrincipalChange::Admit(Box::new(read_admission(map)?)),
-            1 => PrincipalChange::Revoke(read_reason(map)?),
+            1 => PrincipalChange::Revoke(read_reason(map, 10)?),
             2 => PrincipalChange::Rotate(read_key(map)?),
             3 => PrincipalChange::ReadKey(read_key(map)?),
             4 => PrincipalChange::EndReadKey,
@@ -210,8 +210,12 @@ fn read_key(map: &mut MapReader<'_, '_>) -> Result<NewKey, PayloadError> {
     })
 }
 
-fn read_reason(map: &mut MapReader<'_, '_>) -> Result<RevocationReason, PayloadError> {
-    let code = map.required(10, "reason")?.uint()?;
+/// The reason of a revocation, at this key of the map.
+pub(super) fn read_reason(
+    map: &mut MapReader<'_, '_>,
+    key: i64,
+) -> Result<RevocationReason, PayloadError> {
+    let code = map.required(key, "reason")?.uint()?;
     let mut reasons = RevocationReason::ALL.into_iter();
     reasons
         .find(|reason| reason.code() == code)

@@ -5,6 +5,7 @@ use crate::statement::key::{ApprovalDigest, Approved, Possession, Signature, Sig
 use crate::statement::statement::SignError;
 use crate::statement::{Statement, StatementId};
 use crate::system::node::node_subject_part;
+use crate::system::operator::operator_subject_part;
 use crate::system::{
     Approval, KeyPurpose, NodeId, OrganizationId, Payload, PrincipalId, possession_subject, subject,
 };
@@ -126,6 +127,19 @@ pub fn prove_node_key(
     signer: &dyn Signer,
 ) -> Result<Signature, SignerError> {
     prove(origin, &subject(origin, &node_subject_part(node)), signer)
+}
+
+/// Proof that the holder of a new key wants it to sign as the operator with this name.
+pub fn prove_operator_key(
+    origin: &Origin,
+    name: &str,
+    signer: &dyn Signer,
+) -> Result<Signature, SignerError> {
+    prove(
+        origin,
+        &subject(origin, &operator_subject_part(name)),
+        signer,
+    )
 }
 
 fn prove(origin: &Origin, subject: &str, signer: &dyn Signer) -> Result<Signature, SignerError> {

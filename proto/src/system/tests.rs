@@ -99,7 +99,18 @@ fn member_samples() -> Vec<(SystemKind, Vec<u8>)> {
         },
         approvals: Vec::new(),
     };
-    vec![
+    let operator = |change| OperatorRecord {
+        name: "operator 3".to_owned(),
+        change,
+        approvals: Vec::new(),
+    };
+    let operators = [
+        operator(OperatorChange::Admit(new.clone())),
+        operator(OperatorChange::Revoke(RevocationReason::KeyLost)),
+        operator(OperatorChange::Rotate(new.clone())),
+    ];
+    let operators = operators.map(|record| (SystemKind::Operator, record.encode()));
+    let rest = vec![
         (SystemKind::Organization, suspended.encode()),
         (SystemKind::Organization, resumed.encode()),
         (
@@ -117,7 +128,8 @@ fn member_samples() -> Vec<(SystemKind, Vec<u8>)> {
         (SystemKind::Role, role(RoleChange::Grant).encode()),
         (SystemKind::Role, role(RoleChange::Withdraw).encode()),
         (SystemKind::Node, rotated.encode()),
-    ]
+    ];
+    [rest, operators.to_vec()].concat()
 }
 
 fn engagement_samples() -> Vec<(SystemKind, Vec<u8>)> {
@@ -320,7 +332,9 @@ fn relations_between_fields_of_genesis_hold() {
     order.algorithms = vec![-19, -8];
     let mut twice = base.clone();
     twice.nodes[1].id = twice.nodes[0].id;
-    for wrong in [none, many, shared, order, twice] {
+    let mut named = base.clone();
+    named.operators[1].name = named.operators[0].name.clone();
+    for wrong in [none, many, shared, order, twice, named] {
         assert!(SystemRecord::decode(SystemKind::Genesis, &wrong.encode()).is_err());
     }
 }

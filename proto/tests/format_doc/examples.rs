@@ -16,9 +16,9 @@ use aimslog_proto::statement::key::{
 use aimslog_proto::statement::{Disclosure, EntryId, FieldProof, UnverifiedStatement};
 use aimslog_proto::system::{
     Access, AccessRead, Controls, Engagement, EngagementChange, EngagementId, Node, NodeChange,
-    NodeEntry, NodeId, Organization, OrganizationChange, OrganizationId, Payload as _,
-    PolicyChange, Principal, PrincipalChange, PrincipalId, RevocationReason, Role, RoleChange,
-    RoleRecord, Rules,
+    NodeEntry, NodeId, OperatorChange, OperatorRecord, Organization, OrganizationChange,
+    OrganizationId, Payload as _, PolicyChange, Principal, PrincipalChange, PrincipalId,
+    RevocationReason, Role, RoleChange, RoleRecord, Rules,
 };
 use aimslog_proto::time::{UnixMillis, UnixSeconds};
 use aimslog_proto::tlog::{
@@ -244,6 +244,14 @@ fn system() -> Examples {
         change: NodeChange::Remove(NodeId::new(3).unwrap()),
         approvals: Vec::new(),
     };
+    let operator = |change| {
+        let record = OperatorRecord {
+            name: "operator-3".to_owned(),
+            change,
+            approvals: Vec::new(),
+        };
+        record.encode()
+    };
     let entries = world::entries();
     vec![
         ("genesis-payload", Hex(world::genesis().encode())),
@@ -260,6 +268,18 @@ fn system() -> Examples {
         ("node-admit-payload", Hex(admit.encode())),
         ("node-remove-payload", Hex(remove.encode())),
         ("node-rotate-payload", Hex(rotate_node.encode())),
+        (
+            "operator-admit-payload",
+            Hex(operator(OperatorChange::Admit(world::operator_key()))),
+        ),
+        (
+            "operator-revoke-payload",
+            Hex(operator(OperatorChange::Revoke(RevocationReason::Left))),
+        ),
+        (
+            "operator-rotate-payload",
+            Hex(operator(OperatorChange::Rotate(world::operator_key()))),
+        ),
     ]
 }
 

@@ -11,7 +11,7 @@ use aimslog_proto::system::{
     Admission, FirstAdministrator, Genesis, Grant, Holder, Keys, Making, NewKey, NodeEntry,
     NodeId as LedgerNode, Operator, Organization, OrganizationId, Payload, PolicyTexts, Principal,
     PrincipalChange, PrincipalId, ReceiptKey, Role, add_approval, approve_record, prove_node_key,
-    prove_principal_key, prove_read_key, prove_receipt_key, sign_record,
+    prove_operator_key, prove_principal_key, prove_read_key, prove_receipt_key, sign_record,
 };
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::tree::NodeId;
@@ -33,6 +33,7 @@ pub(crate) const ADMIN: u8 = 20;
 pub(crate) const REVIEWER: u8 = 21;
 pub(crate) const NEXT: u8 = 22;
 pub(crate) const READS: u8 = 23;
+pub(crate) const LATER_OPERATOR: u8 = 24;
 
 pub(crate) fn key(seed: u8) -> SigningKey {
     SigningKey::from_seed(&[seed; 32])
@@ -134,6 +135,14 @@ pub(crate) fn next_key() -> NewKey {
     NewKey {
         key: key(NEXT).public_key(),
         possession: prove_principal_key(&origin(), &acme(), &principal, &key(NEXT)).unwrap(),
+    }
+}
+
+/// The key of a later operator, `operator-3`.
+pub(crate) fn operator_key() -> NewKey {
+    NewKey {
+        key: key(LATER_OPERATOR).public_key(),
+        possession: prove_operator_key(&origin(), "operator-3", &key(LATER_OPERATOR)).unwrap(),
     }
 }
 

@@ -11,8 +11,9 @@ use aimslog_proto::statement::key::SigningKey;
 use aimslog_proto::statement::statement::sign;
 use aimslog_proto::system::{
     Engagement, EngagementChange, EngagementId, Grant, Making, Node, NodeChange, NodeId,
-    OrganizationId, PolicyChange, PolicyTexts, PrincipalChange, PrincipalId, RevocationReason,
-    Role, RoleChange, RoleRecord, Rules, prove_node_key, sign_record,
+    OperatorChange, OperatorRecord, OrganizationId, PolicyChange, PolicyTexts, PrincipalChange,
+    PrincipalId, RevocationReason, Role, RoleChange, RoleRecord, Rules, prove_node_key,
+    sign_record,
 };
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::{Origin, VerifierKey};
@@ -227,6 +228,13 @@ pub const ROWS: &[FaultyCall] = &[
         &["payload.principal"],
         scene => system_record(&principal("hospital", "admin-1", PrincipalChange::Revoke(RevocationReason::Left)),
             &scene.hospital.administrator)),
+    row!("SubmitSystem: the last operator goes", FailedPrecondition, LastOperator,
+        &["payload.name"],
+        scene => system_record(&OperatorRecord {
+            name: "operator-1".to_owned(),
+            change: OperatorChange::Revoke(RevocationReason::Left),
+            approvals: Vec::new(),
+        }, &scene.operator)),
     row!("SubmitSystem: a principal that there is not", NotFound, NotFound, &["payload.principal"],
         scene => system_record(&principal("hospital", "p-nobody", PrincipalChange::Revoke(RevocationReason::Left)),
             &scene.hospital.administrator)),

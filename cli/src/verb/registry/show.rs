@@ -177,15 +177,13 @@ fn shown(at: u64, registry: &Registry) -> Shown {
     let genesis = registry.genesis();
     Shown {
         at,
-        operators: genesis.map_or_else(Vec::new, |genesis| {
-            let operators = genesis.operators.iter();
-            operators
-                .map(|operator| Operator {
-                    name: operator.name.clone(),
-                    key: operator.key.thumbprint().to_string(),
-                })
-                .collect()
-        }),
+        operators: registry
+            .operators_at(LeafIndex(at))
+            .map(|(name, row)| Operator {
+                name: name.to_owned(),
+                key: row.key.thumbprint().to_string(),
+            })
+            .collect(),
         operators_required: genesis.map_or(0, |genesis| genesis.operators_required),
         organizations: registry
             .organizations()

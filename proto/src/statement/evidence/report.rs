@@ -291,7 +291,7 @@ pub struct CosignerReport {
 pub struct OperatorsReport {
     /// So many.
     pub required: u64,
-    /// Of so many.
+    /// Of so many at the founding; operators admit and revoke each other since.
     pub of: u64,
 }
 

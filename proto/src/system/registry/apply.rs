@@ -121,6 +121,7 @@ impl Registry {
             SystemRecord::Engagement(record) => self.check_engagement(record),
             SystemRecord::Access(record) => self.check_access(index, record),
             SystemRecord::Controls(record) => self.check_controls(record),
+            SystemRecord::Operator(record) => self.check_operator(record, genesis),
         }
     }
 }

@@ -8,15 +8,24 @@ use crate::tlog::LeafIndex;
 
 impl Registry {
     /// The positions of the system records that a verifier needs to come to these keys: genesis, the
-    /// records of receipt keys, every change of policy, and [`Registry::leading_to`] the keys.
+    /// records of receipt keys, every change of policy, and [`Registry::leading_to`] the keys and the
+    /// operators behind those records.
     ///
     /// Give the signers of the records and the receipt key of the head. Unknown keys add nothing.
     pub fn chain_of(&self, kids: impl IntoIterator<Item = Thumbprint>) -> BTreeSet<LeafIndex> {
         let mut chain = BTreeSet::from([LeafIndex(0)]);
         chain.extend(self.policies.keys());
         chain.extend(&self.keys_records);
-        chain.extend(self.leading_to(kids));
+        let behind = chain.iter().flat_map(|index| self.signers_of(*index));
+        let leading = self.leading_to(kids.into_iter().chain(behind.copied()));
+        chain.extend(leading);
         chain
+    }
+
+    /// The keys behind the system record at this position: its signer's, and those of the operators who
+    /// approve it. Empty for another entry, and for batches of reads, on which nothing rests.
+    pub fn signers_of(&self, index: LeafIndex) -> &[Thumbprint] {
+        self.signers.get(&index).map_or(&[], Vec::as_slice)
     }
 
     /// The positions of the records that say what these keys are and may do
@@ -32,7 +41,7 @@ impl Registry {
             }
             for index in self.records_behind(&kid) {
                 if records.insert(index) {
-                    open.extend(self.signers.get(&index));
+                    open.extend(self.signers_of(index));
                 }
             }
         }

@@ -47,7 +47,7 @@ impl KeyRow {
 pub enum KeyOwner {
     /// An operator's admin key.
     Operator {
-        /// Its name in genesis.
+        /// Its name in genesis, or in the record that admitted it.
         name: String,
     },
     /// Signs what the service itself asserts.

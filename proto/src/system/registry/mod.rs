@@ -19,6 +19,7 @@ mod evidence;
 mod key;
 mod member;
 mod members;
+mod operators;
 mod record;
 mod service;
 mod signed_by;
@@ -64,8 +65,8 @@ pub struct Registry {
     rules: BTreeMap<LeafIndex, [u8; 32]>,
     /// Where the records of receipt keys stand.
     keys_records: BTreeSet<LeafIndex>,
-    /// Who signed each system record that something else may rest on.
-    signers: BTreeMap<LeafIndex, Thumbprint>,
+    /// Who signed each system record that something else may rest on, and the operators who approve it.
+    signers: BTreeMap<LeafIndex, Vec<Thumbprint>>,
     /// How many batches of reads from outside the log has.
     access_batches: u64,
     last: Option<LeafIndex>,

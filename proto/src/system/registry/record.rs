@@ -27,7 +27,9 @@ impl Registry {
         let index = at.index;
         self.last = Some(index);
         if record.kind() != SystemKind::Access {
-            self.signers.insert(index, at.signer);
+            let approving = record.approvals().iter().map(|approval| approval.operator);
+            let behind = std::iter::once(at.signer).chain(approving).collect();
+            self.signers.insert(index, behind);
         }
         match record {
             SystemRecord::Genesis(genesis) => self.record_genesis(at, genesis),
@@ -45,6 +47,7 @@ impl Registry {
             SystemRecord::Node(change) => self.record_node(at, change),
             SystemRecord::Access(record) => self.access_batches = record.number,
             SystemRecord::Controls(record) => self.record_controls(at, record),
+            SystemRecord::Operator(record) => self.record_operator(at, record),
         }
     }
 
@@ -242,7 +245,7 @@ impl Registry {
         self.put_key(at, key, KeyOwner::Principal(owner));
     }
 
-    fn retire_all(&mut self, at: At, kids: impl IntoIterator<Item = Thumbprint>) {
+    pub(super) fn retire_all(&mut self, at: At, kids: impl IntoIterator<Item = Thumbprint>) {
         for kid in kids {
             self.retire(at, kid);
         }
@@ -257,7 +260,7 @@ impl Registry {
         }
     }
 
-    fn put_key(&mut self, at: At, key: &PublicKey, owner: KeyOwner) {
+    pub(super) fn put_key(&mut self, at: At, key: &PublicKey, owner: KeyOwner) {
         let row = KeyRow {
             key: *key,
             owner,

@@ -4,6 +4,7 @@ mod approvals;
 mod catalogues;
 mod engagements;
 mod members;
+mod operators;
 mod property;
 mod signers;
 

@@ -7,15 +7,16 @@ use crate::aims::catalog::Catalogue;
 use crate::statement::evidence::testing::note_key;
 use crate::system::{
     Access, AccessRead, Action, Controls, Engagement, EngagementChange, EngagementId, Grant,
-    NewKey, Organization, Permissions, Role, RoleChange, RoleRecord, SignedBy, SystemKind,
-    prove_node_key, prove_principal_key, prove_read_key,
+    NewKey, OperatorChange, OperatorRecord, Organization, Permissions, Role, RoleChange,
+    RoleRecord, SignedBy, SystemKind, prove_node_key, prove_operator_key, prove_principal_key,
+    prove_read_key,
 };
 use crate::time::UnixSeconds;
 use crate::tlog::KeyName;
 
 use SignedBy::{Administrator, AllOperators, Operator, Operators, Service};
 
-const ROWS: [(SystemKind, &str, SignedBy); 22] = [
+const ROWS: [(SystemKind, &str, SignedBy); 25] = [
     (SystemKind::Genesis, "found", AllOperators),
     (SystemKind::Keys, "begin", Service),
     (SystemKind::Keys, "replace", Operators),
@@ -38,13 +39,19 @@ const ROWS: [(SystemKind, &str, SignedBy); 22] = [
     (SystemKind::Engagement, "end", Administrator),
     (SystemKind::Access, "report", Service),
     (SystemKind::Controls, "declare", Administrator),
+    (SystemKind::Operator, "admit", Operators),
+    (SystemKind::Operator, "revoke", Operators),
+    (SystemKind::Operator, "rotate", Operators),
 ];
 
 /// The reviewer's key for reading.
 const READS: u8 = 50;
 
+/// The key of an operator that came later.
+pub(super) const SPARE: u8 = 51;
+
 /// Who signs, and which operator approves.
-const SIGNERS: [(&str, u8, Option<u8>); 11] = [
+const SIGNERS: [(&str, u8, Option<u8>); 12] = [
     ("one operator", seed::OPERATOR_A, None),
     (
         "an operator twice",
@@ -52,6 +59,7 @@ const SIGNERS: [(&str, u8, Option<u8>); 11] = [
         Some(seed::OPERATOR_A),
     ),
     ("two operators", seed::OPERATOR_A, Some(seed::OPERATOR_B)),
+    ("a later operator and one", SPARE, Some(seed::OPERATOR_A)),
     ("an administrator", seed::ADMIN, None),
     ("an administrator elsewhere", seed::OTHER_ADMIN, None),
     ("a reviewer", seed::REVIEWER, None),
@@ -145,6 +153,33 @@ pub(super) fn node_rotation(id: u64, seed: u8) -> Node {
     }
 }
 
+pub(super) fn operator(name: &str, change: OperatorChange) -> OperatorRecord {
+    OperatorRecord {
+        name: name.to_owned(),
+        change,
+        approvals: Vec::new(),
+    }
+}
+
+fn operator_proof(name: &str, seed: u8) -> NewKey {
+    NewKey {
+        key: key(seed).public_key(),
+        possession: prove_operator_key(&origin(), name, &key(seed)).unwrap(),
+    }
+}
+
+pub(super) fn operator_key(name: &str, seed: u8) -> OperatorRecord {
+    operator(name, OperatorChange::Admit(operator_proof(name, seed)))
+}
+
+pub(super) fn operator_rotation(name: &str, seed: u8) -> OperatorRecord {
+    operator(name, OperatorChange::Rotate(operator_proof(name, seed)))
+}
+
+pub(super) fn operator_gone(name: &str) -> OperatorRecord {
+    operator(name, OperatorChange::Revoke(RevocationReason::Left))
+}
+
 pub(super) fn access(number: u64, engagement: &str, entry: u64) -> Access {
     let read = AccessRead {
         organization: org("acme"),
@@ -176,6 +211,7 @@ pub(super) fn busy() -> World {
     world.system(&organization("asleep", 31), seed::OPERATOR_A);
     let operators = (seed::OPERATOR_A, seed::OPERATOR_B);
     world.agreed(suspend("asleep"), operators);
+    world.agreed(operator_key("op-spare", SPARE), operators);
     world.system(&read_key("p-reviewer", READS), seed::ADMIN);
     let grant = EngagementChange::Grant(Box::new(grant_to("other")));
     world.system(&engagement("e-old", grant), seed::ADMIN);
@@ -241,6 +277,9 @@ fn sample(action: Action, by: (u8, Option<u8>)) -> UnverifiedStatement {
         (SystemKind::Engagement, "end") => finish(engagement("e-old", EngagementChange::End), by),
         (SystemKind::Access, _) => finish(access(1, "e-old", 5), by),
         (SystemKind::Controls, _) => finish(controls("org", 1), by),
+        (SystemKind::Operator, "admit") => finish(operator_key("op-3", 80), by),
+        (SystemKind::Operator, "revoke") => finish(operator_gone("op-spare"), by),
+        (SystemKind::Operator, "rotate") => finish(operator_rotation("op-spare", 81), by),
         (kind, name) => panic!("no sample of {kind} {name}"),
     }
 }
@@ -283,7 +322,8 @@ fn each_statement_is_taken_of_whom_its_row_names_and_of_nobody_else() {
             let expected = match (signed_by, signer) {
                 (_, "a stranger") => Some(Reason::UnknownKey),
                 (_, "a key for reading") => Some(Reason::KeyPurpose),
-                (Operators, "two operators")
+                (Operators, "two operators" | "a later operator and one")
+                | (Operator, "a later operator and one")
                 | (Administrator, "an administrator")
                 | (Service, "the service")
                 | (Operator, "one operator" | "an operator twice" | "two operators") => None,
