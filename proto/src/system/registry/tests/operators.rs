@@ -92,6 +92,7 @@ fn another_key_takes_the_place_of_the_one_before() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table with a row for each fault")]
 fn what_is_wrong_with_a_record_is_told_by_its_reason() {
     let world = busy();
     let mut foreign = operator_key("op-3", 80);

@@ -323,10 +323,15 @@ fn each_statement_is_taken_of_whom_its_row_names_and_of_nobody_else() {
                 (_, "a stranger") => Some(Reason::UnknownKey),
                 (_, "a key for reading") => Some(Reason::KeyPurpose),
                 (Operators, "two operators" | "a later operator and one")
-                | (Operator, "a later operator and one")
                 | (Administrator, "an administrator")
                 | (Service, "the service")
-                | (Operator, "one operator" | "an operator twice" | "two operators") => None,
+                | (
+                    Operator,
+                    "one operator"
+                    | "an operator twice"
+                    | "two operators"
+                    | "a later operator and one",
+                ) => None,
                 (Operators, "one operator" | "an operator twice") => Some(Reason::TooFewOperators),
                 (_, "an administrator elsewhere") if kind == SystemKind::Engagement => {
                     Some(Reason::ForeignRecords)
