@@ -3,12 +3,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 
 use crate::cluster::{Cluster, program};
 use crate::people::{Hospital, decision_json};
+
+/// How long a node gets to hear of what was logged.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A submitter: a cluster, a registered key, and a folder to work in.
 #[derive(Debug)]
@@ -110,6 +116,24 @@ impl Desk {
             String::from_utf8_lossy(&ran.stderr)
         );
         serde_json::from_slice(&ran.stdout).unwrap()
+    }
+
+    /// What `list` shows, once the node that answers has heard of this many records: one that forwards
+    /// what is submitted hears of it a moment later.
+    pub async fn list(&self, arguments: &[&str], count: usize) -> Value {
+        let arguments = [&["list"][..], arguments].concat();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let listed = self.data(&arguments);
+            if length(&listed, "/records") >= count {
+                return listed;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{count} records were to come: {listed}"
+            );
+            sleep(PAUSE).await;
+        }
     }
 
     /// Submits one record and returns what is told of it.

@@ -54,7 +54,8 @@ async fn a_run_that_is_killed_goes_on_where_it_was_and_logs_nothing_twice() {
         logged > 0 && already > 0,
         "{logged} logged, {already} before"
     );
-    let listed = desk.data(&["list", "--kind", "oversight_decision", "--limit", "5000"]);
+    let all = ["--kind", "oversight_decision", "--limit", "5000"];
+    let listed = desk.list(&all, told.len()).await;
     assert_eq!(length(&listed, "/records") as u64, MANY);
 }
 

@@ -41,7 +41,7 @@ async fn records_of_principals_stand_in_the_chain_and_in_nobodys_way() {
     desk.write_decision("two.json", 2);
     desk.submit(&["submit", "two.json"]);
 
-    let listed = desk.data(&["list"]);
+    let listed = desk.list(&[], 5).await;
     assert_eq!(length(&listed, "/records"), 5, "{listed}");
     desk.data(&["disclose", "--all", "-o", "all.evidence.json"]);
     let report = desk.data(&["verify", "all.evidence.json"]);

@@ -202,6 +202,9 @@ async fn changed_rows_are_new_versions_where_that_is_asked_for() {
     for (name, count) in [("logged", 2), ("amended", 1), ("already_logged", 2)] {
         assert_eq!(data[name], count, "{name}: {data}");
     }
+    // The run has waited for a head over what it logged: whoever looks next finds it.
+    let amended = data["records"][0]["index"].as_u64().unwrap();
+    assert!(data["published_size"].as_u64().unwrap() > amended, "{data}");
     let history = desk.data(&["history", &first]);
     assert!(
         history

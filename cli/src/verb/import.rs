@@ -5,10 +5,14 @@ mod preview;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use aimslog_client::ClientError;
+use aimslog_proto::tlog::TreeSize;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 
 use crate::args::Connection;
 use crate::context::Context;
@@ -23,10 +27,14 @@ use crate::output::Output;
 use crate::sheet::table::Table;
 use crate::verb::runtime;
 use crate::verb::submit::{
-    ALREADY_LOGGED, LOGGED, REFUSED, SubmitOptions, Told, look_ahead, send_all, table,
+    ALREADY_LOGGED, LOGGED, REFUSED, Sent, SubmitOptions, Told, look_ahead, send_all, table,
 };
 use plan::{Plan, refuse_changed};
 use preview::{Preview, preview};
+
+/// How long a head over what was logged is waited for.
+const HEAD_PATIENCE: Duration = Duration::from_mins(1);
+const HEAD_PAUSE: Duration = Duration::from_millis(500);
 
 /// Import a register from a spreadsheet (XLSX or CSV).
 ///
@@ -35,7 +43,8 @@ use preview::{Preview, preview};
 /// Before anything is sent, the ledger is asked what it would say of every row; unless all are valid,
 /// nothing is sent. Links may lead to rows of earlier imports, and to keys of --known. Attachments that a
 /// column names are looked for as with `submit`. A run that was cut off is continued by the same command;
-/// a later run sends rows that are new, and says which have changed.
+/// a later run sends rows that are new, and says which have changed. The run ends once what it logged
+/// stands under a published head: histories and registers show it then.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -303,6 +312,7 @@ impl Import {
         };
         let sent = send_all(context, send, &self.options, (&mut learn, output)).await?;
         memory.keep()?;
+        let published = wait_for_head(context, &sent, output).await?;
         let count = |status: &str| {
             sent.told
                 .iter()
@@ -314,6 +324,7 @@ impl Import {
             "file": self.file, "sheet": shown.name(), "records": sent.told,
             "logged": count(LOGGED), "already_logged": count(ALREADY_LOGGED) + same,
             "amended": amended, "skipped": skipped, "left_out": left_out,
+            "published_size": published.map(|size| size.0),
         });
         let mut text = table(&sent.told);
         let rest = [
@@ -357,6 +368,38 @@ fn refuse_columns(table: &Table, columns: &Columns) -> Result<()> {
     }
     let wrong = wrong.join("\n");
     Err(UserError::usage(format!("{}: {wrong}", table.name)))
+}
+
+/// Waits for a published head over what was logged, so that the next command finds it in histories and
+/// registers: its size. None where nothing was logged, or where no head came in time: what was logged is
+/// logged nevertheless, and that is said.
+async fn wait_for_head(context: &Context, sent: &Sent, output: Output) -> Result<Option<TreeSize>> {
+    let newest = sent.told.iter().filter_map(|told| told.index).max();
+    let Some(newest) = newest.filter(|_| sent.cut_off.is_none()) else {
+        return Ok(None);
+    };
+    let waiting = output.spinner("{spinner} waiting for a published head");
+    let size = TreeSize(newest.saturating_add(1));
+    let ledger = context.ledger()?;
+    let until = Instant::now() + HEAD_PATIENCE;
+    loop {
+        let error = match ledger.checkpoint_covering(size).await {
+            Ok(head) => {
+                waiting.finish_and_clear();
+                return Ok(Some(head.head().size));
+            }
+            Err(error @ ClientError::Fork(_)) => return Err(error.into()),
+            Err(error) => error,
+        };
+        if Instant::now() >= until {
+            waiting.finish_and_clear();
+            output.say(format!(
+                "logged, and not yet under a published head ({error}): histories and registers show it later"
+            ));
+            return Ok(None);
+        }
+        sleep(HEAD_PAUSE).await;
+    }
 }
 
 fn nothing_sent(why: &str) -> String {
