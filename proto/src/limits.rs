@@ -18,18 +18,19 @@ pub const FOREIGN_STATEMENT_BYTES_MAX: usize = 60 * 1024;
 pub const ENTRY_BYTES_MAX: usize = 65_535;
 /// Arrays, maps and tags open at once in CBOR: bounds recursion of every reader.
 pub const CBOR_DEPTH_MAX: usize = 16;
-/// Items of one list in a header: they are looked up at apply, one read each.
+/// Items of one list in a header: apply reads up to four rows for a link.
 pub const HEADER_LIST_MAX: usize = 32;
 /// Links in a header.
 pub const LINKS_MAX: usize = HEADER_LIST_MAX;
 /// Controls in a header: more would not say what a record is about.
 pub const CONTROLS_MAX: usize = HEADER_LIST_MAX;
 /// Pairs of a state and a holder who signed an entity in it: far more people than work on one thing,
-/// and its row stays below 32 KiB.
+/// and its row stays below 48 KiB.
 pub const ENTITY_SIGNINGS_MAX: usize = 256;
-/// Ways in which the entities stand that link to one entity with one relation: a state and the states
-/// in which the same holder had signed. A life cycle of seven states, played by few people, knows
-/// some twenty; each costs a line of the row that guards read.
+/// Ways in which the entities stand that link to one entity with one relation: a state, the other states
+/// in which those who brought them there had signed, and how often that entity had begun again by then. A
+/// life cycle of seven states, played by few people, knows some twenty for each beginning; each costs a
+/// line of the row that guards read.
 pub const LINKING_STANDINGS_MAX: usize = 256;
 /// Issuer and subject: prefix, origin and ids fit twice.
 pub const URI_BYTES_MAX: usize = 512;
@@ -106,7 +107,7 @@ pub const CATALOGUE_TITLE_BYTES_MAX: usize = 200;
 /// Schemes that one organisation declares: each stays in the memory of every node.
 pub const CATALOGUES_MAX: usize = 8;
 /// Versions of one catalogue of an organisation: each stays in the memory of every node, because older
-/// entries are judged by it.
+/// entries are judged by it. Whoever needs more goes on under another scheme.
 pub const CATALOGUE_VERSIONS_MAX: u32 = 16;
 /// One policy text within a record: two of them, and approvals, fit into a system record.
 pub const POLICY_TEXT_BYTES_MAX: usize = 16 * 1024;

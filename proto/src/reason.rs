@@ -77,7 +77,7 @@ pub enum Reason {
     SwappedField,
     /// The value of a field breaks a rule of its kind.
     InvalidField,
-    /// The header and a disclosure say different things.
+    /// The header says something else than a disclosure, or than a record that it goes on or counts for.
     HeaderMismatch,
     /// A salt is malformed, too short or too long.
     InvalidSalt,

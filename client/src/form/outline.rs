@@ -111,8 +111,11 @@ fn set(object: &mut Value, name: &str, value: Value) {
 /// The tables of the kind, state by state.
 fn tables(bundle: &RuleBundle, kind: &Kind) -> Value {
     let states = kind.states().iter().map(|state| {
-        let guards = kind.guards_of(state).map(|guard| {
-            json!({ "id": guard.id, "rule": guard.rule, "person": guard.need == GuardNeed::Person })
+        let guards = kind.life_cycle().guards_of(state).map(|guard| {
+            json!({
+                "id": guard.id, "rule": guard.rule, "person": guard.need == GuardNeed::Person,
+                "staying": guard.is_for_staying(),
+            })
         });
         let signers = kind.signers(Some(state));
         let tables = json!({

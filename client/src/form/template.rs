@@ -89,8 +89,13 @@ impl Writer<'_> {
         self.comment(0, "");
         self.comment(0, &self.state_words());
         self.comment(0, &self.signer_words(bundle));
-        for guard in kind.guards_of(self.state) {
-            self.comment(0, &format!("To enter it: {} ({}).", guard.rule, guard.id));
+        for guard in kind.life_cycle().guards_of(self.state) {
+            let asked = if guard.is_for_staying() {
+                "Asked of every version in it"
+            } else {
+                "To enter it"
+            };
+            self.comment(0, &format!("{asked}: {} ({}).", guard.rule, guard.id));
         }
         for (earlier, later) in kind.ordered_times() {
             self.comment(0, &format!("{later} is not before {earlier}."));

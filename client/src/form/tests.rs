@@ -181,6 +181,24 @@ fn forms_say_what_each_state_asks_for_and_fit_on_a_screen() {
     assert!(count > 20, "{count}");
 }
 
+/// Whoever amends a record in a state must know what is asked of it there again.
+#[test]
+fn forms_say_what_is_asked_on_entry_alone() {
+    let bundle = RuleBundle::v1();
+    let line = |kind: &str, state: &str, id: &str| {
+        let kind = bundle.newest_kind(kind).expect("a kind");
+        let form = form(bundle, kind, Some(state)).expect(state);
+        let text = form.replace("\n# ", " ");
+        let end = text.find(&format!("({id})")).expect(id);
+        let start = |words: &str| text[..end].rfind(words);
+        start("To enter it: ") > start("Asked of every version in it: ")
+    };
+    assert!(line("ai_system", "production", "AI-SYSTEM-PERSON"));
+    assert!(line("risk", "accepted", "RISK-ACCEPTED-BY-ACCEPTANCE"));
+    assert!(!line("deployment", "approved", "DEPLOYMENT-PERSON"));
+    assert!(!line("deployment", "approved", "DEPLOYMENT-VERIFICATION"));
+}
+
 #[test]
 fn outlines_list_every_field() {
     for kind in RuleBundle::v1().kinds() {

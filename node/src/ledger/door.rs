@@ -362,8 +362,8 @@ fn check_evidence<R: Rows + ?Sized>(
 ) -> Result<Checked, ApplyError> {
     let header = statement.header();
     let mut violations = check_times(header, view.now);
-    let signed = check_signed(position(view.registry, view.next)?, header);
-    violations.extend(signed.violations);
+    let mut signed = check_signed(position(view.registry, view.next)?, header);
+    violations.append(&mut signed.violations);
     let mut is_signed = false;
     if let Some(row) = view.registry.key_at(&header.key, view.next) {
         match statement.clone().verify(&row.key) {
@@ -371,12 +371,10 @@ fn check_evidence<R: Rows + ?Sized>(
             Err(error) => violations.extend(error.violations()),
         }
     }
+    let kind = signed.kind;
     let disclosures = submission.disclosures;
     let signer = signed.principal.map(|principal| &principal.principal);
-    let digests = match signed
-        .kind
-        .map(|kind| check_content(kind, statement, disclosures, signer))
-    {
+    let digests = match kind.map(|kind| check_content(kind, statement, disclosures, signer)) {
         Some(Ok(record)) => record.as_ref().map(digests_of).unwrap_or_default(),
         Some(Err(found)) => {
             violations.extend(found);
@@ -396,13 +394,13 @@ fn check_evidence<R: Rows + ?Sized>(
         attachments = stored;
         violations.extend(missing);
         if !violations.is_empty() {
-            let mut more = foresight::of(view, statement, &[])?;
+            let mut more = foresight::of_evidence(view, (statement, &[]), signed)?;
             more.retain(|violation| !violations.contains(violation));
             violations.extend(more);
         }
     }
     Ok(Checked {
-        kind: signed.kind,
+        kind,
         attachments,
         violations,
     })

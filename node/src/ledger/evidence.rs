@@ -9,7 +9,9 @@ use std::collections::BTreeSet;
 use aimslog_proto::{
     aims::{
         entity::{Entity, Linking},
-        judge::{Logged, Position, Reached, Target, Version, check_references, check_signed},
+        judge::{
+            Logged, Position, Reached, Signed, Target, Version, check_references, check_signed,
+        },
     },
     reason::{Reason, Violation},
     statement::{EntryId, UnverifiedStatement},
@@ -82,9 +84,18 @@ pub fn judge(
     registry: &Registry,
     case: &Case<'_>,
 ) -> Result<Judgement, ApplyError> {
-    let header = case.statement.header();
     let at = position(registry, case.index)?;
-    let signed = check_signed(at, header);
+    let signed = check_signed(at, case.statement.header());
+    judge_signed(rows, at, (case, signed))
+}
+
+/// The same behind what header, registry and rules say alone.
+pub(super) fn judge_signed(
+    rows: &(impl Rows + ?Sized),
+    at: Position<'_>,
+    (case, signed): (&Case<'_>, Signed<'_>),
+) -> Result<Judgement, ApplyError> {
+    let header = case.statement.header();
     let (kind, mut violations) = (signed.kind, signed.violations);
     // Without a key there is no organisation whose rows could be looked at.
     let Some(principal) = signed.principal else {
@@ -105,15 +116,20 @@ pub fn judge(
         kind,
         principal,
     };
-    let reached = check_references(&LoggedRows(rows), at, &version, &mut violations)?;
+    let row: Option<EntityRow> = match &header.revision {
+        Some(revision) => rows.value(&codec::entity(revision.entity.as_bytes()))?,
+        None => None,
+    };
+    let logged = LoggedRows {
+        rows,
+        continued: header.revision.map(|revision| revision.entity),
+        row: row.as_ref(),
+    };
+    let reached = check_references(&logged, at, &version, &mut violations)?;
     check_attachments(rows, (organization, case.attachments), &mut violations)?;
     if !violations.is_empty() {
         return Ok(Judgement::Refused(violations));
     }
-    let row = match &reached.before {
-        None => None,
-        Some(_) => Some(rows.expect_value(&codec::entity(reached.id.as_bytes()))?),
-    };
     Ok(Judgement::Accepted(Box::new(Accepted { reached, row })))
 }
 
@@ -127,16 +143,21 @@ pub(super) fn position(registry: &Registry, index: LeafIndex) -> Result<Position
 }
 
 /// The entries of the rows.
-struct LoggedRows<'a, R: ?Sized>(&'a R);
+struct LoggedRows<'a, R: ?Sized> {
+    rows: &'a R,
+    /// The entity that the statement continues, with its row, which has been read.
+    continued: Option<EntryId>,
+    row: Option<&'a EntityRow>,
+}
 
 impl<R: Rows + ?Sized> Logged for LoggedRows<'_, R> {
     type Error = StateError;
 
     fn target(&self, id: EntryId) -> Result<Option<Target>, StateError> {
-        let Some(index) = self.0.index(&codec::by_id(id.as_bytes()))? else {
+        let Some(index) = self.rows.index(&codec::by_id(id.as_bytes()))? else {
             return Ok(None);
         };
-        let entry: EntryRow = self.0.expect_value(&codec::entry(index))?;
+        let entry: EntryRow = self.rows.expect_value(&codec::entry(index))?;
         Ok(Some(Target {
             organization: entry.organization,
             kind: entry.kind,
@@ -145,12 +166,15 @@ impl<R: Rows + ?Sized> Logged for LoggedRows<'_, R> {
     }
 
     fn entity(&self, id: EntryId) -> Result<Option<Entity>, StateError> {
-        let row: Option<EntityRow> = self.0.value(&codec::entity(id.as_bytes()))?;
+        if self.continued == Some(id) {
+            return Ok(self.row.map(|row| row.entity.clone()));
+        }
+        let row: Option<EntityRow> = self.rows.value(&codec::entity(id.as_bytes()))?;
         Ok(row.map(|row| row.entity))
     }
 
     fn linking(&self, to: EntryId, by: (&str, &str)) -> Result<Linking, StateError> {
-        let row: Option<LinkingRow> = self.0.value(&codec::linking(to.as_bytes(), by))?;
+        let row: Option<LinkingRow> = self.rows.value(&codec::linking(to.as_bytes(), by))?;
         Ok(row.map(|row| row.0).unwrap_or_default())
     }
 }

@@ -10,7 +10,7 @@ pub mod bytes;
 use bytes::Writer;
 
 /// Version of keys and values in `state/`; checked when the database is opened.
-pub const STATE_FORMAT: u32 = 3;
+pub const STATE_FORMAT: u32 = 4;
 
 /// A column family of `state/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

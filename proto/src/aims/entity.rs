@@ -18,13 +18,16 @@ pub struct Entity {
     pub organization: String,
     /// Its kind, see [`kind_text`](super::judge::kind_text).
     pub kind: String,
+    /// The version of the kind that its newest version is of: never less than before.
+    pub kind_version: u32,
     /// What it is about: the subject of its first version, which no later one changes.
     pub subject: String,
     /// Its newest version.
     pub newest: EntryId,
     /// The life-cycle state reached; empty where no version has named one.
     pub state: String,
-    /// Who brought it into this state: the holder who signed, and the one on whose behalf.
+    /// Who brought it into this state: the holder of the key, and of an AI agent's key also the holder for
+    /// whom it acts.
     pub entered_by: BTreeSet<String>,
     /// The newest version retracts it.
     pub retracted: bool,
@@ -35,7 +38,11 @@ pub struct Entity {
     pub round: u32,
     /// The links of the newest version that count at their targets, with the round that the target was in
     /// when this entity came into its state; none once it is retracted.
-    pub links: BTreeMap<CountedLink, u32>,
+    pub links: BTreeMap<EntityLink, u32>,
+    /// On what its state rests: the links of the newest version that guards of the state ask for, each with
+    /// the asked state that its target was in when this entity came into its own, or when it linked there
+    /// later. None once it is retracted.
+    pub grounds: BTreeMap<EntityLink, String>,
 }
 
 /// That somebody has signed a version in a state.
@@ -43,14 +50,14 @@ pub struct Entity {
 pub struct Signing {
     /// The state that the version reached.
     pub state: String,
-    /// The holder of the key, or of the principal on whose behalf it was signed, as the registry said
-    /// at that position.
+    /// The holder of the key, or of the principal for whom an AI agent signed, as the registry said at
+    /// that position.
     pub holder: String,
 }
 
-/// A link by which the guards of its target decide.
+/// A link to another entity of the log.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct CountedLink {
+pub struct EntityLink {
     /// Name of the relation in the header.
     pub relation: String,
     /// The entity that it leads to, whichever version the header names.
@@ -78,7 +85,7 @@ pub struct Linking(BTreeMap<Standing, u64>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shift {
     /// The link.
-    pub link: CountedLink,
+    pub link: EntityLink,
     /// Before.
     pub from: Option<Standing>,
     /// Now.
@@ -91,14 +98,16 @@ pub(super) struct NewVersion<'a> {
     pub(super) id: EntryId,
     pub(super) organization: &'a str,
     pub(super) kind: String,
+    pub(super) kind_version: u32,
     pub(super) subject: &'a str,
-    /// Who signs: the holder of the key, and the one on whose behalf.
+    /// Who signs, as [`Entity::entered_by`].
     pub(super) holders: &'a BTreeSet<String>,
     pub(super) state: String,
     pub(super) retracts: bool,
     /// It comes into a state since which guards count.
     pub(super) begins_again: bool,
-    pub(super) links: BTreeMap<CountedLink, u32>,
+    pub(super) links: BTreeMap<EntityLink, u32>,
+    pub(super) grounds: BTreeMap<EntityLink, String>,
 }
 
 impl Entity {
@@ -119,6 +128,7 @@ impl Entity {
         Self {
             organization: version.organization.to_owned(),
             kind: version.kind,
+            kind_version: version.kind_version,
             subject: version.subject.to_owned(),
             newest: version.id,
             state: version.state,
@@ -128,11 +138,8 @@ impl Entity {
             round: before
                 .map_or(0, |entity| entity.round)
                 .saturating_add(u32::from(version.begins_again)),
-            links: if retracted {
-                BTreeMap::new()
-            } else {
-                version.links
-            },
+            links: kept(version.links, retracted),
+            grounds: kept(version.grounds, retracted),
         }
     }
 
@@ -170,8 +177,8 @@ impl Entity {
     /// The links by which guards count that the next version would not have any more.
     pub(super) fn dropped_links<'l>(
         &'l self,
-        next: &'l BTreeMap<CountedLink, u32>,
-    ) -> impl Iterator<Item = &'l CountedLink> {
+        next: &'l BTreeMap<EntityLink, u32>,
+    ) -> impl Iterator<Item = &'l EntityLink> {
         self.links.keys().filter(|link| !next.contains_key(*link))
     }
 
@@ -190,12 +197,12 @@ impl Entity {
 
     /// What its new version changes for those that it linked to and links to.
     pub(super) fn shifts(before: Option<&Self>, after: &Self) -> Vec<Shift> {
-        let stands = |entity: &Self, link: &CountedLink| {
+        let stands = |entity: &Self, link: &EntityLink| {
             let round = entity.links.get(link)?;
             Some(entity.standing(*round))
         };
         let old = before.into_iter().flat_map(|entity| entity.links.keys());
-        let links: BTreeSet<&CountedLink> = old.chain(after.links.keys()).collect();
+        let links: BTreeSet<&EntityLink> = old.chain(after.links.keys()).collect();
         let shifts = links.into_iter().map(|link| Shift {
             link: link.clone(),
             from: before.and_then(|before| stands(before, link)),
@@ -203,6 +210,11 @@ impl Entity {
         });
         shifts.filter(|shift| shift.from != shift.to).collect()
     }
+}
+
+/// What a retracted entity has none of.
+fn kept<V>(links: BTreeMap<EntityLink, V>, retracted: bool) -> BTreeMap<EntityLink, V> {
+    if retracted { BTreeMap::new() } else { links }
 }
 
 impl Linking {

@@ -78,7 +78,13 @@ struct Place<'a> {
 
 impl<'a> Place<'a> {
     fn check(self) -> Result<(), BundleError> {
-        let Guard { id, to, rule, need } = self.guard;
+        let Guard {
+            id,
+            to,
+            rule,
+            on_entry,
+            need,
+        } = self.guard;
         let is_empty = match need {
             Need::Person => false,
             Need::OtherThan(states) => states.is_empty(),
@@ -87,6 +93,9 @@ impl<'a> Place<'a> {
         };
         if id.is_empty() || to.is_empty() || rule.is_empty() || is_empty {
             return Err(self.fault(GuardFault::Empty));
+        }
+        if *on_entry && matches!(need, Need::Linking(_)) {
+            return Err(self.fault(GuardFault::OnEntry));
         }
         self.check_states(self.kind, to)?;
         match need {

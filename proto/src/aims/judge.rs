@@ -5,21 +5,23 @@
 //! ([`record`](super::record)).
 
 mod links;
+mod version;
 
-use links::{check_kept, check_links, count, counted, resolve};
+use links::{check_about, check_kept, check_links, count, counted, resolve};
+use version::{Reach, find_entity, reach_state};
 
 use std::collections::BTreeSet;
 
 use crate::aims::bundle::{BundleDigest, RuleBundle};
 use crate::aims::catalog::{Catalogue, CatalogueDigest, ControlClaim};
-use crate::aims::entity::{CountedLink, Entity, Linking, NewVersion};
+use crate::aims::entity::{Entity, EntityLink, Linking, NewVersion};
 use crate::aims::kind::{Kind, Signer};
 use crate::aims::lifecycle::Reaching;
-use crate::reason::{Reason, Violation, Violations};
-use crate::statement::header::{CatalogRef, ContentType, Family, Revision};
+use crate::reason::{Reason, Violation};
+use crate::statement::header::{CatalogRef, ContentType, Family};
 use crate::statement::{EntryId, Header};
-use crate::system::registry::{PrincipalRow, Registry};
-use crate::system::{OrganizationId, PrincipalId, Role};
+use crate::system::registry::{EvidenceSigner, PrincipalRow, Registry};
+use crate::system::{PrincipalId, Role};
 use crate::tlog::LeafIndex;
 
 /// Where a statement stands, or would.
@@ -93,7 +95,7 @@ pub struct Reached {
     /// The entity as it stands then.
     pub after: Entity,
     /// Who links to others then, with the links that have changed: all of this kind.
-    pub linking: Vec<(CountedLink, Linking)>,
+    pub linking: Vec<(EntityLink, Linking)>,
 }
 
 /// The kind as it stands in rows and messages: system kinds with their family, evidence without.
@@ -106,11 +108,13 @@ pub fn kind_text(content_type: &ContentType) -> String {
 
 /// Judges signer, role, rule bundle, kind and controls. The signature itself is not checked.
 pub fn check_signed<'r>(at: Position<'r>, header: &Header) -> Signed<'r> {
-    let signer = at.registry.evidence_signer(at.index, header);
-    let mut violations = signer.err().map(Violations::into_vec).unwrap_or_default();
     // Also where the header says something else than its key: what the key's organisation has logged
     // is judged all the same, so that everything is named at once.
-    let principal = at.registry.principal_at(&header.key, at.index);
+    let EvidenceSigner {
+        principal,
+        mut violations,
+        ..
+    } = at.registry.judge_evidence_signer(at.index, header);
     let (kind, rules) = check_rules((at, principal), header);
     violations.extend(rules);
     if let (Some(principal), Some(kind)) = (principal, kind) {
@@ -134,7 +138,7 @@ pub fn check_references<L: Logged>(
     let Version { header, kind, .. } = *version;
     let organization = &version.principal.organization;
     let mut holders = BTreeSet::from([version.principal.holder.as_str().to_owned()]);
-    holders.extend(check_behalf(at, (organization, header), found));
+    holders.extend(check_behalf(at, (version.principal, header), found));
     let links = match kind {
         Some(kind) => check_links(logged, (organization.as_str(), header, kind), found)?,
         None => Vec::new(),
@@ -150,7 +154,12 @@ pub fn check_references<L: Logged>(
     let id = header
         .revision
         .map_or(version.id, |revision| revision.entity);
-    let links = resolve(logged, (at.bundle, id), (version, &state, links))?;
+    let links = resolve(
+        logged,
+        (at.bundle, id),
+        (version, before.as_ref(), &state),
+        links,
+    )?;
     if let (Some(kind), Some(reached)) = (kind, state.guarded(header, before.as_ref())) {
         let reaching = Reaching {
             state: reached,
@@ -163,15 +172,25 @@ pub fn check_references<L: Logged>(
         };
         kind.life_cycle().check_guards(logged, &reaching, found)?;
     }
-    let links = counted(at.bundle, (version, before.as_ref(), &state), &links);
-    if let Some(before) = before.as_ref().filter(|_| !header.is_retraction()) {
-        found.extend(check_kept(at.bundle, (before, &links)));
+    let counted = counted(at.bundle, (version, before.as_ref(), &state), &links);
+    // Who takes a record back takes it back with all its links.
+    if !header.is_retraction() {
+        found.extend(check_about((at.bundle, version), &links));
+        let before = before.as_ref();
+        found.extend(before.and_then(|before| check_kept(at.bundle, (before, &counted))));
     }
+    let stayed = before.as_ref().filter(|_| !state.is_move);
+    let grounds = kind.map(|kind| {
+        let links = (header.subject.as_str(), links.as_slice());
+        kind.life_cycle().grounds(&state.state, links, stayed)
+    });
     let next = NewVersion {
         id: version.id,
         organization: organization.as_str(),
-        links,
+        links: counted,
+        grounds: grounds.unwrap_or_default(),
         kind: kind_text(&header.content_type),
+        kind_version: header.content_type.version(),
         subject: &header.subject,
         holders: &holders,
         begins_again: state.is_move
@@ -189,30 +208,6 @@ pub fn check_references<L: Logged>(
         after,
         linking,
     })
-}
-
-/// The state that a version reaches.
-#[derive(Debug, Default)]
-struct Reach {
-    /// Empty where the kind has none.
-    state: String,
-    /// It may follow the one before.
-    is_allowed: bool,
-    /// The one before was another.
-    is_move: bool,
-}
-
-impl Reach {
-    /// The state whose guards are judged, where it is known which entity that is. Whoever may sign it in
-    /// this state may take it back.
-    fn guarded(&self, header: &Header, before: Option<&Entity>) -> Option<&str> {
-        let is_known = match &header.revision {
-            None => true,
-            Some(_) => before.is_some_and(|entity| entity.kind == kind_text(&header.content_type)),
-        };
-        let is_judged = self.is_allowed && is_known && !header.is_retraction();
-        is_judged.then_some(self.state.as_str())
-    }
 }
 
 /// Whether the principal may sign this kind in the state that the header names.
@@ -294,15 +289,17 @@ fn check_catalogue(
     (found != digest).then(|| violation.found(found).nearest(digest.to_string()))
 }
 
-/// The holder for whom the record was made: of a principal of the same organisation.
+/// The holder for whom an AI agent signs. For whom a record is made is a principal of the same
+/// organisation; but where a person or a program names it, it has not signed: anybody could keep it from
+/// being the second person.
 fn check_behalf(
     at: Position<'_>,
-    (organization, header): (&OrganizationId, &Header),
+    (signer, header): (&PrincipalRow, &Header),
     violations: &mut Vec<Violation>,
 ) -> Option<String> {
     let claimed = header.on_behalf_of.as_ref()?;
     let row = PrincipalId::new(claimed).ok().and_then(|claimed| {
-        let history = at.registry.history(organization, &claimed)?;
+        let history = at.registry.history(&signer.organization, &claimed)?;
         history.at(at.index)
     });
     if row.is_none() {
@@ -310,96 +307,6 @@ fn check_behalf(
         violations
             .push(Violation::new(Reason::NotPermitted, "header.on_behalf_of", rule).found(claimed));
     }
-    row.map(|row| row.holder.as_str().to_owned())
-}
-
-/// The entity that the statement continues, if it may.
-fn find_entity<L: Logged>(
-    logged: &L,
-    (organization, header, revision): (&str, &Header, &Revision),
-    violations: &mut Vec<Violation>,
-) -> Result<Option<Entity>, L::Error> {
-    let entity = logged.entity(revision.entity)?;
-    let Some(entity) = entity.filter(|entity| entity.organization == organization) else {
-        let rule = "the entity is the first version of a record of the organisation";
-        violations.push(
-            Violation::new(Reason::MissingLinkTarget, "header.entity", rule).found(revision.entity),
-        );
-        return Ok(None);
-    };
-    let kind = kind_text(&header.content_type);
-    if entity.kind != kind {
-        let rule = "a version is of the kind of its entity";
-        violations.push(
-            Violation::new(Reason::HeaderMismatch, "header.content_type", rule)
-                .found(kind)
-                .nearest(entity.kind.clone()),
-        );
-    }
-    if entity.subject != header.subject {
-        let rule = "a version is about what its entity is about";
-        violations.push(
-            Violation::new(Reason::HeaderMismatch, "header.sub", rule)
-                .found(&header.subject)
-                .nearest(entity.subject.clone()),
-        );
-    }
-    if entity.newest != revision.previous {
-        let rule = "previous is the newest version of the entity";
-        violations.push(
-            Violation::new(Reason::VersionConflict, "header.previous", rule)
-                .found(revision.previous)
-                .nearest(entity.newest.to_string()),
-        );
-    }
-    if entity.retracted {
-        let rule = "a retracted record has no further versions";
-        violations.push(Violation::new(
-            Reason::InvalidTransition,
-            "header.change",
-            rule,
-        ));
-    }
-    Ok(Some(entity))
-}
-
-/// The state that the entity reaches.
-fn reach_state(
-    kind: &Kind,
-    header: &Header,
-    entity: Option<&Entity>,
-    violations: &mut Vec<Violation>,
-) -> Reach {
-    let from = entity
-        .map(|entity| entity.state.as_str())
-        .filter(|state| !state.is_empty());
-    let Some(to) = &header.transition else {
-        if kind.status_field().is_some() {
-            let rule = "the header names the state that the record is in";
-            violations.push(Violation::new(
-                Reason::MissingHeader,
-                "header.transition",
-                rule,
-            ));
-        }
-        return Reach {
-            state: from.unwrap_or_default().to_owned(),
-            is_allowed: false,
-            is_move: false,
-        };
-    };
-    let is_move = from != Some(to.as_str());
-    let mut moved = kind.check_transition(from, to);
-    if let Some(from) = from.filter(|_| moved.is_ok() && is_move && header.is_retraction()) {
-        let rule = "a record is retracted in the state that it is in";
-        let violation = Violation::new(Reason::InvalidTransition, "header.transition", rule);
-        moved = Err(violation.found(to).nearest(from));
-    }
-    let is_allowed = moved.is_ok();
-    violations.extend(moved.err());
-    Reach {
-        state: to.clone(),
-        is_allowed,
-        is_move,
-    }
+    row.filter(|row| signer.acts_for.as_ref() == Some(&row.principal))
+        .map(|row| row.holder.as_str().to_owned())
 }

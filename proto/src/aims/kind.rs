@@ -87,6 +87,10 @@ pub struct Guard {
     pub to: Vec<String>,
     /// What a refusal says.
     pub rule: String,
+    /// It is asked only of the version with which the entity comes into the state, not of those that
+    /// stay there. Never where somebody approves: what stands there is what was approved.
+    #[serde(default)]
+    pub on_entry: bool,
     /// What must be true.
     pub need: Need,
 }

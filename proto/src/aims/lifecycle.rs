@@ -4,7 +4,7 @@
 //! registry and at entities that are in the log; so it decides at apply, and whoever has the
 //! entries decides again alike. What is asked of content stands in [`record`](super::record).
 
-use super::entity::{Entity, Linking, Standing};
+use super::entity::{Entity, EntityLink, Linking, Standing};
 use super::judge::Logged;
 use super::kind::{Guard, Kind, LinkNeed, LinkingNeed, Need};
 use super::nearest::nearest;
@@ -12,7 +12,7 @@ use crate::reason::{Reason, Violation};
 use crate::statement::EntryId;
 use crate::statement::header::{Header, Origin};
 use crate::system::registry::PrincipalRow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const STATE: &str = "header.transition";
 const LINKS: &str = "header.links";
@@ -34,23 +34,23 @@ pub(super) struct Reaching<'a> {
     pub(super) header: &'a Header,
     /// Whose key signs it.
     pub(super) principal: &'a PrincipalRow,
-    /// Who signs it: the holder of the key, and the one on whose behalf.
+    /// Who signs it, as [`Entity::entered_by`] tells them.
     pub(super) holders: &'a BTreeSet<String>,
     /// The entity with its id, as it stands before; `None` where this version opens it.
     pub(super) entity: Option<(EntryId, &'a Entity)>,
     /// The entities that its links lead to.
-    pub(super) links: &'a [Linked<'a>],
+    pub(super) links: &'a [Linked],
 }
 
 /// An entity of this log that a version links to: another one than its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Linked<'a> {
-    /// The relation.
-    pub(super) relation: &'a str,
-    /// Its id.
-    pub(super) id: EntryId,
-    /// As it stands.
+pub(super) struct Linked {
+    /// The link.
+    pub(super) link: EntityLink,
+    /// What it leads to, as that stands.
     pub(super) entity: Entity,
+    /// Guards of what it leads to count it, and did not before this version.
+    pub(super) counts_anew: bool,
 }
 
 impl<'k> LifeCycle<'k> {
@@ -85,7 +85,7 @@ impl<'k> LifeCycle<'k> {
         Err(Violation::new(Reason::InvalidTransition, STATE, rule).found(to))
     }
 
-    /// What must be true of a version in `state`.
+    /// What must be true of a version in `state`; see [`Guard::is_for_staying`].
     pub fn guards_of(self, state: &str) -> impl Iterator<Item = &'k Guard> {
         let guards = self.kind.tables.guards.iter();
         guards.filter(move |guard| guard.to.iter().any(|to| to == state))
@@ -102,28 +102,56 @@ impl<'k> LifeCycle<'k> {
 
     /// Whether a guard of `state` asks for links with this relation.
     pub(super) fn asks_for_link(self, state: &str, relation: &str) -> bool {
-        self.guards_of(state).any(|guard| match &guard.need {
-            Need::Links(needs) => needs.iter().any(|need| need.relation == relation),
-            Need::Person | Need::OtherThan(_) | Need::Linking(_) => false,
-        })
+        let mut asked = self.asked_links(state);
+        asked.any(|need| need.relation == relation)
+    }
+
+    /// The links that guards of `state` ask for.
+    fn asked_links(self, state: &str) -> impl Iterator<Item = &'k LinkNeed> {
+        let needs = self.guards_of(state).filter_map(|guard| match &guard.need {
+            Need::Links(needs) => Some(needs),
+            Need::Person | Need::OtherThan(_) | Need::Linking(_) => None,
+        });
+        needs.flatten()
+    }
+
+    /// On what an entity rests that reaches `state` with these links; `stayed` is the entity before,
+    /// where it was in that state already.
+    pub(super) fn grounds(
+        self,
+        state: &str,
+        (subject, links): (&str, &[Linked]),
+        stayed: Option<&Entity>,
+    ) -> BTreeMap<EntityLink, String> {
+        let mut grounds = BTreeMap::new();
+        for one in links {
+            let known = stayed.and_then(|before| before.grounds.get(&one.link));
+            let is_met = |need: &LinkNeed| need.is_met_by(one, subject);
+            if let Some(known) = known {
+                grounds.insert(one.link.clone(), known.clone());
+            } else if self.asked_links(state).any(is_met) {
+                grounds.insert(one.link.clone(), one.entity.state.clone());
+            }
+        }
+        grounds
     }
 
     /// Judges every guard of the state; `found` gets one violation for each that is not kept. A version
-    /// that stays is held to who signs it, and still has the links that the state asks for, whatever has
-    /// become of what they lead to; who linked here was asked when the entity came.
+    /// that stays is held to who signs it, and to the links on which its state rests, whatever has become
+    /// since of what they lead to; who linked here was asked when the entity came.
     pub(super) fn check_guards<L: Logged>(
         self,
         logged: &L,
         reaching: &Reaching<'_>,
         found: &mut Vec<Violation>,
     ) -> Result<(), L::Error> {
-        for guard in self.guards_of(reaching.state) {
+        let guards = self.guards_of(reaching.state);
+        for guard in guards.filter(|guard| reaching.is_move || guard.is_for_staying()) {
             let missing = match &guard.need {
                 Need::Person => check_person(reaching),
                 Need::OtherThan(states) => check_signer(reaching, states),
                 Need::Links(needs) => check_links(reaching, needs),
-                Need::Linking(need) if reaching.is_move => check_linking(logged, reaching, need)?,
-                Need::Linking(_) => None,
+                Need::Linking(need) => check_linking(logged, reaching, need)?,
             };
             found.extend(missing.map(|missing| missing.violation(guard)));
         }
@@ -132,6 +160,12 @@ impl<'k> LifeCycle<'k> {
 }
 
 impl Guard {
+    /// Whether it is asked as well of a version that stays in the state, and not only of the one with
+    /// which the entity comes there.
+    pub fn is_for_staying(&self) -> bool {
+        !self.on_entry && !matches!(self.need, Need::Linking(_))
+    }
+
     /// Whether it is the guard that this violation speaks of.
     pub fn is_behind(&self, violation: &Violation) -> bool {
         let rest = violation.rule.strip_prefix(self.id.as_str());
@@ -193,39 +227,64 @@ fn check_signer(reaching: &Reaching<'_>, states: &[String]) -> Option<Missing> {
     })
 }
 
+/// One good link is enough. But what counts at its target from now on is good itself: it would be counted
+/// there on the word of another.
 fn check_links(reaching: &Reaching<'_>, needs: &[LinkNeed]) -> Option<Missing> {
     let subject = reaching.header.subject.as_str();
-    let mut found = Vec::new();
-    for Linked {
-        relation, entity, ..
-    } in reaching.links
-    {
-        let asking: Vec<&LinkNeed> = needs
-            .iter()
-            .filter(|need| need.relation == *relation)
-            .collect();
-        if asking.is_empty() {
-            continue;
-        }
-        let mut asking = asking.iter();
-        let is_there = asking.any(|need| {
-            !reaching.is_move || need.states.is_empty() || need.states.contains(&entity.state)
-        });
-        if is_there && !entity.retracted && entity.is_about(subject) {
-            return None;
-        }
-        found.push(format!("{relation} to {}", told(entity, subject)));
+    let asked_for = |one: &&Linked| needs.iter().any(|need| need.relation == one.link.relation);
+    let linked: Vec<&Linked> = reaching.links.iter().filter(asked_for).collect();
+    let is_good = |one: &Linked| {
+        let mut needs = needs.iter();
+        needs.any(|need| need.is_met_by(one, subject) || need.was_met_by(one, reaching))
+    };
+    let any = linked.iter().any(|one| is_good(one));
+    let unfit = linked
+        .iter()
+        .filter(|one| !is_good(one) && (!any || one.counts_anew));
+    let unfit: Vec<String> = unfit
+        .map(|one| format!("{} to {}", one.link.relation, told(&one.entity, subject)))
+        .collect();
+    if any && unfit.is_empty() {
+        return None;
     }
     let nearest: Vec<String> = needs.iter().map(asked).collect();
+    let nearest = nearest.join(", or ");
     Some(Missing {
         field: LINKS,
-        found: if found.is_empty() {
-            "no such link".to_owned()
-        } else {
-            found.join(", ")
+        found: match unfit.as_slice() {
+            [] => "no such link".to_owned(),
+            unfit => unfit.join(", "),
         },
-        nearest: nearest.join(", or "),
+        nearest: if any {
+            format!("{nearest}: each that is added, because what it leads to counts on it")
+        } else {
+            nearest
+        },
     })
+}
+
+impl LinkNeed {
+    /// Whether this link of a version about `subject` is what is needed, as its target stands now.
+    fn is_met_by(&self, one: &Linked, subject: &str) -> bool {
+        self.takes(&one.link, &one.entity.state) && can_vouch(&one.entity, subject)
+    }
+
+    /// Whether it was when the entity came into the state in which it stays, or later linked there.
+    fn was_met_by(&self, one: &Linked, reaching: &Reaching<'_>) -> bool {
+        let stayed = reaching.entity.filter(|_| !reaching.is_move);
+        let ground = stayed.and_then(|(_, entity)| entity.grounds.get(&one.link));
+        let subject = reaching.header.subject.as_str();
+        ground.is_some_and(|state| self.takes(&one.link, state)) && can_vouch(&one.entity, subject)
+    }
+
+    fn takes(&self, link: &EntityLink, state: &str) -> bool {
+        let is_there = self.states.is_empty() || self.states.iter().any(|asked| asked == state);
+        self.relation == link.relation && is_there
+    }
+}
+
+fn can_vouch(entity: &Entity, subject: &str) -> bool {
+    !entity.retracted && entity.is_about(subject)
 }
 
 fn told(entity: &Entity, subject: &str) -> String {

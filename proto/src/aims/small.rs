@@ -69,6 +69,13 @@ order = []
 distinct = []
 moves = { run = ["passed", "failed"], passed = ["run"], failed = ["run"] }
 links = [{ relation = "job", kinds = ["job"] }]
+
+[[kind.guards]]
+id = "CHECK-PERSON"
+to = ["failed"]
+rule = "a person lets it fail"
+on_entry = true
+need = "person"
 "#;
 
 #[derive(serde::Deserialize)]

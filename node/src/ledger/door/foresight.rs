@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use aimslog_proto::{
     aims::{
-        judge::kind_text,
+        judge::{Signed, check_signed, kind_text},
         kind::{Guard, Kind, Need},
     },
     reason::{Reason, Violation},
@@ -19,7 +19,7 @@ use super::{DoorView, logged_at};
 use crate::ledger::{
     apply::{ApplyError, rules_at},
     entries::check_system_claims,
-    evidence::{Case, Judgement, judge},
+    evidence::{Case, Judgement, judge_signed, position},
 };
 use crate::store::state_db::Rows;
 
@@ -85,13 +85,25 @@ pub(super) fn of<R: Rows + ?Sized>(
             view.now,
         )?);
     }
+    let signed = check_signed(position(view.registry, view.next)?, header);
+    of_evidence(view, (statement, attachments), signed)
+}
+
+/// The same of evidence that is not in the log, behind what header, registry and rules say alone.
+pub(super) fn of_evidence<R: Rows + ?Sized>(
+    view: &DoorView<'_, R>,
+    (statement, attachments): (&UnverifiedStatement, &[[u8; 32]]),
+    signed: Signed<'_>,
+) -> Result<Vec<Violation>, ApplyError> {
+    let header = statement.header();
     let case = Case {
         statement,
         index: view.next,
         time: view.now,
         attachments,
     };
-    let mut found = match judge(view.rows, view.registry, &case)? {
+    let at = position(view.registry, view.next)?;
+    let mut found = match judge_signed(view.rows, at, (&case, signed))? {
         Judgement::Accepted(_) => return Ok(Vec::new()),
         Judgement::Refused(found) => found,
     };

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aimslog_proto::{
-    aims::entity::{CountedLink, Entity, Linking, Signing, Standing},
+    aims::entity::{Entity, EntityLink, Linking, Signing, Standing},
     limits::{ENTITY_SIGNINGS_MAX, LINKING_STANDINGS_MAX, LINKS_MAX},
     statement::EntryId,
 };
@@ -16,7 +16,7 @@ use crate::store::codec::bytes::{DecodeError, Reader, Writer};
 /// States of a life cycle: a frozen table of the rule bundle, which a person has written.
 const STATES_MAX: usize = 256;
 
-/// Who signs one version: the holder of the key, and the one on whose behalf.
+/// Who signs one version: the holder of the key, and the one for whom an AI agent acts.
 const HOLDERS_MAX: usize = 2;
 
 /// One entity: the record that its versions describe.
@@ -54,6 +54,32 @@ fn text(reader: &mut Reader<'_>, what: &'static str) -> Result<String, DecodeErr
     reader.text(what, FIELD_BYTES_MAX).map(str::to_owned)
 }
 
+fn write_link(writer: Writer, link: &EntityLink) -> Writer {
+    writer
+        .bytes(link.relation.as_bytes())
+        .raw(link.target.as_bytes())
+}
+
+/// Links in their order, each with what is known of it.
+fn read_links<V>(
+    reader: &mut Reader<'_>,
+    what: &'static str,
+    value: impl Fn(&mut Reader<'_>) -> Result<V, DecodeError>,
+) -> Result<BTreeMap<EntityLink, V>, DecodeError> {
+    let mut links = BTreeMap::new();
+    for _ in 0..reader.count(what, LINKS_MAX)? {
+        let relation = text(reader, "relation")?;
+        let target = EntryId::from_bytes(reader.array("link target")?);
+        let link = EntityLink { relation, target };
+        let last = links.last_key_value();
+        if last.is_some_and(|(last, _)| *last >= link) {
+            return Err(DecodeError::Inconsistent { what });
+        }
+        links.insert(link, value(reader)?);
+    }
+    Ok(links)
+}
+
 impl Value for EntityRow {
     const WHAT: &'static str = "entity";
 
@@ -62,6 +88,7 @@ impl Value for EntityRow {
         let writer = writer
             .bytes(entity.organization.as_bytes())
             .bytes(entity.kind.as_bytes())
+            .u32(entity.kind_version)
             .u64(self.number)
             .u32(self.versions)
             .raw(entity.newest.as_bytes())
@@ -81,16 +108,18 @@ impl Value for EntityRow {
                 .bytes(signing.holder.as_bytes())
         });
         let writer = count(writer.u32(entity.round), entity.links.len());
-        entity.links.iter().fold(writer, |writer, (link, round)| {
-            writer
-                .bytes(link.relation.as_bytes())
-                .raw(link.target.as_bytes())
-                .u32(*round)
+        let writer = entity.links.iter().fold(writer, |writer, (link, round)| {
+            write_link(writer, link).u32(*round)
+        });
+        let writer = count(writer, entity.grounds.len());
+        entity.grounds.iter().fold(writer, |writer, (link, state)| {
+            write_link(writer, link).bytes(state.as_bytes())
         })
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (organization, kind) = (text(reader, "organization")?, text(reader, "kind")?);
+        let kind_version = reader.u32("version of the kind")?;
         let number = reader.u64("register number")?;
         let versions = reader.u32("versions")?;
         let newest = EntryId::from_bytes(reader.array("newest version")?);
@@ -108,20 +137,14 @@ impl Value for EntityRow {
             add(&mut signings, Signing { state, holder }, "signings")?;
         }
         let round = reader.u32("round")?;
-        let mut links = BTreeMap::new();
-        for _ in 0..reader.count("links", LINKS_MAX)? {
-            let relation = text(reader, "relation")?;
-            let target = EntryId::from_bytes(reader.array("link target")?);
-            let link = CountedLink { relation, target };
-            let last = links.last_key_value();
-            if last.is_some_and(|(last, _)| *last >= link) {
-                return Err(DecodeError::Inconsistent { what: "links" });
-            }
-            links.insert(link, reader.u32("round of a link")?);
-        }
+        let links = read_links(reader, "links", |reader| reader.u32("round of a link"))?;
+        let grounds = read_links(reader, "grounds", |reader| {
+            text(reader, "state of a ground")
+        })?;
         let entity = Entity {
             organization,
             kind,
+            kind_version,
             subject,
             newest,
             state,
@@ -130,6 +153,7 @@ impl Value for EntityRow {
             signings,
             round,
             links,
+            grounds,
         };
         Ok(Self {
             entity,

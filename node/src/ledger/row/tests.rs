@@ -1,9 +1,15 @@
-//! The rows of the first release, byte for byte: a change here is a change of the disk format.
+//! The rows of this state format, byte for byte: a change here is a change of the disk format.
 
-use std::{collections::BTreeSet, fmt::Debug};
+mod described;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+};
 
 use aimslog_proto::{
-    aims::entity::{CountedLink, Entity, Linking, Signing, Standing},
+    aims::entity::{Entity, EntityLink, Linking, Signing, Standing},
+    limits::{ENTITY_SIGNINGS_MAX, ID_BYTES_MAX, LINKS_MAX, URI_BYTES_MAX, WORD_BYTES_MAX},
     statement::EntryId,
     tlog::LeafHash,
 };
@@ -19,10 +25,12 @@ fn frontier(leaves: u8) -> Frontier {
     frontier
 }
 
+/// The bytes of a value, and the line of the documentation that describes them.
 #[track_caller]
-fn golden<V: Value + Debug + PartialEq>(value: &V, bytes: &str) {
+fn golden<V: Value + Debug + PartialEq>(value: &V, bytes: &str, line: &str) {
     let encoded = value.encode();
     assert_eq!(hex(&encoded), bytes.replace(' ', ""));
+    described::walk(line, &encoded);
     assert_eq!(V::decode(&encoded).as_ref(), Ok(value));
     for cut in 0..encoded.len() {
         assert!(V::decode(&encoded[..cut]).is_err(), "cut at {cut}");
@@ -50,7 +58,7 @@ fn core_and_registers() {
          00000008 0000000000000000 0000000000000005 00 0000000000000006",
         "c1".repeat(32),
     );
-    golden(&core, &text);
+    golden(&core, &text, "| | | 03 core | ");
 
     let register = RegisterRow {
         entities: 7,
@@ -65,6 +73,7 @@ fn core_and_registers() {
     golden(
         &register,
         &format!("01 0000000000000007 00000048 0000000000000003 {peaks}"),
+        "| | 06 | organisation short, kind short | ",
     );
 }
 
@@ -87,7 +96,8 @@ fn entries() {
         "ee".repeat(32),
         "aa".repeat(32)
     );
-    golden(&entry, &text);
+    let line = "| `entries` | 01 | index u64 | ";
+    golden(&entry, &text, line);
     let system = EntryRow {
         organization: String::new(),
         kind: "ledger.rules".to_owned(),
@@ -102,7 +112,7 @@ fn entries() {
          0000000000000000 00000000 00 00000000 {}",
         "aa".repeat(32)
     );
-    golden(&system, &text);
+    golden(&system, &text, line);
 }
 
 #[test]
@@ -115,6 +125,7 @@ fn entities() {
         entity: Entity {
             organization: "o".to_owned(),
             kind: "k".to_owned(),
+            kind_version: 6,
             subject: "s".to_owned(),
             newest: EntryId::from_bytes([0xbb; 32]),
             state: "open".to_owned(),
@@ -123,11 +134,19 @@ fn entities() {
             signings: BTreeSet::from([signing("a", "h"), signing("a", "i")]),
             round: 4,
             links: [(
-                CountedLink {
+                EntityLink {
                     relation: "r".to_owned(),
                     target: EntryId::from_bytes([0xcc; 32]),
                 },
                 5,
+            )]
+            .into(),
+            grounds: [(
+                EntityLink {
+                    relation: "q".to_owned(),
+                    target: EntryId::from_bytes([0xdd; 32]),
+                },
+                "in".to_owned(),
             )]
             .into(),
         },
@@ -136,17 +155,60 @@ fn entities() {
         newest_index: 3,
     };
     let text = format!(
-        "01 00000001 6f 00000001 6b 0000000000000001 00000002 {} 0000000000000003 \
+        "01 00000001 6f 00000001 6b 00000006 0000000000000001 00000002 {} 0000000000000003 \
          00000001 73 00000004 6f70656e 01 00000001 00000001 68 \
          00000002 00000001 61 00000001 68 00000001 61 00000001 69 \
-         00000004 00000001 00000001 72 {} 00000005",
+         00000004 00000001 00000001 72 {} 00000005 \
+         00000001 00000001 71 {} 00000002 696e",
         "bb".repeat(32),
-        "cc".repeat(32)
+        "cc".repeat(32),
+        "dd".repeat(32)
     );
-    golden(&entity, &text);
+    golden(&entity, &text, "| | 07 | entity id 32 | ");
     // The same pair twice, or out of order, is no encoding.
     let twice = text.replace("00000001 61 00000001 69", "00000001 61 00000001 68");
     assert!(EntityRow::decode(&unhex(&twice)).is_err());
+}
+
+/// As `limits.rs` says.
+#[test]
+fn the_largest_row_of_an_entity_stays_below_48_kib() {
+    let text = |length: usize, number: usize| format!("{number:0>length$}");
+    let word = |number| text(WORD_BYTES_MAX, number);
+    let link = |number| EntityLink {
+        relation: word(number),
+        target: EntryId::from_bytes([0xcc; 32]),
+    };
+    let holder = |number| text(ID_BYTES_MAX, number);
+    let signings = (0..ENTITY_SIGNINGS_MAX).map(|number| Signing {
+        state: word(0),
+        holder: holder(number),
+    });
+    let links = (0..LINKS_MAX).map(link);
+    let row = EntityRow {
+        entity: Entity {
+            organization: text(ID_BYTES_MAX, 0),
+            kind: word(0),
+            kind_version: 1,
+            subject: text(URI_BYTES_MAX, 0),
+            newest: EntryId::from_bytes([0xbb; 32]),
+            state: word(0),
+            entered_by: [holder(0), holder(1)].into(),
+            retracted: false,
+            signings: signings.collect(),
+            round: 4,
+            links: links.clone().map(|link| (link, 5)).collect(),
+            grounds: links
+                .map(|link| (link, word(0)))
+                .collect::<BTreeMap<_, _>>(),
+        },
+        number: 1,
+        versions: 2,
+        newest_index: 3,
+    };
+    let size = row.encode().len();
+    assert!((32 * 1024..48 * 1024).contains(&size), "{size}");
+    assert_eq!(EntityRow::decode(&row.encode()), Ok(row));
 }
 
 #[test]
@@ -160,7 +222,11 @@ fn those_that_link() {
     let row = LinkingRow(Linking::new(counts.into()));
     let text = "01 00000002 00000001 61 00000000 00000007 0000000000000002 \
                 00000001 61 00000002 00000001 62 00000001 63 00000007 0000000000000001";
-    golden(&row, text);
+    golden(
+        &row,
+        text,
+        "| | 0b | entity id 32, kind short, relation short | ",
+    );
     for (from, to) in [
         ("0000000000000002", "0000000000000000"),
         ("00000001 63", "00000001 62"),
@@ -202,7 +268,7 @@ fn heads_cuts_and_policies() {
         "aa".repeat(32),
         "55".repeat(64)
     );
-    golden(&head, &text);
+    golden(&head, &text, "| | 03 | head number u64 | ");
 
     let cut = CutRow {
         term: 1,
@@ -215,7 +281,7 @@ fn heads_cuts_and_policies() {
         "01 0000000000000001 0000000000000002 0000000000000003 0000000000000004 {}",
         "aa".repeat(32)
     );
-    golden(&cut, &text);
+    golden(&cut, &text, "| | 0a | size u64 | ");
 
     let corrupt = CorruptRow {
         size: 1,
@@ -229,6 +295,7 @@ fn heads_cuts_and_policies() {
             "aa".repeat(32),
             "bb".repeat(32)
         ),
+        "| | | 04 corrupt | ",
     );
 }
 
@@ -244,5 +311,6 @@ fn attachments() {
     golden(
         &blob,
         "01 0000000000000001 0000000000000002 01 0000000000000003 0000000000000004",
+        "| | 08 | organisation short, digest 32 | ",
     );
 }

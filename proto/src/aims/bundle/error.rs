@@ -76,6 +76,9 @@ pub enum GuardFault {
     /// It has no text, guards no state, or asks for nothing.
     #[error("a guard has a name, a rule, states that it guards and something that it needs")]
     Empty,
+    /// Who links to an entity is asked when it comes into a state, and never again.
+    #[error("`linking` is asked on entry anyway")]
+    OnEntry,
     /// What it asks for cannot be there when an entity is opened.
     #[error("an entity may be opened in {0}, where nobody has signed it or links to it yet")]
     Opening(String),

@@ -4,8 +4,8 @@ fn id(byte: u8) -> EntryId {
     EntryId::from_bytes([byte; 32])
 }
 
-fn link(target: u8) -> CountedLink {
-    CountedLink {
+fn link(target: u8) -> EntityLink {
+    EntityLink {
         relation: "job".to_owned(),
         target: id(target),
     }
@@ -23,12 +23,14 @@ fn next(before: Option<&Entity>, (state, holder): (&str, &str), links: &[u8]) ->
         id: id(200),
         organization: "acme",
         kind: "check".to_owned(),
+        kind_version: 1,
         subject: SUBJECT,
         holders: &holders(&[holder]),
         state: state.to_owned(),
         retracts: false,
         begins_again: false,
         links: links.iter().map(|to| (link(*to), 0)).collect(),
+        grounds: BTreeMap::new(),
     };
     Entity::after(before, version)
 }
@@ -74,19 +76,21 @@ fn remembers_who_signed_in_which_state_and_who_brought_it_there() {
     );
 }
 
-/// Whoever lets an agent or a colleague sign has signed: a second person it is not.
+/// Whoever lets an agent sign has signed: a second person it is not.
 #[test]
-fn on_whose_behalf_it_is_signed_counts_as_well() {
+fn whoever_an_agent_signs_for_counts_as_well() {
     let version = |state: &str, holders| NewVersion {
         id: id(200),
         organization: "acme",
         kind: "check".to_owned(),
+        kind_version: 1,
         subject: SUBJECT,
         holders,
         state: state.to_owned(),
         retracts: false,
         begins_again: false,
         links: BTreeMap::new(),
+        grounds: BTreeMap::new(),
     };
     let by_agent = holders(&["h-agent", "h-1"]);
     let run = Entity::after(None, version("run", &by_agent));
@@ -125,15 +129,17 @@ fn a_retracted_entity_links_to_nothing() {
         id: id(201),
         organization: "acme",
         kind: "check".to_owned(),
+        kind_version: 1,
         subject: SUBJECT,
         holders: &holders(&["h-1"]),
         state: "run".to_owned(),
         retracts: true,
         begins_again: false,
         links: [(link(1), 0)].into(),
+        grounds: [(link(1), "closed".to_owned())].into(),
     };
     let gone = Entity::after(Some(&opened), retracts);
-    assert!(gone.retracted && gone.links.is_empty());
+    assert!(gone.retracted && gone.links.is_empty() && gone.grounds.is_empty());
     let shifts = Entity::shifts(Some(&opened), &gone);
     assert_eq!(shifts.len(), 1);
     assert_eq!(
@@ -171,12 +177,14 @@ fn counts_are_those_of_the_newest_versions() {
             id: id(0),
             organization: "acme",
             kind: "check".to_owned(),
+            kind_version: 1,
             subject: SUBJECT,
             holders: &holders(&[&holder]),
             state: state.to_owned(),
             retracts: step > 1_000 && below(100) == 0,
             begins_again: false,
             links: links.into(),
+            grounds: BTreeMap::new(),
         };
         let after = Entity::after(before, version);
         for shift in Entity::shifts(before, &after) {
@@ -184,7 +192,7 @@ fn counts_are_those_of_the_newest_versions() {
         }
         entities.insert(number, after);
 
-        let to_link = |target| CountedLink {
+        let to_link = |target| EntityLink {
             relation: "job".to_owned(),
             target,
         };

@@ -136,6 +136,13 @@ fn a_guard_is_complete() {
 }
 
 #[test]
+fn what_is_asked_on_entry_anyway_is_not_said_to_be() {
+    let said = with("JOB-ANY", |guard| guard.on_entry = true).expect_err("twice said");
+    assert_eq!(fault(said), GuardFault::OnEntry);
+    assert!(with("JOB-OTHER", |guard| guard.on_entry = true).is_ok());
+}
+
+#[test]
 fn a_name_stands_for_one_guard() {
     let twice = with("JOB-OTHER", |guard| guard.id = "JOB-PERSON".to_owned());
     assert!(matches!(twice, Err(BundleError::Duplicate(id)) if id == "JOB-PERSON"));
@@ -159,6 +166,7 @@ fn a_name_stands_for_one_guard() {
         id: "NONCONFORMITY-ANALYSED".to_owned(),
         to: text("analysed"),
         rule: "a person analyses".to_owned(),
+        on_entry: false,
         need: Need::Person,
     });
     let derived = RuleBundle::v1().with_kinds(changed);

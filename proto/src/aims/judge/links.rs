@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Logged, Reach, Version, kind_text};
 use crate::aims::bundle::RuleBundle;
-use crate::aims::entity::{CountedLink, Entity, Linking};
+use crate::aims::entity::{Entity, EntityLink, Linking};
 use crate::aims::kind::Kind;
 use crate::aims::lifecycle::Linked;
 use crate::limits::LINKING_STANDINGS_MAX;
@@ -40,33 +40,61 @@ pub(super) fn check_links<'a, L: Logged>(
 
 /// The entities behind those links that guards look at, here or where they lead. An entity is no
 /// witness for itself.
-pub(super) fn resolve<'a, L: Logged>(
+pub(super) fn resolve<L: Logged>(
     logged: &L,
     (bundle, own): (&RuleBundle, EntryId),
-    (version, reach, links): (&Version<'_>, &Reach, Vec<(&'a str, EntryId)>),
-) -> Result<Vec<Linked<'a>>, L::Error> {
+    (version, before, reach): (&Version<'_>, Option<&Entity>, &Reach),
+    links: Vec<(&str, EntryId)>,
+) -> Result<Vec<Linked>, L::Error> {
     let name = kind_text(&version.header.content_type);
-    let mut found: Vec<Linked<'a>> = Vec::new();
-    for (relation, id) in links {
+    let mut found: Vec<Linked> = Vec::new();
+    for (relation, target) in links {
         let is_asked = version
             .kind
             .is_some_and(|kind| kind.life_cycle().asks_for_link(&reach.state, relation));
-        let is_looked_at = is_asked || bundle.is_counted((&name, relation));
-        if !is_looked_at || id == own {
+        let is_counted = bundle.is_counted((&name, relation));
+        if !(is_asked || is_counted) || target == own {
             continue;
         }
-        let is_known = |one: &Linked<'_>| (one.relation, one.id) == (relation, id);
-        if !found.iter().any(is_known)
-            && let Some(entity) = logged.entity(id)?
+        let relation = relation.to_owned();
+        let link = EntityLink { relation, target };
+        if !found.iter().any(|one| one.link == link)
+            && let Some(entity) = logged.entity(target)?
         {
+            let is_counted_already = before.is_some_and(|before| before.links.contains_key(&link));
             found.push(Linked {
-                relation,
-                id,
+                link,
                 entity,
+                counts_anew: is_counted && !is_counted_already,
             });
         }
     }
     Ok(found)
+}
+
+/// A link that would be counted for another system than it is about is refused: what is about one system
+/// is no witness for another, and whoever logs it would not hear that it counts for nothing.
+pub(super) fn check_about(
+    (bundle, version): (&RuleBundle, &Version<'_>),
+    links: &[Linked],
+) -> Vec<Violation> {
+    let name = kind_text(&version.header.content_type);
+    let subject = &version.header.subject;
+    let counted = links
+        .iter()
+        .filter(|one| bundle.is_counted((&name, &one.link.relation)));
+    let astray = counted.filter(|one| !one.entity.is_about(subject));
+    let refused = astray.map(|one| {
+        let rule = format!(
+            "a link {} leads to a record about the same system, or about the management system: what it \
+             leads to counts on it",
+            one.link.relation
+        );
+        Violation::new(Reason::HeaderMismatch, "header.links", rule)
+            .found(&one.entity.subject)
+            .nearest(subject.clone())
+    });
+    refused.collect()
 }
 
 /// Those links by which guards of their targets count. What is about another system than its target is
@@ -74,24 +102,21 @@ pub(super) fn resolve<'a, L: Logged>(
 pub(super) fn counted(
     bundle: &RuleBundle,
     (version, before, reach): (&Version<'_>, Option<&Entity>, &Reach),
-    links: &[Linked<'_>],
-) -> BTreeMap<CountedLink, u32> {
+    links: &[Linked],
+) -> BTreeMap<EntityLink, u32> {
     let name = kind_text(&version.header.content_type);
     let staying = before.filter(|_| !reach.is_move);
-    let counted = links.iter().filter(|link| {
-        bundle.is_counted((&name, link.relation)) && link.entity.is_about(&version.header.subject)
+    let counted = links.iter().filter(|one| {
+        bundle.is_counted((&name, &one.link.relation))
+            && one.entity.is_about(&version.header.subject)
     });
-    let counted = counted.map(|linked| {
-        let link = CountedLink {
-            relation: linked.relation.to_owned(),
-            target: linked.id,
-        };
+    let counted = counted.map(|one| {
         let round = match staying {
-            None => linked.entity.round,
+            None => one.entity.round,
             // What came into its state before it linked there did so in no later round.
-            Some(before) => before.links.get(&link).copied().unwrap_or_default(),
+            Some(before) => before.links.get(&one.link).copied().unwrap_or_default(),
         };
-        (link, round)
+        (one.link.clone(), round)
     });
     counted.collect()
 }
@@ -100,7 +125,7 @@ pub(super) fn counted(
 /// takes the record back, which everybody sees.
 pub(super) fn check_kept(
     bundle: &RuleBundle,
-    (before, next): (&Entity, &BTreeMap<CountedLink, u32>),
+    (before, next): (&Entity, &BTreeMap<EntityLink, u32>),
 ) -> Option<Violation> {
     let mut dropped = before.dropped_links(next);
     let dropped = dropped.find(|link| bundle.is_counted((&before.kind, &link.relation)))?;
@@ -118,7 +143,7 @@ pub(super) fn count<L: Logged>(
     logged: &L,
     (before, after): (Option<&Entity>, &Entity),
     found: &mut Vec<Violation>,
-) -> Result<Vec<(CountedLink, Linking)>, L::Error> {
+) -> Result<Vec<(EntityLink, Linking)>, L::Error> {
     let mut changed = Vec::new();
     for shift in Entity::shifts(before, after) {
         let link = &shift.link;
@@ -128,7 +153,8 @@ pub(super) fn count<L: Logged>(
         if linking.iter().len() > LINKING_STANDINGS_MAX {
             let rule = format!(
                 "those that link to one entity with one relation stand in at most \
-                 {LINKING_STANDINGS_MAX} ways: in a state, signed in others by who brought it there"
+                 {LINKING_STANDINGS_MAX} ways: in a state, signed in others by who brought them there, \
+                 before or after the entity began again; what does not belong there is retracted"
             );
             found.push(
                 Violation::new(Reason::InvalidHeader, "header.links", rule).found(link.target),

@@ -1,6 +1,6 @@
 //! The tables of a kind, for forms and documentation; what decides by them stands beside.
 
-use super::{Guard, Kind, WhenRule};
+use super::{Kind, WhenRule};
 
 impl Kind {
     /// States that a first version may be in.
@@ -31,11 +31,5 @@ impl Kind {
     /// The field that names the principal who signs a version in this state.
     pub fn signer_field(&self, state: &str) -> Option<&str> {
         self.tables.signer.get(state).map(String::as_str)
-    }
-
-    /// What must be true of a version in this state.
-    pub fn guards_of(&self, state: &str) -> impl Iterator<Item = &Guard> {
-        let guards = self.tables.guards.iter();
-        guards.filter(move |guard| guard.to.iter().any(|guarded| guarded == state))
     }
 }

@@ -5,6 +5,7 @@ use crate::limits::LINKING_STANDINGS_MAX;
 use crate::statement::header::Change;
 use std::collections::{BTreeMap, BTreeSet};
 
+mod links;
 mod suite;
 mod world;
 
@@ -92,7 +93,7 @@ fn no_guard_of_the_bundle_can_be_disabled_unnoticed() {
 #[test]
 fn the_small_kinds_use_every_need_and_hold() {
     assert!(play(small_bundle()) > 50);
-    assert_eq!(guard_ids(small_bundle()).len(), 5);
+    assert_eq!(guard_ids(small_bundle()).len(), 6);
     disable_each(small_bundle());
 }
 
@@ -250,22 +251,6 @@ fn a_person_signs_for_itself_with_a_key_of_its_own() {
     }
 }
 
-#[test]
-fn an_entity_is_no_witness_for_itself() {
-    let mut kinds = small::kinds();
-    let moves = &mut small::tables(&mut kinds, "job").moves;
-    moves.insert("closed".to_owned(), vec!["checked".to_owned()]);
-    let bundle = leaked(RuleBundle::v1().with_kinds(kinds).expect("consistent"));
-    let mut world = World::default();
-    let own = job(&mut world, "closed");
-    let mut attempt = Attempt::of(("job", 1), Some(own), "checked");
-    attempt.links = vec![("basis".to_owned(), own)];
-    assert_eq!(rules(&attempt.refusals(bundle, &world)), ["JOB-BASIS"]);
-    let other = job(&mut world, "closed");
-    attempt.links.push(("basis".to_owned(), other));
-    assert_eq!(attempt.refusals(bundle, &world), []);
-}
-
 /// The newest version's links count, at the entity and not at the version that is named, and those of
 /// a retracted one do not.
 #[test]
@@ -362,23 +347,71 @@ fn a_version_that_stays_is_signed_by_whom_the_state_asks_for() {
 }
 
 #[test]
-fn a_version_that_stays_keeps_the_links_that_its_state_asks_for() {
+fn what_is_asked_on_entry_is_not_asked_of_those_that_stay() {
+    let bundle = RuleBundle::v1();
+    let mut world = World::default();
+    let by_program = |own, state: &str, world: &World| {
+        let mut attempt = Attempt::of(("ai_system", 1), own, state);
+        attempt.origin = Origin::System;
+        attempt.subject = world::SYSTEM.to_owned();
+        attempt.refusals(bundle, world)
+    };
+    let [suspended, running] = ["suspended", "production"].map(|state| {
+        let mut system = entity("ai_system", state);
+        system.subject = world::SYSTEM.to_owned();
+        Some(world.add(system))
+    });
+    for own in [None, suspended] {
+        let found = by_program(own, "production", &world);
+        assert_eq!(rules(&found), ["AI-SYSTEM-PERSON"], "{own:?}");
+    }
+    assert_eq!(by_program(running, "production", &world), []);
+    // Nothing that is approved is loosened by that.
+    let kinds = bundle.kinds();
+    let guards = kinds.flat_map(|kind| kind.tables.guards.iter());
+    let on_entry: Vec<&str> = guards
+        .filter(|guard| guard.on_entry)
+        .map(|guard| guard.id.as_str())
+        .collect();
+    assert_eq!(on_entry, ["AI-SYSTEM-PERSON"]);
+}
+
+/// A kind without a field for its state: a version that names none stays, and is held to the same.
+#[test]
+fn a_version_that_names_no_state_is_held_to_that_of_its_entity() {
     let bundle = small_bundle();
     let mut world = World::default();
-    let own = job(&mut world, "checked");
-    let (later, gone) = (world.add(entity("check", "run")), {
-        let mut gone = entity("check", "passed");
-        gone.retracted = true;
-        world.add(gone)
-    });
-    let with = |links: &[EntryId]| {
-        let mut attempt = Attempt::of(("job", 1), Some(own), "checked");
-        attempt.links = links.iter().map(|to| ("basis".to_owned(), *to)).collect();
-        attempt.refusals(bundle, &world)
-    };
-    assert_eq!(rules(&with(&[])), ["JOB-BASIS"]);
-    assert_eq!(rules(&with(&[gone])), ["JOB-BASIS"]);
-    assert_eq!(with(&[later]), [], "in which state it is was asked before");
+    let mut approved = entity("job", "approved");
+    approved.signings.insert(signing("draft", SIGNER));
+    let own = world.add(approved);
+    let mut attempt = Attempt::of(("job", 1), Some(own), "");
+    assert_eq!(rules(&attempt.refusals(bundle, &world)), ["JOB-OTHER"]);
+    attempt.holder = OTHER.to_owned();
+    let (found, reached) = attempt.judge(bundle, &world);
+    assert_eq!((found, &*reached.after.state), (vec![], "approved"));
+}
+
+#[test]
+fn no_version_is_of_an_older_version_of_the_kind_than_the_one_before() {
+    let mut kinds = small::kinds();
+    let mut next = kinds[&("job".to_owned(), 1)].clone();
+    next.version = 2;
+    kinds.insert(("job".to_owned(), 2), next);
+    let bundle = leaked(RuleBundle::v1().with_kinds(kinds).expect("consistent"));
+    let mut world = World::default();
+    let own = job(&mut world, "draft");
+    for version in [1, 2, 2] {
+        let (found, reached) =
+            Attempt::of(("job", version), Some(own), "draft").judge(bundle, &world);
+        assert_eq!(found, [], "{version}");
+        assert_eq!(reached.after.kind_version, version);
+        world.take(reached);
+    }
+    let found = Attempt::of(("job", 1), Some(own), "draft").refusals(bundle, &world);
+    let told: Vec<_> = found.iter().map(|one| (one.reason, &*one.field)).collect();
+    assert_eq!(told, [(Reason::HeaderMismatch, "header.content_type")]);
+    assert_eq!(found[0].found.as_deref(), Some("job version 1"));
+    assert_eq!(found[0].nearest.as_deref(), Some("job version 2"));
 }
 
 #[test]
@@ -429,56 +462,19 @@ fn what_came_before_an_entity_was_begun_again_does_not_count() {
     world.take(reached);
 
     step(&mut world, "check", Some(first), ("passed", OTHER)).expect("amended");
+    // It had passed for something else, and links here only now.
+    let unlinked = world.add(entity("check", "passed"));
+    step(&mut world, "check", Some(unlinked), ("passed", OTHER)).expect("newly linked");
     let refused = step(&mut world, "job", Some(own), ("approved", "holder-third"));
     let refused = refused.expect_err("no check since");
     assert_eq!(rules(&refused), ["JOB-ANY"]);
     assert_eq!(
         refused[0].found.as_deref(),
-        Some("1 check in passed since before it was closed")
+        Some("2 check in passed since before it was closed")
     );
     step(&mut world, "check", Some(first), ("run", SIGNER)).expect("run again");
     step(&mut world, "check", Some(first), ("failed", OTHER)).expect("judged again");
     step(&mut world, "job", Some(own), ("approved", "holder-third")).expect("judged since");
-}
-
-/// What one system has passed is no ground for another; what holds for the management system is one
-/// for all.
-#[test]
-fn what_is_about_another_system_does_not_count() {
-    let bundle = small_bundle();
-    let about = |subject: &str| format!("urn:aimslog:acme:{subject}");
-    let cases = [
-        ("system:triage", "system:triage", true),
-        ("system:triage", "system:billing", false),
-        ("system:triage", "aims:main", true),
-        ("aims:main", "system:triage", true),
-        ("aims:main", "aims:other", true),
-    ];
-    for (one, other, counts) in cases {
-        let mut world = World::default();
-        let mut draft = entity("job", "draft");
-        draft.subject = about(one);
-        let own = world.add(draft);
-        let mut basis = entity("check", "passed");
-        basis.subject = about(other);
-        let basis = world.add(basis);
-        let mut attempt = Attempt::of(("job", 1), Some(own), "checked");
-        attempt.subject = about(one);
-        attempt.links = vec![("basis".to_owned(), basis)];
-        let found = attempt.refusals(bundle, &world);
-        assert_eq!(found.is_empty(), counts, "{one} {other} {found:?}");
-        if !counts {
-            let text = found[0].found.as_deref().expect("found");
-            assert_eq!(text, "basis to check in passed about another system");
-        }
-
-        let mut linking = Attempt::of(("check", 1), None, "run");
-        linking.subject = about(other);
-        linking.links = vec![("job".to_owned(), own)];
-        let (found, reached) = linking.judge(bundle, &world);
-        assert_eq!(found, []);
-        assert_eq!(reached.linking.len(), usize::from(counts), "{one} {other}");
-    }
 }
 
 #[test]

@@ -71,7 +71,9 @@ impl Registry {
             return Some(violation.found(number).nearest(next.to_string()));
         }
         if number > CATALOGUE_VERSIONS_MAX {
-            let rule = format!("a catalogue has at most {CATALOGUE_VERSIONS_MAX} versions");
+            let rule = format!(
+                "a catalogue has at most {CATALOGUE_VERSIONS_MAX} versions; go on under another scheme"
+            );
             return Some(refuse(Reason::InvalidField, "payload.version", rule).found(number));
         }
         let count = schemes.map_or(0, BTreeMap::len);

@@ -6,6 +6,17 @@ use crate::reason::{Reason, Violation, Violations};
 use crate::statement::header::{self, EvidenceSubject, Header, Issuer};
 use crate::tlog::LeafIndex;
 
+/// Who signs evidence, and what speaks against it.
+#[derive(Debug)]
+pub struct EvidenceSigner<'r> {
+    /// Whose key the header names, if that key is valid; also where the header says something else.
+    pub principal: Option<&'r PrincipalRow>,
+    /// The key, if it signs evidence.
+    pub key: Option<&'r KeyRow>,
+    /// Everything that speaks against it, the key first.
+    pub violations: Vec<Violation>,
+}
+
 impl Registry {
     /// The principal and key that sign evidence with this header, if it may stand at `index`: an active
     /// key of the organisation that the issuer names and that is not suspended, addressed to this
@@ -19,18 +30,29 @@ impl Registry {
         index: LeafIndex,
         header: &Header,
     ) -> Result<(&PrincipalRow, &KeyRow), Violations> {
+        let judged = self.judge_evidence_signer(index, header);
+        match (judged.principal, judged.key) {
+            (Some(principal), Some(key)) if judged.violations.is_empty() => Ok((principal, key)),
+            _ => Err(judged.violations.into()),
+        }
+    }
+
+    /// The same, with the principal also where something speaks against it.
+    pub fn judge_evidence_signer(&self, index: LeafIndex, header: &Header) -> EvidenceSigner<'_> {
         let mut found = Vec::new();
-        let signer = self
-            .signer(&header.key, index)
-            .and_then(|row| {
-                let principal = self.principal_at(&header.key, index);
+        let principal = self.principal_at(&header.key, index);
+        let key = match (self.signer(&header.key, index), principal) {
+            (Ok(key), Some(_)) => Some(key),
+            (Ok(_), None) => {
                 let rule = "a principal of an organisation signs evidence";
-                principal
-                    .map(|principal| (principal, row))
-                    .ok_or_else(|| Violation::new(Reason::NotPermitted, "header.kid", rule))
-            })
-            .map_err(|violation| found.push(violation))
-            .ok();
+                found.push(Violation::new(Reason::NotPermitted, "header.kid", rule));
+                None
+            }
+            (Err(violation), _) => {
+                found.push(violation);
+                None
+            }
+        };
         let origin = self.genesis().map_or("", |genesis| genesis.origin.as_str());
         if header.audience != origin {
             let rule = "the audience is this ledger";
@@ -40,16 +62,17 @@ impl Registry {
                     .nearest(origin),
             );
         }
-        if let Some((principal, _)) = signer {
+        if let (Some(principal), Some(_)) = (principal, key) {
             if self.is_suspended_at(&principal.organization, index) {
                 found.push(suspended(&principal.organization));
             }
             check_issuer(principal, (origin, header), &mut found);
             check_agent(principal, header, &mut found);
         }
-        match signer {
-            Some(signer) if found.is_empty() => Ok(signer),
-            _ => Err(found.into()),
+        EvidenceSigner {
+            principal,
+            key,
+            violations: found,
         }
     }
 }

@@ -28,6 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use engagement::{Between, EngagementRow};
+pub use evidence::EvidenceSigner;
 pub use key::{KeyOwner, KeyRow, PrincipalKey};
 pub use member::{OrganizationRow, PrincipalHistory, PrincipalRow, Revoked};
 

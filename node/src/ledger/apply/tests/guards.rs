@@ -224,9 +224,9 @@ fn what_is_retracted_or_links_elsewhere_verifies_nothing() {
     case.twin.finish();
 }
 
-/// Neither an agent nor a colleague that signs for somebody makes a second person of him.
+/// An agent makes no second person of whom it acts for.
 #[test]
-fn on_whose_behalf_it_is_signed_is_compared_as_well() {
+fn for_whom_an_agent_signs_is_compared_as_well() {
     const AGENT: u8 = 13;
     let mut case = Case::new();
     let admit = Change::Admit {
@@ -264,6 +264,26 @@ fn on_whose_behalf_it_is_signed_is_compared_as_well() {
         .map(|one| (one.reason, &*one.field))
         .collect();
     assert_eq!(told, [(Reason::NotPermitted, "header.change")]);
+    case.twin.finish();
+}
+
+/// Or anybody could keep the auditor from verifying, by naming him.
+#[test]
+fn whom_a_colleague_names_has_not_signed() {
+    let mut case = Case::planned();
+    let done = case.statement(Action, ("done", Differs::Amend), OWNER);
+    let mut header = UnverifiedStatement::parse(&done).unwrap().header().clone();
+    header.on_behalf_of = Some("auditor".to_owned());
+    let done = signed(&header, OWNER);
+    let version = id_of(&done);
+    case.twin.submit(done).unwrap();
+    case.action.versions.push(version);
+    let row = reader::entity(&case.twin.engine.rows, &case.action.versions[0]);
+    let action = row.unwrap().unwrap().entity;
+    let signed_by = action.signings.iter().map(|one| one.holder.as_str());
+    assert!(signed_by.clone().all(|holder| holder == "holder-11"));
+    assert_eq!(action.entered_by, ["holder-11".to_owned()].into());
+    case.all(&[(Action, "verified", AUDITOR)]);
     case.twin.finish();
 }
 

@@ -3,7 +3,8 @@
 //! For each kind and each pair of states: that a move which the table does not have is refused, that a
 //! move of the table, or staying, is allowed where all guards of its state are met, and for each guard,
 //! that it alone refuses where what it asks for is missing, in every way in which that can be missing.
-//! Whoever stays is asked less: not who links here, and not how that stands to which it links.
+//! Whoever stays is asked less: not who links here, not what is for the entry alone, and of a link on which
+//! its state rests not how that stands to which it leads.
 
 use super::world::{Attempt, OTHER, SIGNER, World, entity, signing};
 use crate::aims::bundle::RuleBundle;
@@ -77,6 +78,8 @@ enum Part {
         kind: String,
         state: String,
         retracted: bool,
+        /// The state that the entity was in when this one came to rest on it.
+        ground: Option<String>,
     },
     /// An entity links to this one.
     Source {
@@ -151,7 +154,7 @@ impl Suite {
         let (from, to) = step;
         let is_move = from != Some(to);
         let guards = self.kind.life_cycle().guards_of(to);
-        let is_judged = |guard: &&Guard| is_move || !matches!(guard.need, Need::Linking(_));
+        let is_judged = |guard: &&Guard| is_move || guard.is_for_staying();
         let guards: Vec<&Guard> = guards.filter(is_judged).collect();
         let ways: Vec<Ways> = guards
             .iter()
@@ -272,8 +275,9 @@ impl Suite {
         newest.map_or_else(|_| Vec::new(), |kind| kind.states().to_vec())
     }
 
-    /// Links to each kind in each state that is asked for; and none, one to another state, and one to
-    /// what was retracted.
+    /// Links to each kind in each state that is asked for, and for who stays one that was good once; and
+    /// none, one to another state, one to what was retracted, and where targets count on the link, a bad one
+    /// beside a good one.
     fn ways_of_links(self, needs: &[LinkNeed], is_move: bool) -> Ways {
         let (mut met, mut missed) = (Vec::new(), vec![Vec::new()]);
         for need in needs {
@@ -283,19 +287,16 @@ impl Suite {
                 .expect("a relation of the kind");
             for kind in &rule.kinds {
                 let known = self.states_of(kind);
-                let link = |state: &String, retracted| {
-                    vec![Part::Link {
-                        relation: need.relation.clone(),
-                        kind: kind.clone(),
-                        state: state.clone(),
-                        retracted,
-                    }]
+                let link = |state: &String, retracted, ground: Option<&String>| Part::Link {
+                    relation: need.relation.clone(),
+                    kind: kind.clone(),
+                    state: state.clone(),
+                    retracted,
+                    ground: ground.cloned(),
                 };
                 let is_asked = |state: &&String| {
                     let mut same = needs.iter().filter(|other| other.relation == need.relation);
-                    same.any(|need| {
-                        !is_move || need.states.is_empty() || need.states.contains(state)
-                    })
+                    same.any(|need| need.states.is_empty() || need.states.contains(state))
                 };
                 // Of a kind that is not defined yet nobody knows the states.
                 let some = if known.is_empty() {
@@ -303,11 +304,25 @@ impl Suite {
                 } else {
                     known
                 };
-                let good: Vec<&String> = some.iter().filter(is_asked).collect();
-                met.extend(good.iter().map(|state| link(state, false)));
-                missed.extend(good.iter().map(|state| link(state, true)));
-                let bad = some.iter().filter(|state| !is_asked(state));
-                missed.extend(bad.map(|state| link(state, false)));
+                let (good, bad): (Vec<&String>, Vec<&String>) = some.iter().partition(is_asked);
+                met.extend(good.iter().map(|state| vec![link(state, false, None)]));
+                missed.extend(good.iter().map(|state| vec![link(state, true, None)]));
+                missed.extend(bad.iter().map(|state| vec![link(state, false, None)]));
+                let Some(first) = good.first() else {
+                    continue;
+                };
+                for state in &bad {
+                    let beside = vec![link(first, false, None), link(state, false, None)];
+                    if self.bundle.is_counted((self.kind.name(), &need.relation)) {
+                        missed.push(beside);
+                    } else {
+                        met.push(beside);
+                    }
+                    if !is_move {
+                        met.push(vec![link(state, false, Some(first))]);
+                        missed.push(vec![link(state, true, Some(first))]);
+                    }
+                }
             }
         }
         Ways { met, missed }
@@ -399,10 +414,15 @@ fn lay(part: &Part, (world, attempt): (&mut World, &mut Attempt), own: Option<En
             kind,
             state,
             retracted,
+            ground,
         } => {
             let mut target = entity(kind, state);
             target.retracted = *retracted;
-            attempt.links.push((relation.clone(), world.add(target)));
+            let target = world.add(target);
+            attempt.links.push((relation.clone(), target));
+            if let (Some(own), Some(ground)) = (own, ground) {
+                world.rest((own, relation), target, ground);
+            }
         }
         Part::Source {
             kind,

@@ -1,7 +1,7 @@
 //! Entities in memory, as if a log had them, and a version that asks to be the next entry behind them.
 
 use crate::aims::bundle::RuleBundle;
-use crate::aims::entity::{CountedLink, Entity, Linking, Shift, Signing};
+use crate::aims::entity::{Entity, EntityLink, Linking, Shift, Signing};
 use crate::aims::judge::{Logged, Position, Reached, Target, Version, check_references};
 use crate::reason::Violation;
 use crate::statement::header::{
@@ -20,6 +20,8 @@ use std::convert::Infallible;
 pub(super) const SIGNER: &str = "holder-signer";
 /// What all of it is about.
 pub(super) const SUBJECT: &str = "urn:aimslog:acme:aims:main";
+/// A system, where something is about one.
+pub(super) const SYSTEM: &str = "urn:aimslog:acme:system:triage";
 /// Somebody else.
 pub(super) const OTHER: &str = "holder-other";
 
@@ -58,6 +60,7 @@ pub(super) fn entity(kind: &str, state: &str) -> Entity {
     Entity {
         organization: "acme".to_owned(),
         kind: kind.to_owned(),
+        kind_version: 1,
         subject: SUBJECT.to_owned(),
         newest: EntryId::from_bytes([0; 32]),
         state: state.to_owned(),
@@ -66,6 +69,7 @@ pub(super) fn entity(kind: &str, state: &str) -> Entity {
         signings: BTreeSet::new(),
         round: 1,
         links: BTreeMap::new(),
+        grounds: BTreeMap::new(),
     }
 }
 
@@ -98,7 +102,7 @@ impl World {
         mut entity: Entity,
         (relation, to): (&str, EntryId),
     ) {
-        let link = CountedLink {
+        let link = EntityLink {
             relation: relation.to_owned(),
             target: to,
         };
@@ -112,6 +116,22 @@ impl World {
             entity.links.insert(link, round);
         }
         self.add(entity);
+    }
+
+    /// Changes an entity, as later versions would.
+    pub(super) fn change(&mut self, id: EntryId, change: impl FnOnce(&mut Entity)) {
+        change(self.entities.get_mut(&id).expect("it was added"));
+    }
+
+    /// Says that the first entity rests on its link to the other one, which was in this state then.
+    pub(super) fn rest(&mut self, (own, relation): (EntryId, &str), target: EntryId, state: &str) {
+        let link = EntityLink {
+            relation: relation.to_owned(),
+            target,
+        };
+        self.change(own, |own| {
+            own.grounds.insert(link, state.to_owned());
+        });
     }
 
     /// Takes what a version changes.
@@ -132,6 +152,7 @@ pub(super) struct Attempt {
     /// The entity; `None` opens one.
     pub(super) entity: Option<EntryId>,
     pub(super) subject: String,
+    /// Empty names none.
     pub(super) state: String,
     pub(super) links: Vec<(String, EntryId)>,
     pub(super) holder: String,
@@ -180,7 +201,7 @@ impl Attempt {
                 previous: newest(entity),
                 change: self.change,
             }),
-            transition: Some(self.state.clone()),
+            transition: (!self.state.is_empty()).then(|| self.state.clone()),
             links: links.collect(),
             origin: Some(self.origin),
             on_behalf_of: None,

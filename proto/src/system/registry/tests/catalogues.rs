@@ -6,7 +6,7 @@ use super::*;
 use crate::aims::bundle::RuleBundle;
 use crate::aims::catalog::Catalogue;
 use crate::aims::judge::{Position, check_signed};
-use crate::limits::CATALOGUES_MAX;
+use crate::limits::{CATALOGUE_VERSIONS_MAX, CATALOGUES_MAX};
 use crate::statement::evidence::testing::finding_header;
 use crate::statement::header::{CatalogRef, ControlRef, Header};
 use crate::system::Controls;
@@ -177,4 +177,37 @@ fn a_catalogue_that_may_not_be_declared_changes_nothing() {
     let full = refused(&world, &signed(&controls("ours-9", 1), seed::ADMIN));
     assert_eq!(full, Reason::InvalidField);
     world.system(&controls("ours-1", 2), seed::ADMIN);
+}
+
+#[test]
+fn whoever_has_used_up_the_versions_goes_on_under_another_scheme() {
+    let mut world = busy();
+    for version in 1..=CATALOGUE_VERSIONS_MAX {
+        world.system(&controls("ours", version), seed::ADMIN);
+    }
+    let index = LeafIndex(world.entries.len() as u64);
+    let one_more = signed(&controls("ours", CATALOGUE_VERSIONS_MAX + 1), seed::ADMIN);
+    let refused = world.registry.check(index, &one_more).unwrap_err();
+    let [violation] = refused.as_slice() else {
+        panic!("{refused}");
+    };
+    assert_eq!(
+        (violation.reason, violation.field.as_str()),
+        (Reason::InvalidField, "payload.version")
+    );
+    assert!(
+        violation.rule.contains("go on under another scheme"),
+        "{violation}"
+    );
+    world.system(&controls("ours-too", 1), seed::ADMIN);
+}
+
+#[test]
+fn the_limits_in_the_documentation_are_those_that_hold() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/catalogues.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let said = format!(
+        "{CATALOGUES_MAX} schemes of an organisation, {CATALOGUE_VERSIONS_MAX} versions of each;"
+    );
+    assert!(text.contains(&said), "{said}");
 }
