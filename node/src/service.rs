@@ -38,6 +38,7 @@ mod file_turns;
 mod files;
 mod filter;
 mod history;
+mod network;
 mod paging;
 mod records;
 mod registers;

@@ -6,7 +6,9 @@
 //! refused; where all is full, the oldest of whoever has the most gives way.
 //!
 //! The connection gets an answer in small pieces, as it has room for them, and a piece counts until it
-//! has been written: what lies in the buffers of the connection is held, too.
+//! has been written: what lies in the buffers of the connection is held, too. The pieces are copies, and
+//! the service's own body is read one step ahead and let go of at its end: the buffer in which the
+//! library writes a message is as large as the message, and would lie there uncounted until it is taken.
 
 mod unsent;
 
@@ -21,15 +23,12 @@ use futures::future::Map;
 use http_body::{Body as HttpBody, Frame};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{self, Context, Poll};
+use std::task::{Context, Poll, ready};
 use tonic::body::Body;
 use tonic::codegen::http;
 use tonic::{Response, Status};
 use tower::{Layer, Service};
 use unsent::{Answer, Full, GaveWay, Unsent, Who};
-
-/// How much a connection is given at a time: one frame of HTTP/2.
-const PIECE_BYTES: usize = 16 << 10;
 
 /// The principal that an answer is for; goes with the answer to where its bytes are counted.
 #[derive(Debug, Clone, Copy)]
@@ -101,10 +100,11 @@ where
                 let answer = unsent.answer(Who { address, principal });
                 response.map(|inner| {
                     Body::new(Counted {
-                        inner,
+                        inner: Some(inner),
+                        end: None,
                         answer,
                         refused,
-                        is_over: false,
+                        is_refused: false,
                     })
                 })
             })
@@ -125,16 +125,45 @@ fn reason_of(path: &str) -> Reason {
 /// The body of an answer, each piece of it counted.
 #[derive(Debug)]
 struct Counted {
-    inner: Body,
+    /// What the service makes; `None` when it has been read to its end.
+    inner: Option<Body>,
+    /// What comes behind the pieces that wait: trailers, a refusal, or an error.
+    end: Option<Result<Frame<Bytes>, Status>>,
     answer: Arc<Answer>,
     refused: Reason,
-    is_over: bool,
+    /// Whether the caller was told that it gave way.
+    is_refused: bool,
 }
 
 impl Counted {
+    /// Takes in what the service's body gave.
+    fn take_in(&mut self, given: Option<Result<Frame<Bytes>, Status>>) {
+        let end = match given {
+            None => None,
+            Some(Err(error)) => Some(Err(error)),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => match self.answer.hold(&data) {
+                    Ok(()) => return,
+                    Err(full) => Some(Ok(self.refusal(words(full)))),
+                },
+                Err(trailers) => Some(Ok(trailers)),
+            },
+        };
+        self.inner = None;
+        self.end = end;
+    }
+
+    /// The next step of the service's body, if there is one.
+    fn poll_inner(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(inner) = &mut self.inner {
+            let given = ready!(Pin::new(inner).poll_frame(context));
+            self.take_in(given);
+        }
+        Poll::Ready(())
+    }
+
     /// The end of an answer that cannot be given.
-    fn refuse(&mut self, words: &str) -> Frame<Bytes> {
-        self.is_over = true;
+    fn refusal(&self, words: &str) -> Frame<Bytes> {
         let words = format!("{words}; take the answers that were asked for");
         let status = Status::from(Failure::new(self.refused, words));
         let mut trailers = http::HeaderMap::new();
@@ -162,29 +191,31 @@ impl HttpBody for Counted {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         loop {
-            if self.is_over {
-                return Poll::Ready(None);
-            }
-            match self.answer.piece(PIECE_BYTES) {
+            match self.answer.piece() {
                 Ok(Some(piece)) => return Poll::Ready(Some(Ok(Frame::data(piece)))),
                 Ok(None) => {}
+                Err(GaveWay) if self.is_refused => return Poll::Ready(None),
                 Err(GaveWay) => {
                     let words = "the answer was not taken in time and gave way to others";
-                    return Poll::Ready(Some(Ok(self.refuse(words))));
+                    (self.inner, self.end, self.is_refused) = (None, None, true);
+                    return Poll::Ready(Some(Ok(self.refusal(words))));
                 }
             }
-            match task::ready!(Pin::new(&mut self.inner).poll_frame(context)) {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => {
-                        if let Err(full) = self.answer.hold(data) {
-                            return Poll::Ready(Some(Ok(self.refuse(words(full)))));
-                        }
-                    }
-                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
-                },
-                end => return Poll::Ready(end),
+            if let Some(end) = self.end.take() {
+                return Poll::Ready(Some(end));
             }
+            if self.inner.is_none() {
+                return Poll::Ready(None);
+            }
+            ready!(self.poll_inner(context));
+            // One step ahead; who has nothing yet is asked again when the piece has been taken.
+            let _ahead = self.poll_inner(context);
         }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let is_read = self.inner.as_ref().is_none_or(HttpBody::is_end_stream);
+        is_read && self.end.is_none() && (self.is_refused || self.answer.is_empty())
     }
 }
 

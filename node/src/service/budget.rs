@@ -12,6 +12,7 @@
 mod held;
 
 use crate::limits_server::CLIENT_MESSAGE_BYTES_MAX;
+use crate::service::network::Network;
 use crate::service::status::Failure;
 use aimslog_proto::reason::Reason;
 use bytes::{Bytes, BytesMut};
@@ -19,7 +20,6 @@ use futures::FutureExt as _;
 use futures::future::Map;
 use held::{Claim, Full};
 use http_body::{Body as HttpBody, Frame};
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Context, Poll};
@@ -103,9 +103,10 @@ where
 }
 
 /// Where a request comes from, as the listener says.
-pub(super) fn address(request: &http::Request<Body>) -> Option<IpAddr> {
+pub(super) fn address(request: &http::Request<Body>) -> Option<Network> {
     let info = request.extensions().get::<ConnectInfo>()?;
-    info.get_ref().remote_addr().map(|address| address.ip())
+    let address = info.get_ref().remote_addr()?;
+    Some(Network::of(address.ip()))
 }
 
 fn refusal(full: Full) -> Status {

@@ -9,6 +9,7 @@ mod seats;
 mod waiting;
 
 use crate::limits_server::{HANDSHAKE_TIMEOUT, HANDSHAKES_MAX};
+use crate::service::network::Network;
 use rustls::ServerConfig;
 use seats::{Seat, Seats};
 use std::io;
@@ -179,7 +180,7 @@ async fn accept_loop(
                 continue;
             }
         };
-        let (name, address) = (bound.name, caller.ip());
+        let (name, address) = (bound.name, Network::of(caller.ip()));
         // Before the handshake, which is what costs the most.
         if !seats.is_free(address) {
             tracing::warn!(listener = name, %caller, "connection refused, all are taken");

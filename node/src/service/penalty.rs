@@ -6,9 +6,9 @@
 //! at once, so that waiting cannot fill the memory.
 
 use crate::service::budget::address;
+use crate::service::network::Network;
 use futures::future::BoxFuture;
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -87,13 +87,13 @@ where
 #[derive(Debug, Default)]
 struct Refusals {
     /// Begin of the second that is counted, and how many it has.
-    counts: Mutex<HashMap<Option<IpAddr>, (Instant, u32)>>,
+    counts: Mutex<HashMap<Option<Network>, (Instant, u32)>>,
     waiting: AtomicUsize,
 }
 
 impl Refusals {
     /// Counts a refusal; true where the address has used up what is free.
-    fn is_frequent(&self, caller: Option<IpAddr>, now: Instant) -> bool {
+    fn is_frequent(&self, caller: Option<Network>, now: Instant) -> bool {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let is_over = |begun: Instant| now.saturating_duration_since(begun) >= SECOND;
         if counts.len() >= ADDRESSES_MAX && !counts.contains_key(&caller) {
@@ -135,6 +135,7 @@ mod tests {
     use super::*;
     use std::convert::Infallible;
     use std::future::{Ready, ready};
+    use std::net::IpAddr;
 
     /// Answers with this status.
     #[derive(Clone, Copy)]
@@ -184,7 +185,7 @@ mod tests {
         let refusals = Refusals::default();
         let now = Instant::now();
         for number in 0..u32::try_from(ADDRESSES_MAX).unwrap() {
-            let address = IpAddr::from(number.to_be_bytes());
+            let address = Network::of(IpAddr::from(number.to_be_bytes()));
             assert!(!refusals.is_frequent(Some(address), now));
         }
         assert!(refusals.is_frequent(None, now));

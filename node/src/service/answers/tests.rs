@@ -1,5 +1,6 @@
 //! Answers through the layer, as the connection takes them.
 
+use super::unsent::PIECE_BYTES;
 use super::*;
 use aimslog_proto::statement::key::SigningKey;
 use futures::future::{Ready, poll_fn, ready};
@@ -118,8 +119,8 @@ async fn what_a_principal_does_not_take_counts_and_one_more_is_refused() {
     );
     assert_eq!(
         held(&layer),
-        large().len(),
-        "a piece is still in the connection"
+        piece.len(),
+        "that piece is still in the connection, and nothing else"
     );
     drop(piece);
     assert_eq!(held(&layer), 0);
@@ -151,4 +152,82 @@ async fn without_a_limit_nothing_is_counted() {
     let layer = AnswersLayer::new(None);
     let (bytes, largest, _) = read(ask(&layer, Frames(vec![large()], None), "/x/Get").await).await;
     assert_eq!((bytes.len(), largest), (large().len(), large().len()));
+}
+
+/// A body that says when it is dropped.
+struct Told(Pieces, #[expect(dead_code, reason = "is counted")] Arc<()>);
+
+impl HttpBody for Told {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.0).poll_frame(context)
+    }
+}
+
+/// Answers with this response.
+struct Fixed(Option<http::Response<Body>>);
+
+impl Service<http::Request<Body>> for Fixed {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<http::Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _request: http::Request<Body>) -> Self::Future {
+        ready(Ok(self.0.take().unwrap()))
+    }
+}
+
+async fn through(layer: &AnswersLayer, response: http::Response<Body>) -> Body {
+    let request = http::Request::builder().uri("/x/Get").body(Body::empty());
+    let mut service = layer.layer(Fixed(Some(response)));
+    service.call(request.unwrap()).await.unwrap().into_body()
+}
+
+#[tokio::test]
+async fn what_is_refused_ends_with_its_headers_and_what_is_taken_with_its_trailers() {
+    let layer = AnswersLayer::new(Some(8 * large().len()));
+    let refused = Status::from(Failure::new(Reason::NotVisible, "words")).into_http();
+    assert!(through(&layer, refused).await.is_end_stream());
+    let mut body = ask(&layer, Frames(vec![large()], None), "/x/Get").await;
+    let mut frames = 0;
+    while !body.is_end_stream() {
+        assert!(frame(&mut body).await.is_some());
+        frames += 1;
+    }
+    assert_eq!(frames, 6 + 1, "pieces and trailers");
+    // An answer that gives way still has to say so.
+    let mut body = ask(&layer, Frames(vec![large()], None), "/x/Get").await;
+    let first = frame(&mut body).await.unwrap();
+    assert!(first.is_data());
+    let unsent = layer.unsent.as_ref().unwrap();
+    assert!(unsent.make_room());
+    assert!(!body.is_end_stream());
+    let (_, _, status) = read(body).await;
+    assert_eq!(status.code(), Code::ResourceExhausted);
+}
+
+#[tokio::test]
+async fn an_answer_that_waits_is_all_that_is_kept_of_its_message() {
+    let layer = AnswersLayer::new(Some(8 * large().len()));
+    let alive = Arc::new(());
+    let frames = [
+        Frame::data(large()),
+        Frame::trailers(http::HeaderMap::new()),
+    ];
+    let told = Told(Pieces(Vec::from(frames).into_iter()), Arc::clone(&alive));
+    let mut body = through(&layer, http::Response::new(Body::new(told))).await;
+    let piece = frame(&mut body).await.unwrap().into_data().unwrap();
+    assert_eq!(Arc::strong_count(&alive), 1, "the service's body is kept");
+    assert_eq!(held(&layer), large().len());
+    drop(piece);
+    assert_eq!(held(&layer), large().len() - PIECE_BYTES);
 }

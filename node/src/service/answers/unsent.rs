@@ -1,22 +1,25 @@
 //! The bytes of answers that are not sent: in all, for each address and for each principal.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use aimslog_proto::statement::key::Thumbprint;
 use bytes::Bytes;
 
+use crate::service::network::Network;
+
 /// What one address gets of all: a quarter.
 const ADDRESS_SHARES: usize = 4;
 /// What one principal gets of all, from wherever it calls: an eighth.
 const PRINCIPAL_SHARES: usize = 8;
+/// How much a connection is given at a time: one frame of HTTP/2.
+pub(super) const PIECE_BYTES: usize = 16 << 10;
 
 /// Who is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Who {
     /// Callers without an address count as one.
-    pub(super) address: Option<IpAddr>,
+    pub(super) address: Option<Network>,
     /// The key of a reader; `None` where nobody had to prove one.
     pub(super) principal: Option<Thumbprint>,
 }
@@ -42,10 +45,10 @@ pub(super) struct Unsent {
 #[derive(Debug, Default)]
 struct Held {
     total: usize,
-    by_address: BTreeMap<Option<IpAddr>, usize>,
+    by_address: BTreeMap<Option<Network>, usize>,
     by_principal: BTreeMap<Thumbprint, usize>,
     /// The answers that are under way, of each address in the order in which they came.
-    under_way: BTreeMap<(Option<IpAddr>, u64), Weak<Answer>>,
+    under_way: BTreeMap<(Option<Network>, u64), Weak<Answer>>,
     next: u64,
 }
 
@@ -67,7 +70,7 @@ impl Unsent {
             unsent: Arc::clone(self),
             who,
             number,
-            rest: Mutex::new(Rest::Held(Bytes::new())),
+            rest: Mutex::new(Rest::Held(VecDeque::new())),
         });
         let place = (who.address, number);
         held.under_way.insert(place, Arc::downgrade(&answer));
@@ -123,7 +126,7 @@ impl Unsent {
     }
 
     /// Whether an answer gave way.
-    fn make_room(&self) -> bool {
+    pub(super) fn make_room(&self) -> bool {
         let oldest_first = {
             let held = self.lock();
             let most = held.by_address.iter().max_by_key(|(_, bytes)| **bytes);
@@ -152,6 +155,19 @@ struct Claim {
     count: usize,
 }
 
+impl Claim {
+    /// So many of its bytes as a claim of their own; both together are what this one was.
+    fn split_off(&mut self, count: usize) -> Self {
+        let count = count.min(self.count);
+        self.count -= count;
+        Self {
+            unsent: Arc::clone(&self.unsent),
+            who: self.who,
+            count,
+        }
+    }
+}
+
 impl Drop for Claim {
     fn drop(&mut self) {
         let mut held = self.unsent.lock();
@@ -172,9 +188,9 @@ fn give_back<K: Ord>(shares: &mut BTreeMap<K, usize>, key: &K, count: usize) {
     }
 }
 
-/// The memory of a frame. Pieces of it that the connection has not written yet keep all of it.
+/// The memory of a piece, which counts as long as somebody has it.
 struct Counted {
-    bytes: Bytes,
+    bytes: Vec<u8>,
     _claim: Claim,
 }
 
@@ -193,10 +209,12 @@ pub(super) struct Answer {
     rest: Mutex<Rest>,
 }
 
-/// What of a frame is still to be sent.
+/// What is still to be sent.
 #[derive(Debug)]
 enum Rest {
-    Held(Bytes),
+    /// Pieces, each of them memory of its own: one that lies in a connection keeps no other alive, and
+    /// what is sent does not count until the end of the answer.
+    Held(VecDeque<Bytes>),
     /// It was dropped to make room.
     GaveWay,
 }
@@ -206,30 +224,41 @@ enum Rest {
 pub(super) struct GaveWay;
 
 impl Answer {
-    /// Holds a frame, of which nothing is sent yet; nothing is left of the one before.
-    pub(super) fn hold(&self, frame: Bytes) -> Result<(), Full> {
-        let claim = self.unsent.claim(self.who, frame.len())?;
-        let counted = Counted {
-            bytes: frame,
-            _claim: claim,
-        };
-        *self.lock() = Rest::Held(Bytes::from_owner(counted));
+    /// Holds a copy of this frame behind what waits already, in pieces of at most [`PIECE_BYTES`]. The
+    /// frame may be a part of a larger buffer, which is not kept.
+    pub(super) fn hold(&self, frame: &[u8]) -> Result<(), Full> {
+        let mut claim = self.unsent.claim(self.who, frame.len())?;
+        let pieces = frame.chunks(PIECE_BYTES).map(|piece| {
+            Bytes::from_owner(Counted {
+                bytes: piece.to_vec(),
+                _claim: claim.split_off(piece.len()),
+            })
+        });
+        let pieces: Vec<Bytes> = pieces.collect();
+        // Of what has given way no more is taken.
+        if let Rest::Held(waiting) = &mut *self.lock() {
+            waiting.extend(pieces);
+        }
         Ok(())
     }
 
-    /// The next piece of at most `length` bytes; `None` where nothing is left.
-    pub(super) fn piece(&self, length: usize) -> Result<Option<Bytes>, GaveWay> {
+    /// The next piece; `None` where nothing waits.
+    pub(super) fn piece(&self) -> Result<Option<Bytes>, GaveWay> {
         match &mut *self.lock() {
             Rest::GaveWay => Err(GaveWay),
-            Rest::Held(rest) if rest.is_empty() => Ok(None),
-            Rest::Held(rest) => Ok(Some(rest.split_to(length.min(rest.len())))),
+            Rest::Held(waiting) => Ok(waiting.pop_front()),
         }
+    }
+
+    /// Whether there is nothing to say: no piece waits, and none was dropped.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(&*self.lock(), Rest::Held(waiting) if waiting.is_empty())
     }
 
     /// Drops what is left, if anything is.
     fn give_way(&self) -> bool {
         let mut rest = self.lock();
-        let has_any = matches!(&*rest, Rest::Held(bytes) if !bytes.is_empty());
+        let has_any = matches!(&*rest, Rest::Held(waiting) if !waiting.is_empty());
         if has_any {
             let dropped = std::mem::replace(&mut *rest, Rest::GaveWay);
             drop(rest);
@@ -254,10 +283,11 @@ impl Drop for Answer {
 mod tests {
     use super::*;
     use aimslog_proto::statement::key::SigningKey;
+    use std::net::IpAddr;
 
     fn from(last: u8) -> Who {
         Who {
-            address: Some(IpAddr::from([127, 0, 0, last])),
+            address: Some(Network::of(IpAddr::from([127, 0, 0, last]))),
             principal: None,
         }
     }
@@ -270,24 +300,30 @@ mod tests {
         }
     }
 
-    fn bytes(length: usize) -> Bytes {
-        vec![7; length].into()
+    fn bytes(length: usize) -> Vec<u8> {
+        vec![7; length]
     }
 
+    /// So many bytes of which one address may hold all.
+    const ALL: usize = 64 * PIECE_BYTES;
+
     #[test]
-    fn bytes_count_until_the_last_piece_of_them_is_gone() {
-        let unsent = Unsent::new(800);
+    fn each_piece_counts_until_it_is_gone_and_keeps_no_other() {
+        let unsent = Unsent::new(ALL);
         let answer = unsent.answer(reader(1, 1));
-        answer.hold(bytes(100)).unwrap();
-        let first = answer.piece(60).unwrap().unwrap();
-        let second = answer.piece(60).unwrap().unwrap();
-        assert_eq!((first.len(), second.len()), (60, 40));
-        assert_eq!(answer.piece(60), Ok(None));
+        answer.hold(&bytes(2 * PIECE_BYTES + 9)).unwrap();
+        let first = answer.piece().unwrap().unwrap();
+        let second = answer.piece().unwrap().unwrap();
+        let third = answer.piece().unwrap().unwrap();
+        let lengths = [first.len(), second.len(), third.len()];
+        assert_eq!(lengths, [PIECE_BYTES, PIECE_BYTES, 9]);
+        assert_eq!(answer.piece(), Ok(None));
         drop(first);
-        assert_eq!(unsent.held(), 100, "one piece keeps all");
         drop(second);
+        assert_eq!(unsent.held(), 9, "what is sent does not count");
+        drop(third);
         assert_eq!(unsent.held(), 0);
-        answer.hold(bytes(50)).unwrap();
+        answer.hold(&bytes(50)).unwrap();
         drop(answer);
         let held = unsent.lock();
         assert!(held.by_address.is_empty() && held.by_principal.is_empty());
@@ -299,14 +335,14 @@ mod tests {
         let unsent = Unsent::new(800);
         let of = |who| unsent.answer(who);
         let (one, two) = (of(reader(1, 1)), of(reader(2, 1)));
-        one.hold(bytes(60)).unwrap();
-        two.hold(bytes(40)).unwrap();
-        assert_eq!(of(reader(3, 1)).hold(bytes(1)), Err(Full::Principal));
+        one.hold(&bytes(60)).unwrap();
+        two.hold(&bytes(40)).unwrap();
+        assert_eq!(of(reader(3, 1)).hold(&bytes(1)), Err(Full::Principal));
         let (three, four) = (of(reader(1, 2)), of(from(1)));
-        three.hold(bytes(100)).unwrap();
-        four.hold(bytes(40)).unwrap();
-        assert_eq!(of(from(1)).hold(bytes(1)), Err(Full::Address));
-        of(from(2)).hold(bytes(100)).unwrap();
+        three.hold(&bytes(100)).unwrap();
+        four.hold(&bytes(40)).unwrap();
+        assert_eq!(of(from(1)).hold(&bytes(1)), Err(Full::Address));
+        of(from(2)).hold(&bytes(100)).unwrap();
     }
 
     #[test]
@@ -314,7 +350,7 @@ mod tests {
         let unsent = Unsent::new(800);
         let hold = |last, length| {
             let answer = unsent.answer(from(last));
-            answer.hold(bytes(length)).unwrap();
+            answer.hold(&bytes(length)).unwrap();
             answer
         };
         let modest = hold(9, 150);
@@ -322,13 +358,31 @@ mod tests {
         // One of the three that have the most; which of them is nobody's right.
         let honest = hold(4, 100);
         assert!(unsent.held() <= 800);
-        let gone = greedy.iter().filter(|it| it.piece(1) == Err(GaveWay));
-        assert_eq!(gone.count(), 1);
-        for kept in [&modest, &honest] {
-            assert!(matches!(kept.piece(1), Ok(Some(_))));
-        }
         let firsts = greedy.iter().step_by(2);
-        assert_eq!(firsts.filter(|it| it.piece(1) == Err(GaveWay)).count(), 1);
+        let gone = |it: &&Arc<Answer>| matches!(&*it.lock(), Rest::GaveWay);
+        assert_eq!(firsts.filter(gone).count(), 1);
+        assert_eq!(greedy.iter().filter(gone).count(), 1);
+        for kept in [&modest, &honest] {
+            assert!(matches!(kept.piece(), Ok(Some(_))));
+        }
+    }
+
+    #[test]
+    fn one_answer_that_gives_way_makes_room_although_a_piece_of_it_is_in_the_connection() {
+        let unsent = Unsent::new(ALL);
+        let quarter = ALL / ADDRESS_SHARES;
+        let mut answers = Vec::new();
+        let mut in_connection = Vec::new();
+        for last in 1..=4 {
+            let answer = unsent.answer(from(last));
+            answer.hold(&bytes(quarter)).unwrap();
+            in_connection.push(answer.piece().unwrap().unwrap());
+            answers.push(answer);
+        }
+        let late = unsent.answer(from(5));
+        late.hold(&bytes(quarter / 2)).unwrap();
+        let gone = answers.iter().filter(|it| it.piece() == Err(GaveWay));
+        assert_eq!(gone.count(), 1, "no more than need be");
     }
 
     #[test]
@@ -337,12 +391,12 @@ mod tests {
         let mut out = Vec::new();
         for last in 1..=4 {
             let answer = unsent.answer(from(last));
-            answer.hold(bytes(100)).unwrap();
-            out.push(answer.piece(100).unwrap().unwrap());
+            answer.hold(&bytes(100)).unwrap();
+            out.push(answer.piece().unwrap().unwrap());
         }
         let late = unsent.answer(from(5));
-        assert_eq!(late.hold(bytes(1)), Err(Full::All));
+        assert_eq!(late.hold(&bytes(1)), Err(Full::All));
         drop(out);
-        late.hold(bytes(1)).unwrap();
+        late.hold(&bytes(1)).unwrap();
     }
 }

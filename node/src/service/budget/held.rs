@@ -1,8 +1,9 @@
 //! The bytes that are held, in all and for each address.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::service::network::Network;
 
 /// What one address gets of all: a quarter. Who stalls with all of it leaves the others the rest, and
 /// many callers behind one address still have room for sixteen batches of the largest size.
@@ -19,7 +20,7 @@ pub(super) struct Bytes {
 #[derive(Debug, Default)]
 struct Held {
     total: usize,
-    by_address: BTreeMap<Option<IpAddr>, usize>,
+    by_address: BTreeMap<Option<Network>, usize>,
 }
 
 /// Why no more are taken.
@@ -36,7 +37,7 @@ pub(super) enum Full {
 pub(super) struct Claim {
     bytes: Arc<Bytes>,
     /// Callers without an address count as one.
-    address: Option<IpAddr>,
+    address: Option<Network>,
     taken: Mutex<usize>,
 }
 
@@ -51,7 +52,7 @@ impl Bytes {
     }
 
     /// Nothing yet, for a request from there.
-    pub(super) fn claim(self: &Arc<Self>, address: Option<IpAddr>) -> Claim {
+    pub(super) fn claim(self: &Arc<Self>, address: Option<Network>) -> Claim {
         Claim {
             bytes: Arc::clone(self),
             address,
@@ -106,11 +107,12 @@ impl Drop for Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
 
     #[test]
     fn one_address_never_takes_all_and_every_byte_comes_back() {
         let bytes = Bytes::new(100);
-        let from = |last| bytes.claim(Some(IpAddr::from([127, 0, 0, last])));
+        let from = |last| bytes.claim(Some(Network::of(IpAddr::from([127, 0, 0, last]))));
         let (first, again) = (from(1), from(1));
         first.take(20).unwrap();
         again.take(5).unwrap();

@@ -1,8 +1,9 @@
 //! How many connections are open, in all and from one address.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::service::network::Network;
 
 /// The connections of one listener.
 #[derive(Debug)]
@@ -16,14 +17,14 @@ pub(super) struct Seats {
 #[derive(Debug, Default)]
 struct Taken {
     total: usize,
-    by_address: BTreeMap<IpAddr, usize>,
+    by_address: BTreeMap<Network, usize>,
 }
 
 /// The place of one connection, free again when it is dropped.
 #[derive(Debug)]
 pub(super) struct Seat {
     seats: Arc<Seats>,
-    address: IpAddr,
+    address: Network,
 }
 
 impl Seats {
@@ -37,14 +38,14 @@ impl Seats {
     }
 
     /// Whether one more connection from there may be open.
-    pub(super) fn is_free(&self, address: IpAddr) -> bool {
+    pub(super) fn is_free(&self, address: Network) -> bool {
         let taken = self.lock();
         let of_address = taken.by_address.get(&address).copied().unwrap_or(0);
         taken.total < self.max && of_address < self.address_max
     }
 
     /// Takes a seat, if there is one.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Seat> {
+    pub(super) fn take(self: &Arc<Self>, address: Network) -> Option<Seat> {
         let mut taken = self.lock();
         let of_address = taken.by_address.get(&address).copied().unwrap_or(0);
         if taken.total >= self.max || of_address >= self.address_max {
@@ -80,11 +81,13 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
 
     #[test]
     fn one_address_never_takes_all_and_every_seat_comes_back() {
         let seats = Seats::new(8);
-        let [greedy, other, third] = [1, 2, 3].map(|last| IpAddr::from([127, 0, 0, last]));
+        let [greedy, other, third] =
+            [1, 2, 3].map(|last| Network::of(IpAddr::from([127, 0, 0, last])));
         let mut held: Vec<Seat> = (0..8).filter_map(|_| seats.take(greedy)).collect();
         assert_eq!(held.len(), 6);
         assert!(!seats.is_free(greedy));
@@ -93,6 +96,15 @@ mod tests {
         assert!(!seats.is_free(third) && seats.take(third).is_none());
         held.remove(0);
         assert!(seats.is_free(third) && seats.is_free(greedy));
+        held.clear();
+        // Whoever has a network of IPv6 does not get more by changing its address.
+        let network = [1, 2, 3, 4].map(|last| {
+            let address = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, last]);
+            Network::of(address)
+        });
+        let mut one = network.iter().cycle().take(8);
+        held.extend(one.by_ref().filter_map(|address| seats.take(*address)));
+        assert_eq!(held.len(), 6);
         held.clear();
         assert!(seats.lock().by_address.is_empty());
         assert_eq!(seats.lock().total, 0);

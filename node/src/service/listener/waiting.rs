@@ -6,11 +6,12 @@
 //! callers pays, so that a crowd from one place does not push out those from another.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
+
+use crate::service::network::Network;
 
 /// The unfinished handshakes of one listener.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ struct Callers {
 
 #[derive(Debug)]
 struct Caller {
-    address: IpAddr,
+    address: Network,
     task: AbortHandle,
 }
 
@@ -58,7 +59,7 @@ impl Waiting {
     }
 
     /// Runs a handshake on a task of its own; it drops the ticket when it has finished.
-    pub(super) fn start<F>(self: &Arc<Self>, address: IpAddr, handshake: impl FnOnce(Ticket) -> F)
+    pub(super) fn start<F>(self: &Arc<Self>, address: Network, handshake: impl FnOnce(Ticket) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -86,7 +87,7 @@ impl Waiting {
 impl Callers {
     /// Ends the oldest handshake of the address that has the most.
     fn give_one_up(&mut self) {
-        let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        let mut counts: BTreeMap<Network, usize> = BTreeMap::new();
         for caller in self.by_number.values() {
             *counts.entry(caller.address).or_default() += 1;
         }
@@ -112,6 +113,7 @@ impl Drop for Ticket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
     use tokio::sync::mpsc;
 
     /// Says its name when it ends, unless it is never asked to.
@@ -127,7 +129,7 @@ mod tests {
     async fn the_oldest_of_the_crowd_gives_way_and_nobody_else() {
         let waiting = Waiting::new(3, TaskTracker::new());
         let (ended, mut farewells) = mpsc::unbounded_channel();
-        let [crowd, single] = [1, 2].map(|last| IpAddr::from([127, 0, 0, last]));
+        let [crowd, single] = [1, 2].map(|last| Network::of(IpAddr::from([127, 0, 0, last])));
         let call = |address, name| {
             let farewell = Farewell(name, ended.clone());
             waiting.start(address, |ticket| async move {
@@ -150,10 +152,13 @@ mod tests {
         let tasks = TaskTracker::new();
         let waiting = Waiting::new(3, tasks.clone());
         for last in [1, 2] {
-            waiting.start(IpAddr::from([127, 0, 0, last]), |ticket| async move {
-                let _held = ticket;
-                std::future::pending::<()>().await;
-            });
+            waiting.start(
+                Network::of(IpAddr::from([127, 0, 0, last])),
+                |ticket| async move {
+                    let _held = ticket;
+                    std::future::pending::<()>().await;
+                },
+            );
         }
         waiting.end();
         tasks.close();
@@ -167,10 +172,13 @@ mod tests {
         let (told, mut finished) = mpsc::unbounded_channel();
         for number in 0..100 {
             let told = told.clone();
-            waiting.start(IpAddr::from([127, 0, 0, 1]), move |ticket| async move {
-                drop(ticket);
-                let _heard = told.send(number);
-            });
+            waiting.start(
+                Network::of(IpAddr::from([127, 0, 0, 1])),
+                move |ticket| async move {
+                    drop(ticket);
+                    let _heard = told.send(number);
+                },
+            );
             assert_eq!(finished.recv().await, Some(number));
         }
         assert!(waiting.lock().by_number.is_empty());
