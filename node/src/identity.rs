@@ -11,6 +11,7 @@ pub use ledger_keys::{ForeignKey, KeyRing, LedgerKeys, PublicKeys};
 pub use next_seed::{Succession, drop_next_seed, next_file, promote_next_seed, read_next_seed};
 pub use passphrase::Passphrase;
 
+use crate::store::durable::sync_folder_of;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
@@ -217,12 +218,6 @@ pub fn store_seed(
 fn rename_synced(from: &Path, to: &Path) -> std::io::Result<()> {
     std::fs::rename(from, to)?;
     sync_folder_of(to)
-}
-
-/// Makes durable which files the folder of this one holds.
-fn sync_folder_of(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    std::fs::File::open(folder)?.sync_all()
 }
 
 /// Writes a seed file with mode 0600 that must not exist yet.

@@ -7,7 +7,11 @@
 //!
 //! Each frame: length of the body (4 bytes), CRC32C of the body (4 bytes), both big-endian, and the
 //! body, the payload of a `ledger.access` record with number 1. What is torn at the end was never
-//! answered, and is cut off.
+//! answered, and is cut off. Damage in front of a whole frame is something else: a disk that lost what it
+//! was given, and reads that were answered. The whole frames behind it are kept, and the damaged bytes go
+//! to the file `reads.damaged`, of which every start tells until somebody takes it away.
+
+mod frames;
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -18,13 +22,18 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aimslog_proto::limits::ACCESS_READS_MAX;
-use aimslog_proto::system::{Access, AccessRead, Payload as _};
+use aimslog_proto::system::AccessRead;
 use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::store::durable::sync_folder_of;
+use frames::{frames, read_frames};
+
 /// Name of the file in the data directory.
 pub const JOURNAL_FILE: &str = "reads";
+/// Name of the file with what of the journal could not be read.
+pub const DAMAGED_FILE: &str = "reads.damaged";
 /// Reads that wait for the log at most; about 100 bytes of memory and of the file each.
 pub const PENDING_MAX: usize = 200_000;
 /// Where the log took none of what waits for so long, no further read is answered.
@@ -32,9 +41,6 @@ pub const OVERDUE: Duration = Duration::from_mins(1);
 
 /// With so many logged reads in the file it is written anew.
 const LOGGED_IN_FILE_MAX: usize = 20_000;
-const FRAME_HEADER_BYTES: usize = 8;
-/// A body is the payload of a statement, which is smaller.
-const BODY_BYTES_MAX: usize = 256 << 10;
 
 /// Why a read cannot be kept, so that it is not answered.
 #[derive(Debug, Clone, Error)]
@@ -71,6 +77,8 @@ pub enum JournalError {
 #[derive(Debug)]
 pub struct AccessJournal {
     path: PathBuf,
+    /// Places of the file at which this start found damage.
+    damaged: usize,
     disk: Mutex<Disk>,
     queue: Mutex<Queue>,
     arrived: Notify,
@@ -90,7 +98,7 @@ struct Disk {
 #[derive(Debug)]
 struct Queue {
     /// On disk, and not in the log yet. Only who has the disk changes it.
-    pending: VecDeque<AccessRead>,
+    pending: VecDeque<Arc<AccessRead>>,
     /// Not on disk yet.
     arriving: Vec<Arc<Arriving>>,
     /// Since when the log has taken nothing although something waited.
@@ -100,7 +108,7 @@ struct Queue {
 /// The reads of one answer on their way to the disk.
 #[derive(Debug)]
 struct Arriving {
-    reads: Vec<AccessRead>,
+    reads: Vec<Arc<AccessRead>>,
     /// What became of them; set by whoever wrote them.
     written: OnceLock<Result<(), JournalError>>,
 }
@@ -114,15 +122,15 @@ impl AccessJournal {
     pub fn open(data_dir: &Path) -> Result<Self, JournalError> {
         let path = data_dir.join(JOURNAL_FILE);
         match open(&path) {
-            Ok((file, length, reads)) => Ok(Self {
-                disk: Mutex::new(Disk {
-                    file,
-                    length,
-                    is_torn: false,
-                    logged: 0,
-                }),
+            Ok(Opened {
+                disk,
+                reads,
+                damaged,
+            }) => Ok(Self {
+                damaged,
+                disk: Mutex::new(disk),
                 queue: Mutex::new(Queue {
-                    pending: reads.into(),
+                    pending: reads.into_iter().map(Arc::new).collect(),
                     arriving: Vec::new(),
                     waiting_since: Instant::now(),
                 }),
@@ -156,17 +164,22 @@ impl AccessJournal {
         }
     }
 
+    /// At how many places the file was damaged when it was opened.
+    pub fn damaged(&self) -> usize {
+        self.damaged
+    }
+
     fn queue(&self, reads: &[AccessRead]) -> Result<Arc<Arriving>, JournalError> {
+        let own = Arc::new(Arriving {
+            reads: reads.iter().cloned().map(Arc::new).collect(),
+            written: OnceLock::new(),
+        });
         let mut queue = self.lock();
         let arriving: usize = queue.arriving.iter().map(|it| it.reads.len()).sum();
         let waiting = queue.pending.len().saturating_add(arriving);
         if waiting.saturating_add(reads.len()) > PENDING_MAX {
             return Err(JournalError::Full { waiting });
         }
-        let own = Arc::new(Arriving {
-            reads: reads.to_vec(),
-            written: OnceLock::new(),
-        });
         queue.arriving.push(Arc::clone(&own));
         Ok(own)
     }
@@ -175,7 +188,7 @@ impl AccessJournal {
     fn write_queued(&self, disk: &mut Disk) {
         let arrived = std::mem::take(&mut self.lock().arriving);
         let reads = arrived.iter().flat_map(|it| it.reads.iter().cloned());
-        let reads: Vec<AccessRead> = reads.collect();
+        let reads: Vec<Arc<AccessRead>> = reads.collect();
         let written = disk.append(&self.path, &frames(&reads));
         if written.is_ok() {
             let mut queue = self.lock();
@@ -199,12 +212,10 @@ impl AccessJournal {
     /// The oldest reads that wait, so many as fit into one record.
     pub fn oldest(&self) -> Vec<AccessRead> {
         let queue = self.lock();
-        queue
-            .pending
-            .iter()
-            .take(ACCESS_READS_MAX)
-            .cloned()
-            .collect()
+        let oldest = queue.pending.iter().take(ACCESS_READS_MAX);
+        let oldest: Vec<Arc<AccessRead>> = oldest.cloned().collect();
+        drop(queue);
+        oldest.iter().map(|read| AccessRead::clone(read)).collect()
     }
 
     /// The oldest so many are in the log. Blocks on the disk when nothing is left.
@@ -220,17 +231,18 @@ impl AccessJournal {
         disk.logged += count;
         let is_empty = queue.pending.is_empty();
         let left = if !is_empty && disk.logged >= LOGGED_IN_FILE_MAX {
-            frames(queue.pending.make_contiguous())
+            queue.pending.iter().cloned().collect()
         } else {
             Vec::new()
         };
+        // What takes long is done without it: whoever has the disk is the only one who changes it.
         drop(queue);
         let shrunk = if is_empty {
-            disk.empty()
+            disk.empty(&self.path)
         } else if left.is_empty() {
             Ok(())
         } else {
-            disk.write_anew(&self.path, &left)
+            disk.write_anew(&self.path, &frames(&left))
         };
         shrunk.map_err(|source| io_error(&self.path, source))
     }
@@ -276,10 +288,12 @@ impl Disk {
         Ok(())
     }
 
-    fn empty(&mut self) -> io::Result<()> {
+    fn empty(&mut self, path: &Path) -> io::Result<()> {
         self.file.set_len(0)?;
         (self.length, self.logged) = (0, 0);
         self.file.sync_data()?;
+        // It may have taken the place of another one just now, which must not come back.
+        sync_folder_of(path)?;
         self.is_torn = false;
         Ok(())
     }
@@ -300,7 +314,7 @@ impl Disk {
         self.is_torn = true;
         std::fs::rename(&staged, path)?;
         (self.file, self.length, self.logged) = (file, frames.len() as u64, 0);
-        sync_folder(path)?;
+        sync_folder_of(path)?;
         self.is_torn = false;
         Ok(())
     }
@@ -312,70 +326,75 @@ fn options() -> OpenOptions {
     options
 }
 
-fn sync_folder(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
+/// A journal as it was found.
+struct Opened {
+    disk: Disk,
+    reads: Vec<AccessRead>,
+    /// At how many places it was damaged.
+    damaged: usize,
 }
 
-fn frames(reads: &[AccessRead]) -> Vec<u8> {
-    reads.chunks(ACCESS_READS_MAX).flat_map(frame).collect()
-}
-
-fn frame(reads: &[AccessRead]) -> Vec<u8> {
-    let access = Access {
-        number: 1,
-        reads: reads.to_vec(),
-    };
-    let body = access.encode();
-    let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
-    let mut bytes = length.to_be_bytes().to_vec();
-    bytes.extend(crc32c::crc32c(&body).to_be_bytes());
-    bytes.extend(body);
-    bytes
-}
-
-/// The file, its length and what is in it.
-fn open(path: &Path) -> io::Result<(File, u64, Vec<AccessRead>)> {
+fn open(path: &Path) -> io::Result<Opened> {
     let mut file = options().append(true).open(path)?;
-    sync_folder(path)?;
+    sync_folder_of(path)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
-    let (reads, whole) = read_frames(&bytes);
-    if whole < bytes.len() {
-        let (found, kept) = (bytes.len(), whole);
-        tracing::warn!(found, kept, "the journal of reads was cut off at its end");
-        file.set_len(whole as u64)?;
-        file.sync_data()?;
+    let found = read_frames(&bytes);
+    let mut disk = Disk {
+        file,
+        length: bytes.len() as u64,
+        is_torn: false,
+        logged: 0,
+    };
+    if found.damaged.is_empty() {
+        let whole = found.end;
+        if whole < bytes.len() {
+            let (found, kept) = (bytes.len(), whole);
+            tracing::warn!(found, kept, "the journal of reads was cut off at its end");
+            disk.file.set_len(whole as u64)?;
+            disk.file.sync_data()?;
+            disk.length = whole as u64;
+        }
+    } else {
+        let damaged = found.damaged.iter().filter_map(|it| bytes.get(it.clone()));
+        keep_damaged(path, &damaged.collect::<Vec<_>>().concat())?;
+        let whole = found.whole.iter().filter_map(|it| bytes.get(it.clone()));
+        disk.write_anew(path, &whole.collect::<Vec<_>>().concat())?;
     }
-    Ok((file, whole as u64, reads))
+    let damaged = found.damaged.len();
+    tell_of_damage(path, damaged);
+    Ok(Opened {
+        disk,
+        reads: found.reads,
+        damaged,
+    })
 }
 
-/// The reads of all whole frames, and the length of those.
-fn read_frames(bytes: &[u8]) -> (Vec<AccessRead>, usize) {
-    let mut reads = Vec::new();
-    let mut rest = bytes;
-    while let Some((access, behind)) = read_frame(rest) {
-        reads.extend(access.reads);
-        rest = behind;
-    }
-    (reads, bytes.len() - rest.len())
+/// Puts damaged bytes where somebody can look at them. A crash behind this puts them there twice.
+fn keep_damaged(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let kept = path.with_file_name(DAMAGED_FILE);
+    let mut file = options().append(true).open(&kept)?;
+    file.write_all(bytes)?;
+    file.sync_data()?;
+    sync_folder_of(&kept)
 }
 
-fn read_frame(bytes: &[u8]) -> Option<(Access, &[u8])> {
-    let (header, rest) = bytes.split_first_chunk::<FRAME_HEADER_BYTES>()?;
-    let [length, crc] =
-        [header.first_chunk()?, header.last_chunk()?].map(|it| u32::from_be_bytes(*it));
-    let length = usize::try_from(length).ok()?;
-    if length > BODY_BYTES_MAX {
-        return None;
+/// Says at every start that reads were lost, as long as what is left of them lies there.
+fn tell_of_damage(path: &Path, places: usize) {
+    let kept = path.with_file_name(DAMAGED_FILE);
+    match std::fs::metadata(&kept) {
+        Ok(damaged) => tracing::error!(
+            places,
+            bytes = damaged.len(),
+            file = %kept.display(),
+            "the journal of reads was damaged: reads from outside that were answered may be missing \
+             in the log; look at the disk, keep the file and move it away"
+        ),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => {
+            tracing::error!(%error, file = %kept.display(), "a damaged journal cannot be looked at");
+        }
     }
-    let (body, behind) = rest.split_at_checked(length)?;
-    if crc32c::crc32c(body) != crc {
-        return None;
-    }
-    Some((Access::decode(body).ok()?, behind))
 }
 
 #[cfg(test)]

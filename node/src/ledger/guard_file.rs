@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::guard_record::{GuardRecord, SLOT_LEN, Slot, SlotError};
-use crate::store::syncs;
+use crate::store::{durable::sync_folder, syncs};
 
 /// Name of the file in the guard directory.
 pub const GUARD_FILE: &str = "guard";
@@ -203,7 +203,7 @@ impl DiskSlots {
         if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             // The folder may be new: without its entry above, the guard would be gone after a loss
             // of power, and the node would take itself for one that has lost its memory.
-            File::open(parent)?.sync_all()?;
+            sync_folder(parent)?;
         }
         let staged = dir.join("guard.new");
         let file = OpenOptions::new()
@@ -226,7 +226,7 @@ impl DiskSlots {
         // A hard link refuses to replace an existing file, a rename would.
         std::fs::hard_link(&staged, path)?;
         std::fs::remove_file(&staged)?;
-        File::open(dir)?.sync_all()?;
+        sync_folder(dir)?;
         Ok(Self { file })
     }
 }

@@ -21,7 +21,7 @@
 //! | end | 4 | CRC32C of everything before |
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use super::exchange_memory::PeerMemories;
 use super::guard::Memory;
 use super::guard_record::Identity;
+use crate::store::durable::sync_folder;
 
 /// Name of the file in the guard directory.
 pub const PEER_FILE: &str = "peers";
@@ -230,7 +231,7 @@ fn replace(dir: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_data()?;
     fs::rename(&staged, path)?;
-    File::open(dir)?.sync_all()
+    sync_folder(dir)
 }
 
 /// What the task writes, and where.

@@ -22,6 +22,7 @@ use rocksdb::{
 
 use super::{
     codec::{self, Family, Key, STATE_FORMAT, Single, bytes::DecodeError},
+    durable::sync_folder,
     fatal::{FatalError, FatalHook},
 };
 
@@ -512,9 +513,7 @@ fn finish_replacement(folder: &Path) -> Result<(), StateError> {
 
 fn sync_parent(folder: &Path) -> Result<(), StateError> {
     let parent = folder.parent().unwrap_or(folder);
-    fs::File::open(parent)
-        .and_then(|parent| parent.sync_all())
-        .map_err(file("sync", parent))
+    sync_folder(parent).map_err(file("sync", parent))
 }
 
 #[cfg(test)]

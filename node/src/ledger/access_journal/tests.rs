@@ -1,11 +1,13 @@
 //! The journal of reads on real files, under several threads, with writes that fail.
 
+use super::frames::{frame, read_frame};
 use super::*;
 use aimslog_proto::system::{EngagementId, OrganizationId, PrincipalId};
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::LeafIndex;
+use std::ops::Range;
 
-fn reads(range: std::ops::Range<u64>) -> Vec<AccessRead> {
+fn reads(range: Range<u64>) -> Vec<AccessRead> {
     let read = |index| AccessRead {
         organization: OrganizationId::new("hospital").unwrap(),
         engagement: EngagementId::new("audit-2026").unwrap(),
@@ -14,6 +16,10 @@ fn reads(range: std::ops::Range<u64>) -> Vec<AccessRead> {
         time: UnixSeconds(1_800_000_000 + index),
     };
     range.map(read).collect()
+}
+
+fn shared(range: Range<u64>) -> Vec<Arc<AccessRead>> {
+    reads(range).into_iter().map(Arc::new).collect()
 }
 
 #[tokio::test]
@@ -41,8 +47,8 @@ async fn what_was_kept_is_there_after_a_start_until_the_log_has_it() {
 async fn a_torn_or_rotten_end_is_cut_off_and_nothing_before_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(JOURNAL_FILE);
-    let whole = [frame(&reads(0..3)), frame(&reads(3..4))].concat();
-    let first = frame(&reads(0..3)).len();
+    let whole = [frame(&shared(0..3)), frame(&shared(3..4))].concat();
+    let first = frame(&shared(0..3)).len();
     for length in first..whole.len() {
         std::fs::write(&path, &whole[..length]).unwrap();
         let journal = AccessJournal::open(folder.path()).unwrap();
@@ -55,8 +61,9 @@ async fn a_torn_or_rotten_end_is_cut_off_and_nothing_before_it() {
     for place in first..whole.len() {
         let mut rotten = whole.clone();
         rotten[place] ^= 0x20;
-        let (found, _) = read_frames(&rotten);
-        assert_eq!(found, reads(0..3), "{place}");
+        let found = read_frames(&rotten);
+        assert_eq!(found.reads, reads(0..3), "{place}");
+        assert_eq!((found.end, found.damaged), (first, Vec::new()), "{place}");
     }
 }
 
@@ -88,7 +95,7 @@ async fn the_file_shrinks_although_something_always_waits() {
         journal.logged(LOGGED_IN_FILE_MAX / 2).unwrap();
     }
     let length = std::fs::metadata(&path).unwrap().len();
-    let most = frames(&reads(0..2 * batch)).len() as u64;
+    let most = frames(&shared(0..2 * batch)).len() as u64;
     assert!(length <= most, "{length} bytes, {most} at most");
     journal
         .append(&reads(6 * batch + 1..6 * batch + 3))
@@ -101,7 +108,7 @@ async fn the_file_shrinks_although_something_always_waits() {
         .iter()
         .rev()
         .take(3)
-        .cloned()
+        .map(|read| AccessRead::clone(read))
         .collect();
     let mut expected = reads(6 * batch..6 * batch + 3);
     expected.reverse();
@@ -189,4 +196,64 @@ async fn it_is_bounded() {
     journal.append(&reads(0..PENDING_MAX as u64)).unwrap();
     let refused = journal.append(&reads(0..1)).unwrap_err();
     assert!(matches!(refused, JournalError::Full { .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn whole_frames_behind_damage_are_kept_and_the_damage_is_counted_and_set_aside() {
+    let parts = [0..3, 3..4, 4..6].map(|range| frame(&shared(range)));
+    let (first, second) = (parts[0].len(), parts[1].len());
+    let whole = parts.concat();
+    // The length in front of a frame, its sum, and each byte of its body.
+    for place in first..first + second {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(JOURNAL_FILE);
+        let mut rotten = whole.clone();
+        rotten[place] ^= 0x20;
+        std::fs::write(&path, &rotten).unwrap();
+        let kept = [reads(0..3), reads(4..6)].concat();
+        let journal = AccessJournal::open(folder.path()).unwrap();
+        assert_eq!(
+            (journal.oldest(), journal.damaged()),
+            (kept.clone(), 1),
+            "{place}"
+        );
+        let aside = std::fs::read(folder.path().join(DAMAGED_FILE)).unwrap();
+        assert_eq!(aside, rotten[first..first + second], "{place}");
+        journal.append(&reads(9..10)).unwrap();
+        drop(journal);
+        let journal = AccessJournal::open(folder.path()).unwrap();
+        let expected = [kept, reads(9..10)].concat();
+        assert_eq!(
+            (journal.oldest(), journal.damaged()),
+            (expected, 0),
+            "{place}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn damage_at_the_beginning_and_a_torn_end_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts = [0..3, 3..4, 4..6].map(|range| frame(&shared(range)));
+    let mut rotten = parts.concat();
+    rotten[0] ^= 0x80;
+    rotten.truncate(rotten.len() - 1);
+    std::fs::write(folder.path().join(JOURNAL_FILE), &rotten).unwrap();
+    let journal = AccessJournal::open(folder.path()).unwrap();
+    assert_eq!((journal.oldest(), journal.damaged()), (reads(3..4), 1));
+    let aside = std::fs::read(folder.path().join(DAMAGED_FILE)).unwrap();
+    assert_eq!(aside.len(), parts[0].len());
+}
+
+#[tokio::test]
+async fn an_empty_journal_whose_place_in_the_folder_is_not_certain_takes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = AccessJournal::open(folder.path()).unwrap();
+    journal.append(&reads(0..1)).unwrap();
+    journal.disk().is_torn = true;
+    // Its folder can be synced no more.
+    std::fs::remove_dir_all(folder.path()).unwrap();
+    assert!(journal.logged(1).is_err());
+    let refused = journal.append(&reads(1..2)).unwrap_err();
+    assert!(matches!(refused, JournalError::Torn { .. }), "{refused:?}");
 }
