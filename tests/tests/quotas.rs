@@ -36,9 +36,16 @@ async fn submit(
     cluster: &Cluster,
     submissions: Vec<v1::Submission>,
 ) -> Result<v1::SubmitResponse, Status> {
+    submit_and_wait(cluster, (submissions, v1::Wait::Unspecified)).await
+}
+
+async fn submit_and_wait(
+    cluster: &Cluster,
+    (submissions, wait): (Vec<v1::Submission>, v1::Wait),
+) -> Result<v1::SubmitResponse, Status> {
     let request = v1::SubmitRequest {
         submissions,
-        wait: 0,
+        wait: wait.into(),
     };
     let mut service = wire::evidence(cluster, 0);
     let answer = service.submit(within(request, PATIENCE)).await?;
@@ -110,6 +117,17 @@ async fn who_uses_up_an_allowance_is_told_when_to_come_again_and_others_notice_n
     for _ in 0..3 {
         assert!(submit(&cluster, few.clone()).await.is_ok());
     }
+    // Evidence files of it have an end, which takes nothing from what its signer reads and logs with.
+    let again = || submit_and_wait(&cluster, (few.clone(), v1::Wait::Receipt));
+    let deadline = Instant::now() + PATIENCE;
+    let refused = loop {
+        match again().await {
+            Err(refused) if !is_stale(&refused) => break refused,
+            Err(_) | Ok(_) => assert!(Instant::now() < deadline, "never refused"),
+        }
+    };
+    assert_eq!(told(&refused).0, "principal_requests_per_second");
+    read(&other).await.unwrap();
     let deadline = Instant::now() + PATIENCE;
     while let Err(refused) = submit(&cluster, more.clone()).await {
         let (_, wait) = told(&refused);

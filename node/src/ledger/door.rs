@@ -103,6 +103,11 @@ impl Admitted {
         is_new.then_some(&self.statement.header().key)
     }
 
+    /// The key that it names, whoever sent it.
+    pub fn named_key(&self) -> &Thumbprint {
+        &self.statement.header().key
+    }
+
     /// Where it is in the log already, if it is: there is nothing to propose then.
     pub fn logged_at(&self) -> Option<LeafIndex> {
         self.logged_at.map(LeafIndex)

@@ -279,7 +279,7 @@ pub(super) fn log_entry<R: Rows + ?Sized>(
 }
 
 /// Where the entry at `index` stands.
-pub(super) fn logged(rows: &(impl Rows + ?Sized), index: u64) -> Result<Logged, StateError> {
+pub(crate) fn logged(rows: &(impl Rows + ?Sized), index: u64) -> Result<Logged, StateError> {
     let entry: EntryRow = rows.expect_value(&codec::entry(index))?;
     Ok(Logged {
         index,

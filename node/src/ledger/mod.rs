@@ -58,7 +58,7 @@ pub mod tree;
 pub mod verifier_task;
 pub mod verify_rate;
 
-mod entries;
+pub(crate) mod entries;
 mod exchange_wire;
 mod founding;
 mod indexes;

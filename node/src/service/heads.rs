@@ -1,5 +1,6 @@
 //! Published heads, and what stands under them, from a snapshot of the state.
 
+use crate::ledger::evidence_file;
 use crate::ledger::progress::newest_head;
 use crate::ledger::reader;
 use crate::ledger::row::{EntryRow, HeadRow};
@@ -9,11 +10,9 @@ use crate::service::status::Failure;
 use crate::store::codec;
 use crate::store::state_db::Rows;
 use aimslog_proto::reason::Reason;
-use aimslog_proto::statement::key::Signature;
 use aimslog_proto::statement::receipt::HeadReceipt;
 use aimslog_proto::system::registry::Registry;
-use aimslog_proto::time::UnixSeconds;
-use aimslog_proto::tlog::{LeafIndex, TreeSize};
+use aimslog_proto::tlog::TreeSize;
 
 /// Which head a proof is asked under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,26 +92,9 @@ pub fn entry_under(
     Ok((index, rows.expect_value(&codec::entry(index))?))
 }
 
-/// The receipt part of a head: its protected header is a function of origin, key and time.
+/// The receipt part of a head.
 pub fn head_receipt(registry: &Registry, head: &HeadRow) -> Result<HeadReceipt, Failure> {
-    let missing = || Failure::new(Reason::NoHead, "the log names no receipt key for this head");
-    let origin = &registry.genesis().ok_or_else(missing)?.origin;
-    let root =
-        aimslog_proto::tlog::RootHash::from_hash(aimslog_proto::tlog::Hash::from_bytes(head.root));
-    let last = LeafIndex(head.size.saturating_sub(1));
-    registry
-        .receipt_keys_at(last)
-        .map(|row| {
-            let receipt = HeadReceipt::from_signature(
-                origin,
-                row.key.thumbprint(),
-                UnixSeconds(head.receipt_iat),
-                Signature(head.receipt_signature),
-            );
-            (row, receipt)
-        })
-        // After a rotation several keys are in force; the one that signed is the one that fits.
-        .find(|(row, receipt)| receipt.verify(&row.key, origin, &root).is_ok())
-        .map(|(_, receipt)| receipt)
-        .ok_or_else(missing)
+    evidence_file::head_receipt(registry, head).map_err(|_missing| {
+        Failure::new(Reason::NoHead, "the log names no receipt key for this head")
+    })
 }

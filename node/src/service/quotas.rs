@@ -3,7 +3,8 @@
 //!
 //! Each is a bucket that holds the whole allowance and fills again evenly: whoever was quiet may
 //! come with a burst. Only a caller who has proven its key is charged, so nobody uses up the
-//! allowance of another. The buckets are in memory: a node that starts, or a leader that is new,
+//! allowance of another. Whoever sends again what is logged has proven nothing, so evidence files of that
+//! come out of buckets of their own, as large as those for calls. The buckets are in memory: a node that starts, or a leader that is new,
 //! begins with full ones.
 
 use std::collections::HashMap;
@@ -82,6 +83,8 @@ enum Limit {
 pub struct Quotas {
     allowances: Allowances,
     buckets: Mutex<Buckets>,
+    /// For what is in the log already and is sent again for its evidence file.
+    repeated: Mutex<Buckets>,
 }
 
 #[derive(Debug, Default)]
@@ -136,6 +139,7 @@ impl Quotas {
         Self {
             allowances,
             buckets: Mutex::default(),
+            repeated: Mutex::default(),
         }
     }
 
@@ -148,10 +152,30 @@ impl Quotas {
             .map_err(|used_up| self.refusal(used_up, who))
     }
 
+    /// Takes so many evidence files of what was sent again from the buckets that those who signed it have
+    /// for that alone.
+    ///
+    /// # Errors
+    /// As [`Quotas::charge`].
+    pub fn charge_repeated(&self, who: Charged<'_>, calls: u64) -> Result<(), Failure> {
+        let charge = Charge { calls, bytes: 0 };
+        self.take(&self.repeated, Instant::now(), (who, charge))
+            .map_err(|used_up| self.refusal(used_up, who))
+    }
+
     fn charge_at(&self, now: Instant, who: Charged<'_>, charge: Charge) -> Result<(), UsedUp> {
+        self.take(&self.buckets, now, (who, charge))
+    }
+
+    fn take(
+        &self,
+        buckets: &Mutex<Buckets>,
+        now: Instant,
+        (who, charge): (Charged<'_>, Charge),
+    ) -> Result<(), UsedUp> {
         let used_up = |limit| move |after| UsedUp { limit, after };
         let full = Bucket { full_at: now };
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let principal = buckets.principals.get(who.key).copied().unwrap_or(full);
         let own = buckets.organizations.get(who.organization).copied();
         let [calls, bytes] = own.unwrap_or([full; 2]);
@@ -286,6 +310,20 @@ mod tests {
         assert_eq!(quotas.charge_at(later, who, bytes(60)), Ok(()));
         let failure = quotas.refusal(refused, who);
         assert_eq!(failure.reason(), Reason::QuotaExceeded);
+    }
+
+    #[test]
+    fn what_is_sent_again_has_an_end_and_takes_nothing_from_those_who_signed_it() {
+        let quotas = Quotas::new(ALLOWED);
+        let one = key(1);
+        let who = Charged {
+            key: &one,
+            organization: "acme",
+        };
+        quotas.charge_repeated(who, 20).unwrap();
+        let refused = quotas.charge_repeated(who, 10).unwrap_err();
+        assert_eq!(refused.reason(), Reason::QuotaExceeded);
+        quotas.charge(who, calls(20)).unwrap();
     }
 
     #[test]

@@ -4,16 +4,14 @@ use crate::ledger::apply::ApplyError;
 use crate::ledger::command::Item;
 use crate::ledger::door::{self, Companions, DoorView, Submission};
 use crate::ledger::door_memory::DoorMemory;
+use crate::ledger::entries::logged;
 use crate::ledger::outcome::{ItemOutcome, Logged};
-use crate::ledger::row::EntryRow;
 use crate::ledger::sequencer::{self, SubmitError};
-use crate::ledger::state::TypedRows as _;
 use crate::service::backend::{Backend, DiskRoom, ReadFailure};
 use crate::service::quotas::{Charge, Charged};
 use crate::service::status::Failure;
 use crate::service::turns::Line;
 use crate::service::{convert, forward};
-use crate::store::codec;
 use crate::store::state_db::Rows;
 use aimslog_proto::limits::{BATCH_BYTES_MAX, BATCH_STATEMENTS_MAX, FOREIGN_STATEMENT_BYTES_MAX};
 use aimslog_proto::pb::admin::v1 as admin;
@@ -41,6 +39,8 @@ pub(super) struct Passed {
     pub(super) item: Item,
     /// Whose key signed it, where that was checked now.
     signer: Option<Thumbprint>,
+    /// The key that it names, whoever sent it.
+    named: Thumbprint,
     /// What it became, where it is in the log already: nobody is asked again.
     logged: Option<Logged>,
 }
@@ -203,6 +203,9 @@ pub(super) async fn here(
     let mut room = room.map_err(|error| failure(&error))?;
     let admitted = admit(backend, request.submissions, Depth::Door).await?;
     charge(backend, &admitted, Depth::Door)?;
+    if request.wait == i32::from(pb::Wait::Receipt) {
+        charge_repeated(backend, &admitted)?;
+    }
     let mut proposals = Vec::with_capacity(admitted.len());
     for admission in admitted {
         let bytes = admission
@@ -342,7 +345,7 @@ pub(super) enum Depth {
 
 /// The line in which a call waits for its turn: that of the organisation whose key its first
 /// statement names.
-fn line(backend: &Backend, submissions: &[pb::Submission]) -> Line {
+pub(super) fn line(backend: &Backend, submissions: &[pb::Submission]) -> Line {
     let first = Remains::of_submitted(&submissions.first()?.statement)?;
     let registry = backend.ledger.registry();
     match &registry.key(&first.statement().header().key)?.owner {
@@ -378,6 +381,31 @@ pub(super) fn charge(
         }
     }
     Ok(())
+}
+
+/// Charges the evidence files of what is in the log already, as reads of those who signed it, or refuses
+/// the call.
+fn charge_repeated(backend: &Backend, admitted: &[Admission]) -> Result<(), Failure> {
+    let registry = backend.ledger.registry();
+    for (key, calls) in &repeated(admitted) {
+        if let Some(KeyOwner::Principal(principal)) = registry.key(key).map(|row| &row.owner) {
+            let organization = principal.organization.as_str();
+            let who = Charged { key, organization };
+            backend.quotas.charge_repeated(who, *calls)?;
+        }
+    }
+    Ok(())
+}
+
+/// How many of them are in the log already, by the keys that they name.
+fn repeated(admitted: &[Admission]) -> BTreeMap<Thumbprint, u64> {
+    let mut counts = BTreeMap::new();
+    for passed in admitted.iter().flatten() {
+        if passed.logged.is_some() {
+            *counts.entry(passed.named).or_default() += 1;
+        }
+    }
+    counts
 }
 
 /// Judges submissions on a snapshot, on a blocking thread.
@@ -460,32 +488,61 @@ fn judge<R: Rows>(
         }
     }
     let logged = match admitted.logged_at() {
-        Some(index) => Some(logged(view.rows, index)?),
+        Some(index) => Some(logged(view.rows, index.0)?),
         None => None,
     };
-    let signer = admitted.signer().copied();
+    let (signer, named) = (admitted.signer().copied(), *admitted.named_key());
     let item = admitted.into_item();
     Ok(Ok(Passed {
         item,
         signer,
+        named,
         logged,
     }))
-}
-
-/// What an entry became when it was logged.
-fn logged(rows: &impl Rows, index: LeafIndex) -> Result<Logged, ReadFailure> {
-    let entry: EntryRow = rows.expect_value(&codec::entry(index.0))?;
-    Ok(Logged {
-        index: index.0,
-        leaf_hash: entry.leaf_hash,
-        time_ms: entry.time_ms,
-        number: entry.number,
-    })
 }
 
 fn broken(error: ApplyError) -> ReadFailure {
     match error {
         ApplyError::State(error) => ReadFailure::State(error),
         other => Failure::internal("a submission cannot be judged", &other).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aimslog_proto::statement::key::SigningKey;
+
+    #[test]
+    fn what_is_in_the_log_already_is_counted_by_the_key_that_it_names() {
+        let key = |seed| SigningKey::from_seed(&[seed; 32]).public_key().thumbprint();
+        let passed = |seed, logged: bool| {
+            let item = Item {
+                statement: bytes::Bytes::new(),
+                payload: None,
+                attachments: Vec::new(),
+            };
+            Ok(Passed {
+                item,
+                signer: (!logged).then(|| key(seed)),
+                named: key(seed),
+                logged: logged.then_some(Logged {
+                    index: 1,
+                    leaf_hash: [0; 32],
+                    time_ms: 1,
+                    number: 1,
+                }),
+            })
+        };
+        let admitted = [
+            passed(1, true),
+            passed(1, false),
+            passed(2, true),
+            passed(1, true),
+            Err(Vec::new()),
+        ];
+        let expected = BTreeMap::from([(key(1), 2), (key(2), 1)]);
+        assert_eq!(repeated(&admitted), expected);
+        assert_eq!(repeated(&admitted[1..2]), BTreeMap::new());
     }
 }
