@@ -67,6 +67,10 @@ pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 pub const EVIDENCE_CHUNK_BYTES: usize = 1 << 20;
 /// Attachments being received at once, of at most 4 MiB each.
 pub const BLOB_UPLOADS_MAX: usize = 16;
+/// The same of one organisation.
+pub const BLOB_UPLOADS_OF_ORGANIZATION_MAX: usize = 8;
+/// The same of one principal.
+pub const BLOB_UPLOADS_OF_PRINCIPAL_MAX: usize = 4;
 /// Attachments being sent at once: each lies in memory until it is taken, two minutes at most.
 pub const BLOB_DOWNLOADS_MAX: usize = 32;
 /// The same to one organisation.
@@ -81,5 +85,9 @@ pub const WATCHES_OF_ORGANIZATION_MAX: usize = 32;
 pub const WATCHES_OF_PRINCIPAL_MAX: usize = 16;
 /// Evidence files being made at once: each lies in memory until it is sent.
 pub const EVIDENCE_FILES_MAX: usize = 4;
-/// The same for one principal: a file may lie there for minutes while it is not taken.
-pub const EVIDENCE_FILES_OF_PRINCIPAL_MAX: usize = 3;
+/// The same for one organisation: a file may lie there for minutes while it is not taken.
+pub const EVIDENCE_FILES_OF_ORGANIZATION_MAX: usize = 3;
+/// The same for one principal.
+pub const EVIDENCE_FILES_OF_PRINCIPAL_MAX: usize = 2;
+/// Calls with `WAIT_RECEIPT` whose evidence files are being made at once. Organisations take turns.
+pub const RECEIPT_FILES_MAX: usize = 16;

@@ -9,7 +9,7 @@ use aimslog_proto::{
         evidence::{
             EvidenceFile, FileEntry, FileField, FileHead, FileRecord, OtherHead, PolicyStep,
         },
-        key::Signature,
+        key::{Signature, Thumbprint},
         receipt::HeadReceipt,
     },
     system::registry::{KeyOwner, Registry},
@@ -30,15 +30,27 @@ use crate::store::state_db::{Rows, StateError};
 /// Which records to prove, and how much of them to show.
 #[derive(Debug, Clone, Copy)]
 pub struct EvidenceRequest<'a> {
-    /// The records, strictly ascending, and which fields of each are shown; at least one, all covered by
-    /// `head`.
-    pub records: &'a [(LeafIndex, FieldChoice<'a>)],
+    /// The records, strictly ascending; at least one, all covered by `head`.
+    pub records: &'a [RequestedRecord<'a>],
     /// The head under which everything is proven.
     pub head: &'a HeadRow,
     /// An older head that the caller kept: the file shows that `head` extends it.
     pub since: Option<&'a HeadRow>,
     /// How much it tells of those who signed the records.
     pub signers: Signers,
+}
+
+/// A record that a file is to prove, as whoever decided about it has read it: it is not read again.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestedRecord<'a> {
+    /// Its place in the log.
+    pub index: LeafIndex,
+    /// Its row.
+    pub entry: &'a EntryRow,
+    /// The key that its statement names.
+    pub signer: Thumbprint,
+    /// Which of its fields are shown.
+    pub fields: FieldChoice<'a>,
 }
 
 /// Which registry statements about its signer a file brings along for a record.
@@ -110,22 +122,23 @@ pub fn evidence_file(
     let mut records = Vec::new();
     let mut bytes = 0;
     let mut chain = Chain::new(rows, registry, size);
-    for (index, choice) in request.records {
-        let entry = reader::entry(rows, *index)?
-            .filter(|_| size.contains(*index))
-            .ok_or(EvidenceFileError::BeyondHead {
-                index: *index,
+    for requested in request.records {
+        let index = requested.index;
+        if !size.contains(index) {
+            return Err(EvidenceFileError::BeyondHead {
+                index,
                 size: size.0,
-            })?;
-        if entry.number == 0 {
-            return Err(EvidenceFileError::SystemRecord { index: *index });
+            });
+        }
+        if requested.entry.number == 0 {
+            return Err(EvidenceFileError::SystemRecord { index });
         }
         let until = match request.signers {
             Signers::UntilHead => size,
             Signers::UntilRecord => TreeSize(index.0),
         };
-        chain.lead_to_signer(&entry, *index, until)?;
-        let record = record(rows, *choice, (*index, &entry))?;
+        chain.lead_to_signer(requested.signer, until)?;
+        let record = record(rows, requested.fields, (index, requested.entry))?;
         bytes += content_bytes(&record);
         if bytes > EVIDENCE_CONTENT_BYTES_MAX {
             return Err(EvidenceFileError::TooLarge);
@@ -135,7 +148,7 @@ pub fn evidence_file(
     let policy_steps = chain.policy_steps()?;
     chain.lead_to_operators();
     let chain = chain.entries()?;
-    let asked = request.records.iter().map(|(index, _)| *index);
+    let asked = request.records.iter().map(|record| record.index);
     let mut indices: Vec<LeafIndex> = asked.chain(chain.iter().map(|entry| entry.index)).collect();
     indices.sort_unstable();
     let proof = tree::multi(rows, indices, size)?.ok_or(EvidenceFileError::Contradiction {
@@ -266,11 +279,11 @@ fn bracketing_heads(
     request: &EvidenceRequest<'_>,
 ) -> Result<Vec<OtherHead>, EvidenceFileError> {
     let ends = (request.records.first(), request.records.last());
-    let (Some((first, _)), Some((last, _))) = ends else {
+    let (Some(first), Some(last)) = ends else {
         return Ok(Vec::new());
     };
-    let before = reader::head_at_or_below(rows, TreeSize(first.0))?;
-    let after = reader::head_at_or_above(rows, TreeSize(last.0 + 1))?;
+    let before = reader::head_at_or_below(rows, TreeSize(first.index.0))?;
+    let after = reader::head_at_or_above(rows, TreeSize(last.index.0 + 1))?;
     // A head of an earlier policy says nothing to a verifier that begins with a later one.
     let policy = |size: u64| {
         let at = LeafIndex(size.saturating_sub(1));
@@ -332,21 +345,19 @@ impl<'a, R: Rows + ?Sized> Chain<'a, R> {
         }
     }
 
-    /// Adds every record of the first `until` entries that says what the key is that signed the entry and
-    /// what it may do, what says so of the keys that signed those, and so on.
+    /// Adds every record of the first `until` entries that says what the key is and what it may do, what
+    /// says so of the keys that signed those, and so on.
     fn lead_to_signer(
         &mut self,
-        entry: &EntryRow,
-        index: LeafIndex,
+        signer: Thumbprint,
         until: TreeSize,
     ) -> Result<(), EvidenceFileError> {
-        let kid = signer(entry, index)?;
-        if self.registry.key(&kid).is_none() {
+        if self.registry.key(&signer).is_none() {
             return Err(EvidenceFileError::Contradiction {
                 what: "a signer is registered",
             });
         }
-        let leading = self.registry.leading_to([kid]).into_iter();
+        let leading = self.registry.leading_to([signer]).into_iter();
         self.indices
             .extend(leading.filter(|index| until.contains(*index)));
         Ok(())
@@ -357,7 +368,7 @@ impl<'a, R: Rows + ?Sized> Chain<'a, R> {
         for since in policy_changes(self.registry, self.size) {
             self.indices.insert(since);
             let entry = self.entry(since)?;
-            self.lead_to_signer(&entry, since, self.size)?;
+            self.lead_to_signer(signer(&entry, since)?, self.size)?;
         }
         Ok(policy_steps(self.rows, self.registry, self.size)?)
     }
@@ -392,10 +403,7 @@ impl<'a, R: Rows + ?Sized> Chain<'a, R> {
     }
 }
 
-fn signer(
-    entry: &EntryRow,
-    index: LeafIndex,
-) -> Result<aimslog_proto::statement::key::Thumbprint, ApplyError> {
+fn signer(entry: &EntryRow, index: LeafIndex) -> Result<Thumbprint, ApplyError> {
     UnverifiedStatement::parse(&entry.statement)
         .map(|statement| statement.header().key)
         .map_err(|source| ApplyError::StoredStatement {

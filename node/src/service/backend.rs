@@ -220,15 +220,33 @@ impl Backend {
         &self,
         read: impl FnOnce(&StateView<'_>) -> Result<T, ReadFailure> + Send + 'static,
     ) -> Result<T, Failure> {
+        self.read_in((), read).await.map(|(value, ())| value)
+    }
+
+    /// The same in a place among those who read at once. It is held until the read has ended, also where
+    /// the caller goes away meanwhile, and given back with what was read.
+    pub(super) async fn read_in<T: Send + 'static, P: Send + 'static>(
+        &self,
+        place: P,
+        read: impl FnOnce(&StateView<'_>) -> Result<T, ReadFailure> + Send + 'static,
+    ) -> Result<(T, P), Failure> {
         let ledger = self.ledger.clone();
-        match tokio::task::spawn_blocking(move || ledger.view(read)).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(ReadFailure::Refused(failure))) => Err(failure),
-            Ok(Err(ReadFailure::State(error))) => {
-                Err(Failure::internal("the state cannot be read", &error))
-            }
-            Err(error) => Err(Failure::internal("a read did not end", &error)),
+        work_in(place, move || ledger.view(read)).await
+    }
+}
+
+/// Works on a blocking thread, which cannot be stopped: so the work itself holds its place.
+async fn work_in<T: Send + 'static, P: Send + 'static>(
+    place: P,
+    work: impl FnOnce() -> Result<T, ReadFailure> + Send + 'static,
+) -> Result<(T, P), Failure> {
+    match tokio::task::spawn_blocking(move || work().map(|value| (value, place))).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(ReadFailure::Refused(failure))) => Err(failure),
+        Ok(Err(ReadFailure::State(error))) => {
+            Err(Failure::internal("the state cannot be read", &error))
         }
+        Err(error) => Err(Failure::internal("a read did not end", &error)),
     }
 }
 
@@ -274,5 +292,41 @@ impl From<StateError> for ReadFailure {
 impl From<Failure> for ReadFailure {
     fn from(failure: Failure) -> Self {
         Self::Refused(failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt as _;
+    use tokio::sync::Semaphore;
+
+    #[tokio::test]
+    async fn a_caller_who_goes_away_gives_no_place_back_before_the_work_has_ended() {
+        let places = Arc::new(Semaphore::new(1));
+        let place = Arc::clone(&places).acquire_owned().await.unwrap();
+        let (go_on, waits) = std::sync::mpsc::channel();
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let mut working = Box::pin(work_in(place, move || {
+            begun.send(()).unwrap();
+            waits.recv().unwrap();
+            Ok(())
+        }));
+        assert!((&mut working).now_or_never().is_none());
+        has_begun.await.unwrap();
+        drop(working);
+        assert_eq!(places.available_permits(), 0, "the work goes on");
+        go_on.send(()).unwrap();
+        drop(places.acquire().await.unwrap());
+        // Whoever waits for it gets the place with what was read.
+        let place = Arc::clone(&places).acquire_owned().await.unwrap();
+        let (read, place) = work_in(place, || Ok(7)).await.unwrap();
+        assert_eq!((read, places.available_permits()), (7, 0));
+        drop(place);
+        let place = Arc::clone(&places).acquire_owned().await.unwrap();
+        let refused = Failure::new(Reason::NotVisible, "words");
+        let failed = work_in(place, move || Err::<(), _>(refused.into())).await;
+        assert_eq!(failed.unwrap_err().reason(), Reason::NotVisible);
+        assert_eq!(places.available_permits(), 1);
     }
 }

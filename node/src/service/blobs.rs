@@ -11,6 +11,7 @@ use crate::service::evidence::carried_out;
 use crate::service::files::{ChunkStream, not_visible, sending};
 use crate::service::heads::EntryKey;
 use crate::service::quotas::{Charge, Charged};
+use crate::service::records::Named;
 use crate::service::sight::Sight;
 use crate::service::slots::Slot;
 use crate::service::status::Failure;
@@ -281,7 +282,9 @@ fn naming(
     sight: &Sight,
     (asked, record): (&Asked, [u8; 32]),
 ) -> Result<Vec<AccessRead>, ReadFailure> {
-    let (index, entry, seen) = records::named(rows, sight, EntryKey::Id(record))?;
+    let Named {
+        index, entry, seen, ..
+    } = records::named(rows, sight, EntryKey::Id(record))?;
     if entry.organization != asked.organization {
         return Err(not_visible().into());
     }

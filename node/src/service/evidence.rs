@@ -4,7 +4,7 @@ use crate::ledger::evidence_file::Signers;
 use crate::ledger::outcome::Outcome;
 use crate::limits_server;
 use crate::service::backend::Backend;
-use crate::service::files::{ChunkStream, Fields};
+use crate::service::files::{ChunkStream, Fields, WantedRecord};
 use crate::service::filter::Query;
 use crate::service::heads::HeadChoice;
 use crate::service::history::{self, HistoryQuery};
@@ -12,6 +12,7 @@ use crate::service::registers::{self, DiffQuery, RegisterQuery};
 use crate::service::slots::{Places, Slots};
 use crate::service::status::Failure;
 use crate::service::submit::{self, Depth};
+use crate::service::turns::{Line, Turns};
 use crate::service::{answers, auth, blobs, convert, deadline, files, outside, records, watch};
 use aimslog_proto::limits::RECEIPTS_MAX;
 use aimslog_proto::pb::v1 as pb;
@@ -21,15 +22,35 @@ use aimslog_proto::statement::UnverifiedStatement;
 use aimslog_proto::statement::header::Family;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tonic::{Request, Response, Status, Streaming};
+
+const UPLOADS: Places = Places {
+    what: "uploads",
+    all: limits_server::BLOB_UPLOADS_MAX,
+    of_organization: limits_server::BLOB_UPLOADS_OF_ORGANIZATION_MAX,
+    of_principal: limits_server::BLOB_UPLOADS_OF_PRINCIPAL_MAX,
+};
+const DOWNLOADS: Places = Places {
+    what: "files",
+    all: limits_server::BLOB_DOWNLOADS_MAX,
+    of_organization: limits_server::BLOB_DOWNLOADS_OF_ORGANIZATION_MAX,
+    of_principal: limits_server::BLOB_DOWNLOADS_OF_PRINCIPAL_MAX,
+};
+const WATCHES: Places = Places {
+    what: "watches",
+    all: limits_server::WATCHES_MAX,
+    of_organization: limits_server::WATCHES_OF_ORGANIZATION_MAX,
+    of_principal: limits_server::WATCHES_OF_PRINCIPAL_MAX,
+};
 
 /// Takes and gives evidence.
 #[derive(Debug, Clone)]
 pub struct EvidenceApi {
     backend: Backend,
-    uploads: Arc<Semaphore>,
+    /// Turns to make the evidence files of receipts.
+    receipts: Arc<Turns>,
+    uploads: Slots,
     downloads: Slots,
     watches: Slots,
 }
@@ -39,19 +60,10 @@ impl EvidenceApi {
     pub fn new(backend: Backend) -> Self {
         Self {
             backend,
-            uploads: Arc::new(Semaphore::new(limits_server::BLOB_UPLOADS_MAX)),
-            downloads: Slots::new(Places {
-                what: "files",
-                all: limits_server::BLOB_DOWNLOADS_MAX,
-                of_organization: limits_server::BLOB_DOWNLOADS_OF_ORGANIZATION_MAX,
-                of_principal: limits_server::BLOB_DOWNLOADS_OF_PRINCIPAL_MAX,
-            }),
-            watches: Slots::new(Places {
-                what: "watches",
-                all: limits_server::WATCHES_MAX,
-                of_organization: limits_server::WATCHES_OF_ORGANIZATION_MAX,
-                of_principal: limits_server::WATCHES_OF_PRINCIPAL_MAX,
-            }),
+            receipts: Turns::new(limits_server::RECEIPT_FILES_MAX),
+            uploads: Slots::new(UPLOADS),
+            downloads: Slots::new(DOWNLOADS),
+            watches: Slots::new(WATCHES),
         }
     }
 
@@ -69,8 +81,10 @@ impl EvidenceApi {
             return Err(Failure::field(Reason::BatchTooLarge, "submissions", &rule));
         }
         let shown: Vec<Option<Fields>> = request.submissions.iter().map(shown).collect();
+        let line = submit::line(&self.backend, &request.submissions);
         let mut response = submit::batch(&self.backend, request, until).await?;
-        self.add_evidence(&mut response, shown, until).await?;
+        let wanted = (shown, line);
+        self.add_evidence(&mut response, wanted, until).await?;
         Ok(response)
     }
 
@@ -81,7 +95,7 @@ impl EvidenceApi {
     async fn add_evidence(
         &self,
         response: &mut pb::SubmitResponse,
-        shown: Vec<Option<Fields>>,
+        (shown, line): (Vec<Option<Fields>>, Line),
         until: Instant,
     ) -> Result<(), Failure> {
         let Some(last) = submit::last_index(response) else {
@@ -97,36 +111,73 @@ impl EvidenceApi {
                 return Err(Failure::new(Reason::OutcomeUnknown, words));
             }
         }
-        for (result, shown) in response.results.iter_mut().zip(shown) {
-            let Some(pb::submit_result::Outcome::Accepted(accepted)) = &mut result.outcome else {
-                continue;
-            };
-            if let (Some(entry), Some(fields)) = (&accepted.entry, shown) {
-                let made = self.evidence_of(entry.index, fields).await;
-                accepted.evidence = made.map_err(|failure| {
-                    let words = format!("logged, but without its evidence: {failure}");
-                    Failure::new(Reason::OutcomeUnknown, words)
-                })?;
+        let logged = logged_at(response);
+        let (mut asked, mut places) = (Vec::new(), Vec::new());
+        for ((place, index), shown) in (0..).zip(logged).zip(shown) {
+            if let (Some(index), Some(fields)) = (index, shown) {
+                asked.push((index, fields));
+                places.push(place);
+            }
+        }
+        let made = self.evidence_of(asked, line, until).await;
+        let made = made.map_err(|failure| {
+            let words = format!("logged, but without its evidence: {failure}");
+            Failure::new(Reason::OutcomeUnknown, words)
+        })?;
+        for (place, file) in places.into_iter().zip(made) {
+            let result = response.results.get_mut(place);
+            let outcome = result.and_then(|result| result.outcome.as_mut());
+            if let Some(pb::submit_result::Outcome::Accepted(accepted)) = outcome {
+                accepted.evidence = file;
             }
         }
         Ok(())
     }
 
-    /// The evidence file of one record that this caller has just handed in. Whoever hands in a statement
-    /// again need not be its signer and shows no token, so it tells nothing of the signer that was logged
-    /// behind the record: it is what the first one who handed it in was given.
-    async fn evidence_of(&self, index: u64, fields: Fields) -> Result<Vec<u8>, Failure> {
+    /// The evidence files of records that this caller has just handed in, each of its own, read at once in
+    /// one turn. Whoever hands in a statement again need not be its signer and shows no token, so it tells
+    /// nothing of the signer that was logged behind the record: it is what the first one who handed it in
+    /// was given.
+    async fn evidence_of(
+        &self,
+        asked: Vec<(u64, Fields)>,
+        line: Line,
+        until: Instant,
+    ) -> Result<Vec<Vec<u8>>, Failure> {
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let turn = timeout_at(until, self.receipts.take(line)).await;
+        let turn = turn.map_err(|_elapsed| {
+            Failure::new(Reason::Overloaded, "too many evidence files are being made")
+        })?;
         let registry = self.backend.ledger.registry();
-        let wanted = files::Wanted {
-            records: BTreeMap::from([(index, fields)]),
-            since: 0,
-            head: HeadChoice::Newest,
-            signers: Signers::UntilRecord,
-        };
-        self.backend
-            .read(move |view| files::build(view, &registry, &wanted))
-            .await
+        let made = self.backend.read_in(turn, move |view| {
+            let files = asked.into_iter().map(|(index, fields)| {
+                let record = WantedRecord::at(view, index, fields)?;
+                let wanted = files::Wanted {
+                    records: BTreeMap::from([(index, record)]),
+                    since: 0,
+                    head: HeadChoice::Newest,
+                    signers: Signers::UntilRecord,
+                };
+                files::build(view, &registry, &wanted)
+            });
+            files.collect::<Result<Vec<_>, _>>()
+        });
+        made.await.map(|(files, _turn)| files)
     }
+}
+
+/// For each result the index of the entry, where there is one.
+fn logged_at(response: &pb::SubmitResponse) -> Vec<Option<u64>> {
+    let index = |result: &pb::SubmitResult| match &result.outcome {
+        Some(pb::submit_result::Outcome::Accepted(accepted)) => {
+            accepted.entry.as_ref().map(|entry| entry.index)
+        }
+        Some(pb::submit_result::Outcome::Refused(_)) | None => None,
+    };
+    response.results.iter().map(index).collect()
 }
 
 /// What the evidence file of a submission shows to whoever submits it; `None` for a record of the
@@ -280,7 +331,8 @@ impl EvidenceService for EvidenceApi {
             organization: request.organization,
             start: request.start_index,
         };
-        let stream = watch::watch(self.backend.clone(), followed, slot)?;
+        let tasks = (&self.backend.tasks, &self.backend.stop);
+        let stream = watch::watch(self.backend.clone(), tasks, (followed, slot))?;
         Ok(answers::to(&reader, stream))
     }
 
@@ -292,14 +344,7 @@ impl EvidenceService for EvidenceApi {
         let token = auth::authorization(request.metadata()).map_err(Failure::from)?;
         let token = token.to_owned();
         let until = deadline::of(request.metadata());
-        let _slot = Arc::clone(&self.uploads)
-            .try_acquire_owned()
-            .map_err(|_all_taken| {
-                Failure::new(
-                    Reason::Overloaded,
-                    "too many files are being stored on this node",
-                )
-            })?;
+        let _slot = self.uploads.take(&reader)?;
         let upload = blobs::receive(&reader, request.into_inner(), until).await?;
         let stored = blobs::store(&self.backend, upload, token, until).await?;
         Ok(Response::new(stored))
@@ -313,9 +358,9 @@ impl EvidenceService for EvidenceApi {
         let sight = self.backend.sight(&reader)?;
         let asked = blobs::Asked::new(&sight, request.into_inner())?;
         let slot = self.downloads.take(&reader)?;
-        let (content, reads) = self
+        let ((content, reads), slot) = self
             .backend
-            .read(move |view| blobs::content(view, &sight, &asked))
+            .read_in(slot, move |view| blobs::content(view, &sight, &asked))
             .await?;
         outside::journal(&self.backend, &reader, reads).await?;
         let chunks = blobs::chunks(&self.backend, content, slot);
@@ -328,5 +373,32 @@ pub(super) fn carried_out(outcome: Outcome) -> Result<Outcome, Failure> {
     match outcome {
         Outcome::Refused(violations) => Err(Failure::violations(&violations)),
         other => Ok(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aimslog_proto::statement::key::SigningKey;
+
+    #[test]
+    fn of_every_kind_of_place_one_principal_and_one_organisation_get_a_part() {
+        for places in [UPLOADS, DOWNLOADS, WATCHES] {
+            let slots = Slots::new(places);
+            let take = |organization: &str, seed: u8| {
+                slots.take(&auth::Reader {
+                    organization: organization.to_owned(),
+                    principal: "p".to_owned(),
+                    key: SigningKey::from_seed(&[seed; 32]).public_key().thumbprint(),
+                })
+            };
+            let of_one: Vec<_> = std::iter::from_fn(|| take("acme", 1).ok()).collect();
+            let of_all: Vec<_> = (2..).map_while(|seed| take("acme", seed).ok()).collect();
+            let of_other = take("zeta", 200);
+            assert!(!of_all.is_empty() && of_other.is_ok(), "{places:?}");
+            let taken = of_one.len() + of_all.len();
+            assert_eq!(of_one.len(), places.of_principal, "{places:?}");
+            assert_eq!(taken, places.of_organization, "{places:?}");
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Turns to make evidence files: each lies in memory until it is sent, so there are few at once, and one
-//! principal never has all of them.
+//! Turns to make evidence files: each lies in memory until it is sent, so there are few at once, and
+//! neither one principal nor all of one organisation ever have all of them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -9,53 +9,89 @@ use aimslog_proto::statement::key::Thumbprint;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use crate::limits_server::{EVIDENCE_FILES_MAX, EVIDENCE_FILES_OF_PRINCIPAL_MAX};
+use crate::limits_server::{
+    EVIDENCE_FILES_MAX, EVIDENCE_FILES_OF_ORGANIZATION_MAX, EVIDENCE_FILES_OF_PRINCIPAL_MAX,
+};
+use crate::service::auth::Reader;
 use crate::service::status::Failure;
 
 /// The turns of a node.
 #[derive(Debug)]
 pub(super) struct FileTurns {
     all: Arc<Semaphore>,
-    /// Of those who have a turn or wait for one.
-    of_principals: Mutex<BTreeMap<Thumbprint, Weak<Semaphore>>>,
+    of_principals: Shares<Thumbprint>,
+    of_organizations: Shares<String>,
 }
 
 /// A turn, over when it is dropped.
 #[derive(Debug)]
 pub(super) struct FileTurn {
-    _of_principal: Option<OwnedSemaphorePermit>,
+    _own: Option<[OwnedSemaphorePermit; 2]>,
     _of_all: OwnedSemaphorePermit,
+}
+
+/// What each of them has of the turns, of those who have one or wait for one.
+#[derive(Debug)]
+struct Shares<K> {
+    each: usize,
+    by_key: Mutex<BTreeMap<K, Weak<Semaphore>>>,
+}
+
+impl<K: Ord + Clone> Shares<K> {
+    fn new(each: usize) -> Self {
+        Self {
+            each,
+            by_key: Mutex::default(),
+        }
+    }
+
+    fn of(&self, key: &K) -> Arc<Semaphore> {
+        let mut shares = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        shares.retain(|_, share| share.strong_count() > 0);
+        if let Some(share) = shares.get(key).and_then(Weak::upgrade) {
+            return share;
+        }
+        let share = Arc::new(Semaphore::new(self.each));
+        shares.insert(key.clone(), Arc::downgrade(&share));
+        share
+    }
 }
 
 impl Default for FileTurns {
     fn default() -> Self {
         Self {
             all: Arc::new(Semaphore::new(EVIDENCE_FILES_MAX)),
-            of_principals: Mutex::default(),
+            of_principals: Shares::new(EVIDENCE_FILES_OF_PRINCIPAL_MAX),
+            of_organizations: Shares::new(EVIDENCE_FILES_OF_ORGANIZATION_MAX),
         }
     }
 }
 
 impl FileTurns {
-    /// The next turn of this principal, or of whoever need not say who it is.
+    /// The next turn of this reader, or of whoever need not say who it is.
     ///
     /// # Errors
     /// [`Reason::Overloaded`] where none comes in time.
     pub(super) async fn take(
         &self,
-        principal: Option<&Thumbprint>,
+        reader: Option<&Reader>,
         until: Instant,
     ) -> Result<FileTurn, Failure> {
-        // A principal waits for its own turns first, so that its calls do not stand in line before
-        // others.
-        let own = principal.map(|principal| self.own(principal));
+        // Each waits for its own turns first, so that its calls do not stand in line before others.
+        let own = reader.map(|reader| {
+            let of_organization = self.of_organizations.of(&reader.organization);
+            [self.of_principals.of(&reader.key), of_organization]
+        });
         let turn = async {
-            let of_principal = match own {
-                Some(own) => Some(own.acquire_owned().await?),
+            let own = match own {
+                Some([of_principal, of_organization]) => Some([
+                    of_principal.acquire_owned().await?,
+                    of_organization.acquire_owned().await?,
+                ]),
                 None => None,
             };
             Ok::<_, AcquireError>(FileTurn {
-                _of_principal: of_principal,
+                _own: own,
                 _of_all: Arc::clone(&self.all).acquire_owned().await?,
             })
         };
@@ -69,18 +105,6 @@ impl FileTurns {
             }
         }
     }
-
-    fn own(&self, principal: &Thumbprint) -> Arc<Semaphore> {
-        let turns = self.of_principals.lock();
-        let mut turns = turns.unwrap_or_else(PoisonError::into_inner);
-        turns.retain(|_, own| own.strong_count() > 0);
-        if let Some(own) = turns.get(principal).and_then(Weak::upgrade) {
-            return own;
-        }
-        let own = Arc::new(Semaphore::new(EVIDENCE_FILES_OF_PRINCIPAL_MAX));
-        turns.insert(*principal, Arc::downgrade(&own));
-        own
-    }
 }
 
 #[cfg(test)]
@@ -89,28 +113,50 @@ mod tests {
     use aimslog_proto::statement::key::SigningKey;
     use std::time::Duration;
 
-    fn key(seed: u8) -> Thumbprint {
-        SigningKey::from_seed(&[seed; 32]).public_key().thumbprint()
+    fn reader(organization: &str, seed: u8) -> Reader {
+        Reader {
+            organization: organization.to_owned(),
+            principal: format!("p-{seed}"),
+            key: SigningKey::from_seed(&[seed; 32]).public_key().thumbprint(),
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_lets_its_files_lie_waits_for_itself_and_leaves_a_turn_to_others() {
         let turns = FileTurns::default();
-        let soon = || Instant::now() + Duration::from_secs(1);
-        let mut greedy = Vec::new();
+        let take = async |reader: Option<&Reader>| {
+            let soon = Instant::now() + Duration::from_secs(1);
+            turns.take(reader, soon).await
+        };
+        let (greedy, colleague) = (reader("acme", 1), reader("acme", 2));
+        let (late, other) = (reader("acme", 3), reader("zeta", 4));
+        let mut of_greedy = Vec::new();
         for _ in 0..EVIDENCE_FILES_OF_PRINCIPAL_MAX {
-            greedy.push(turns.take(Some(&key(1)), soon()).await.unwrap());
+            of_greedy.push(take(Some(&greedy)).await.unwrap());
         }
-        let refused = turns.take(Some(&key(1)), soon()).await.unwrap_err();
+        let refused = take(Some(&greedy)).await.unwrap_err();
         assert_eq!(refused.reason(), Reason::Overloaded);
-        let other = turns.take(Some(&key(2)), soon()).await.unwrap();
-        assert!(turns.take(None, soon()).await.is_err(), "all are taken");
-        greedy.pop();
-        turns.take(Some(&key(1)), soon()).await.unwrap();
-        turns.take(None, soon()).await.unwrap();
-        drop((greedy, other));
-        turns.own(&key(3));
-        let held = turns.of_principals.lock().unwrap().len();
-        assert_eq!(held, 1, "nobody is remembered who has no turn");
+        let mut held = Vec::new();
+        for _ in of_greedy.len()..EVIDENCE_FILES_OF_ORGANIZATION_MAX {
+            held.push(take(Some(&colleague)).await.unwrap());
+        }
+        let refused = take(Some(&late)).await.unwrap_err();
+        assert_eq!(
+            refused.reason(),
+            Reason::Overloaded,
+            "all of one organisation"
+        );
+        held.push(take(Some(&other)).await.unwrap());
+        assert!(take(None).await.is_err(), "all are taken");
+        of_greedy.pop();
+        take(Some(&late)).await.unwrap();
+        take(None).await.unwrap();
+        drop((of_greedy, held));
+        turns.of_principals.of(&reader("acme", 5).key);
+        turns.of_organizations.of(&"acme".to_owned());
+        let of_principals = turns.of_principals.by_key.lock().unwrap().len();
+        let of_organizations = turns.of_organizations.by_key.lock().unwrap().len();
+        let counts = [of_principals, of_organizations];
+        assert_eq!(counts, [1, 1], "nobody is remembered who has no turn");
     }
 }

@@ -1,7 +1,7 @@
 //! Evidence files: built from a snapshot under one head, sent in chunks.
 
 use crate::ledger::evidence_file::{
-    EvidenceFileError, EvidenceRequest, FieldChoice, Signers, evidence_file,
+    EvidenceFileError, EvidenceRequest, FieldChoice, RequestedRecord, Signers, evidence_file,
 };
 use crate::ledger::payload::{self, PayloadRow};
 use crate::ledger::row::EntryRow;
@@ -9,21 +9,23 @@ use crate::ledger::state::TypedRows;
 use crate::limits_server::{CALL_DEADLINE_MAX, EVIDENCE_CHUNK_BYTES};
 use crate::service::auth::Reader;
 use crate::service::backend::{Backend, ReadFailure};
-use crate::service::convert;
 use crate::service::file_turns::FileTurn;
-use crate::service::heads::{HeadChoice, beyond, head};
-use crate::service::outside;
-use crate::service::sight::View;
+use crate::service::heads::{EntryKey, HeadChoice, beyond, head};
+use crate::service::records;
+use crate::service::sight::{Sight, View, parse};
 use crate::service::status::Failure;
+use crate::service::{convert, outside};
 use crate::store::codec;
 use crate::store::state_db::Rows;
 use aimslog_proto::limits::{EVIDENCE_CONTENT_BYTES_MAX, EVIDENCE_RECORDS_MAX};
 use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::reason::Reason;
+use aimslog_proto::statement::key::Thumbprint;
+use aimslog_proto::system::AccessRead;
 use aimslog_proto::system::registry::Registry;
 use aimslog_proto::tlog::LeafIndex;
 use futures::StreamExt as _;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,14 +43,37 @@ pub(super) type ChunkStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + 
 /// What a file is to hold.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
-    /// Positions of the records, and the fields that are shown of each.
-    pub(super) records: BTreeMap<u64, Fields>,
+    /// The records by their positions.
+    pub(super) records: BTreeMap<u64, WantedRecord>,
     /// A kept head that the file is to be consistent with; 0 for none.
     pub(super) since: u64,
     /// The head everything stands under.
     pub(super) head: HeadChoice,
     /// How much is told of those who signed.
     pub(super) signers: Signers,
+}
+
+/// A record that is to stand in a file, as it was read.
+#[derive(Debug, Clone)]
+pub(super) struct WantedRecord {
+    pub(super) entry: EntryRow,
+    /// The key that its statement names.
+    pub(super) signer: Thumbprint,
+    /// The fields that are shown of it.
+    pub(super) fields: Fields,
+}
+
+impl WantedRecord {
+    /// The record at this position, which the log has.
+    pub(super) fn at(rows: &impl Rows, index: u64, fields: Fields) -> Result<Self, ReadFailure> {
+        let entry: EntryRow = rows.expect_value(&codec::entry(index))?;
+        let signer = parse(&entry)?.header().key;
+        Ok(Self {
+            entry,
+            signer,
+            fields,
+        })
+    }
 }
 
 /// Which fields a file shows.
@@ -91,12 +116,13 @@ impl Fields {
     }
 }
 
-/// The file that a reader asked for; every record must be one that the reader may see.
+/// The file that a reader asked for, and the turn, which was held while it was made; every record must be
+/// one that the reader may see.
 pub(super) async fn evidence(
     backend: &Backend,
     reader: &Reader,
-    request: pb::GetEvidenceRequest,
-) -> Result<Vec<u8>, Failure> {
+    (request, turn): (pb::GetEvidenceRequest, FileTurn),
+) -> Result<(Vec<u8>, FileTurn), Failure> {
     if request.entry_ids.is_empty() {
         let rule = "name at least one entry";
         return Err(Failure::field(Reason::InvalidRequest, "entry_ids", rule));
@@ -112,23 +138,9 @@ pub(super) async fn evidence(
     let registry = backend.ledger.registry();
     let sight = backend.sight(reader)?;
     let offset = usize::try_from(request.offset).unwrap_or(usize::MAX);
-    let (mut file, reads) = backend
-        .read(move |view| {
-            let mut records = BTreeMap::new();
-            let mut reads = Vec::new();
-            for id in ids {
-                let index = view.index(&codec::by_id(&id))?.ok_or_else(not_visible)?;
-                let entry: EntryRow = view.expect_value(&codec::entry(index))?;
-                let seen = sight.view(&entry)?.ok_or_else(not_visible)?;
-                let fields = Fields::of(&seen, &request.fields).ok_or_else(not_visible)?;
-                if records.insert(index, fields).is_none() {
-                    reads.extend(outside::reads(
-                        &sight,
-                        (index, &entry),
-                        (&seen, &request.fields),
-                    )?);
-                }
-            }
+    let ((mut file, reads), turn) = backend
+        .read_in(turn, move |view| {
+            let (records, reads) = seen(view, &sight, (&ids, &request.fields))?;
             let wanted = Wanted {
                 records,
                 since: request.since_size,
@@ -143,7 +155,36 @@ pub(super) async fn evidence(
         let words = format!("the file has {} bytes", file.len());
         return Err(Failure::new(Reason::BeyondTree, words));
     }
-    Ok(file.split_off(offset))
+    Ok((file.split_off(offset), turn))
+}
+
+/// These records with the fields of these names that the reader sees, and what the journal is to hold of
+/// that.
+fn seen(
+    rows: &impl Rows,
+    sight: &Sight,
+    (ids, fields): (&[[u8; 32]], &[String]),
+) -> Result<(BTreeMap<u64, WantedRecord>, Vec<AccessRead>), ReadFailure> {
+    let (mut records, mut reads, mut bytes) = (BTreeMap::new(), Vec::new(), 0);
+    for id in ids {
+        let named = records::named(rows, sight, EntryKey::Id(*id))?;
+        let shown = Fields::of(&named.seen, fields).ok_or_else(not_visible)?;
+        if let btree_map::Entry::Vacant(free) = records.entry(named.index) {
+            // Not even the statements may lie in memory beyond what one file has.
+            bytes += named.entry.statement.len();
+            if bytes > EVIDENCE_CONTENT_BYTES_MAX {
+                return Err(refused(EvidenceFileError::TooLarge));
+            }
+            let record = (named.index, &named.entry);
+            reads.extend(outside::reads(sight, record, (&named.seen, fields))?);
+            free.insert(WantedRecord {
+                entry: named.entry,
+                signer: named.signer,
+                fields: shown,
+            });
+        }
+    }
+    Ok((records, reads))
 }
 
 /// What is absent and what is not for the caller look alike.
@@ -170,8 +211,13 @@ pub(super) fn build(
         size => Some(head(rows, HeadChoice::OfSize(size))?),
     };
     let records = wanted.records.iter();
-    let records: Vec<(LeafIndex, FieldChoice<'_>)> = records
-        .map(|(index, fields)| (LeafIndex(*index), fields.choice()))
+    let records: Vec<RequestedRecord<'_>> = records
+        .map(|(index, wanted)| RequestedRecord {
+            index: LeafIndex(*index),
+            entry: &wanted.entry,
+            signer: wanted.signer,
+            fields: wanted.fields.choice(),
+        })
         .collect();
     let request = EvidenceRequest {
         records: &records,

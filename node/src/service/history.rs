@@ -8,7 +8,7 @@ use crate::service::backend::ReadFailure;
 use crate::service::convert::key_of;
 use crate::service::heads::{EntryKey, beyond};
 use crate::service::paging::{self, Bound};
-use crate::service::records::{self, payload_status};
+use crate::service::records::{self, Named, payload_status};
 use crate::service::registers::Page;
 use crate::service::sight::Sight;
 use crate::service::status::Failure;
@@ -107,7 +107,7 @@ pub(super) fn page(
 
 /// Index and entry of the version that was named, if the reader may see it.
 fn named(rows: &impl Rows, key: EntryKey, sight: &Sight) -> Result<(u64, EntryRow), ReadFailure> {
-    let (index, entry, _) = records::named(rows, sight, key)?;
+    let Named { index, entry, .. } = records::named(rows, sight, key)?;
     if entry.entity.is_none() {
         let rule = "a version of a record; records of the ledger itself have none";
         return Err(Failure::field(Reason::InvalidRequest, "key", rule).into());

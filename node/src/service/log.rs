@@ -312,8 +312,9 @@ impl LogService for LogApi {
     ) -> Result<Response<Self::GetEvidenceStream>, Status> {
         let reader = self.backend.reader(request.metadata())?;
         let until = deadline::of(request.metadata());
-        let turn = self.turns.take(Some(&reader.key), until).await?;
-        let file = files::evidence(&self.backend, &reader, request.into_inner()).await?;
+        let turn = self.turns.take(Some(&reader), until).await?;
+        let request = (request.into_inner(), turn);
+        let (file, turn) = files::evidence(&self.backend, &reader, request).await?;
         Ok(answers::to(
             &reader,
             files::chunks(&self.backend, file, turn),

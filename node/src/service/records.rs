@@ -18,6 +18,7 @@ use crate::store::codec;
 use crate::store::state_db::Rows;
 use aimslog_proto::limits::PAGE_BYTES_GOAL;
 use aimslog_proto::pb::v1 as pb;
+use aimslog_proto::statement::key::Thumbprint;
 use aimslog_proto::tlog::LeafIndex;
 use prost::Message as _;
 
@@ -36,23 +37,37 @@ pub(super) fn one(
     sight: &Sight,
     key: EntryKey,
 ) -> Result<pb::Record, ReadFailure> {
-    let (index, entry, seen) = named(rows, sight, key)?;
-    record(rows, (index, &entry), &seen)
+    let named = named(rows, sight, key)?;
+    record(rows, (named.index, &named.entry), &named.seen)
 }
 
-/// Index and row of the entry that is named, and how the reader sees it, if it does.
-pub(super) fn named(
-    rows: &impl Rows,
-    sight: &Sight,
-    key: EntryKey,
-) -> Result<(u64, EntryRow, View), ReadFailure> {
+/// An entry that a reader named and sees.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) index: u64,
+    pub(super) entry: EntryRow,
+    /// The key that its statement names.
+    pub(super) signer: Thumbprint,
+    /// How the reader sees it.
+    pub(super) seen: View,
+}
+
+/// The entry that is named, read and parsed once, if the reader sees it.
+pub(super) fn named(rows: &impl Rows, sight: &Sight, key: EntryKey) -> Result<Named, ReadFailure> {
     let index = match key {
         EntryKey::Index(index) => index,
         EntryKey::Id(id) => rows.index(&codec::by_id(&id))?.ok_or_else(not_visible)?,
     };
     let entry: EntryRow = rows.value(&codec::entry(index))?.ok_or_else(not_visible)?;
-    let seen = sight.view(&entry)?.ok_or_else(not_visible)?;
-    Ok((index, entry, seen))
+    let statement = parse(&entry)?;
+    let header = statement.header();
+    let seen = sight.view_by(&entry, header).ok_or_else(not_visible)?;
+    Ok(Named {
+        index,
+        signer: header.key,
+        entry,
+        seen,
+    })
 }
 
 /// A record as the reader sees it. What engagements show comes in evidence files alone, where each

@@ -117,21 +117,31 @@ impl Sight {
 
     /// Whether and how much the reader sees of this entry.
     pub fn view(&self, entry: &EntryRow) -> Result<Option<View>, Failure> {
+        // Where the row says enough the statement is not parsed.
+        if entry.organization == self.organization.as_str() {
+            match self.reads {
+                Reads::All => return Ok(Some(View::Own)),
+                Reads::None => return Ok(None),
+                Reads::Signed => {}
+            }
+        } else if self.engaged_by(&entry.organization).next().is_none() {
+            return Ok(None);
+        }
+        Ok(self.view_by(entry, parse(entry)?.header()))
+    }
+
+    /// The same by the header of the entry's statement, for whoever has parsed it.
+    pub(super) fn view_by(&self, entry: &EntryRow, header: &Header) -> Option<View> {
         if entry.organization == self.organization.as_str() {
             let sees = match self.reads {
                 Reads::All => true,
                 Reads::None => false,
-                Reads::Signed => self.has_signed(&parse(entry)?),
+                Reads::Signed => self.has_signed(header),
             };
-            return Ok(sees.then_some(View::Own));
+            return sees.then_some(View::Own);
         }
-        let mut granted = self.engaged_by(&entry.organization).peekable();
-        if granted.peek().is_none() {
-            return Ok(None);
-        }
-        let statement = parse(entry)?;
-        let header = statement.header();
-        Ok(union(granted.filter(|row| covers(&row.grant, (entry, header)))).map(View::Engaged))
+        let granted = self.engaged_by(&entry.organization);
+        union(granted.filter(|row| covers(&row.grant, (entry, header)))).map(View::Engaged)
     }
 
     /// The engagements under which the reader may read of this organisation now.
@@ -156,8 +166,8 @@ impl Sight {
     }
 
     /// Whether one of the reader's keys, also an earlier one, signed it.
-    fn has_signed(&self, statement: &UnverifiedStatement) -> bool {
-        let signer = self.registry.key(&statement.header().key);
+    fn has_signed(&self, header: &Header) -> bool {
+        let signer = self.registry.key(&header.key);
         signer.and_then(|row| row.principal()).is_some_and(|owner| {
             owner.organization == self.organization && owner.principal == self.principal
         })

@@ -8,12 +8,16 @@ use aimslog_proto::reason::Reason;
 use aimslog_proto::tlog::LeafIndex;
 use futures::StreamExt as _;
 use prost::Message as _;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::Status;
 
+use crate::ledger::progress::LedgerProgress;
 use crate::ledger::reader;
+use crate::ledger::row::EntryRow;
 use crate::limits_server::WATCH_LIFE_MAX;
 use crate::service::auth::Reader;
 use crate::service::backend::{Backend, ReadFailure};
@@ -39,10 +43,47 @@ pub(super) struct Followed {
     pub(super) start: u64,
 }
 
+/// What a watch asks of the node.
+pub(super) trait Source: Send + Sync + 'static {
+    /// What the reader may see now.
+    fn sight(&self, reader: &Reader) -> Result<Sight, Failure>;
+
+    /// The next stretch of what it sees of this organisation.
+    fn stretch(
+        &self,
+        sight: Sight,
+        organization: String,
+        from: u64,
+    ) -> impl Future<Output = Result<Stretch, Failure>> + Send;
+
+    /// How far the ledger is.
+    fn progress(&self) -> watch::Receiver<LedgerProgress>;
+}
+
+impl Source for Backend {
+    fn sight(&self, reader: &Reader) -> Result<Sight, Failure> {
+        Self::sight(self, reader)
+    }
+
+    async fn stretch(
+        &self,
+        sight: Sight,
+        organization: String,
+        from: u64,
+    ) -> Result<Stretch, Failure> {
+        self.read(move |view| stretch(view, (&sight, &organization), from))
+            .await
+    }
+
+    fn progress(&self) -> watch::Receiver<LedgerProgress> {
+        self.ledger.progress()
+    }
+}
+
 /// What the reader may see of the organisation now. An engagement may end while the stream is open, and
-/// so may the reader's key.
-fn sight(backend: &Backend, followed: &Followed) -> Result<Sight, Failure> {
-    let sight = backend.sight(&followed.reader)?;
+/// so may the reader's roles and its key.
+fn sight(source: &impl Source, followed: &Followed) -> Result<Sight, Failure> {
+    let sight = source.sight(&followed.reader)?;
     if sight.reaches(&followed.organization) {
         Ok(sight)
     } else {
@@ -56,13 +97,12 @@ fn sight(backend: &Backend, followed: &Followed) -> Result<Sight, Failure> {
 /// # Errors
 /// When the reader sees nothing of the organisation.
 pub(super) fn watch(
-    backend: Backend,
-    followed: Followed,
-    slot: Slot,
+    source: impl Source,
+    (tasks, stop): (&TaskTracker, &CancellationToken),
+    (followed, slot): (Followed, Slot),
 ) -> Result<ChunkStream<pb::WatchResponse>, Failure> {
-    sight(&backend, &followed)?;
+    sight(&source, &followed)?;
     let (sender, stream) = mpsc::channel(1);
-    let (tasks, stop) = (backend.tasks.clone(), backend.stop.clone());
     let failed = Arc::new(OnceLock::new());
     let taken = Outlet {
         sender,
@@ -70,12 +110,12 @@ pub(super) fn watch(
     };
     let feeding = async move {
         let _slot = slot;
-        if let Err(failure) = feed(&backend, &followed, &taken).await {
+        if let Err(failure) = feed(&source, &followed, &taken).await {
             // While the stream is still open: its end must find it.
             taken.failed.get_or_init(|| Status::from(failure));
         }
     };
-    tasks.spawn(stop.run_until_cancelled_owned(feeding));
+    tasks.spawn(stop.clone().run_until_cancelled_owned(feeding));
     // Behind the records, so that it needs no room among them.
     let end = futures::stream::once(async move { failed.get().cloned().map(Err) });
     let end = end.filter_map(std::future::ready);
@@ -108,25 +148,25 @@ impl Outlet {
     }
 }
 
-async fn feed(backend: &Backend, followed: &Followed, outlet: &Outlet) -> Result<(), Failure> {
+async fn feed(source: &impl Source, followed: &Followed, outlet: &Outlet) -> Result<(), Failure> {
     let until = Instant::now() + WATCH_LIFE_MAX;
-    let mut progress = backend.ledger.progress();
+    let mut progress = source.progress();
     let mut next = followed.start;
     loop {
-        let seen = sight(backend, followed)?;
+        let seen = sight(source, followed)?;
         let organization = followed.organization.clone();
-        let stretch = backend
-            .read(move |view| stretch(view, (&seen, &organization), next))
-            .await?;
+        let stretch = source.stretch(seen, organization, next).await?;
         next = stretch.next;
-        // Who may not read any more gets nothing of what was read.
-        sight(backend, followed)?;
-        for record in stretch.records {
-            if !outlet.send(record).await? {
+        for (entry, record) in stretch.records {
+            // The one before may have waited for a minute: who may not read any more, or less, gets
+            // nothing more of what was read before.
+            let is_seen = sight(source, followed)?.view(&entry)?.is_some();
+            if is_seen && !outlet.send(record).await? {
                 return Ok(());
             }
         }
-        if Instant::now() >= until {
+        // Also where nothing is sent for long: nobody is left to read on for.
+        if Instant::now() >= until || outlet.sender.is_closed() {
             return Ok(());
         }
         if stretch.more {
@@ -146,8 +186,9 @@ async fn feed(backend: &Backend, followed: &Followed, outlet: &Outlet) -> Result
 }
 
 /// What a watch reads at a time.
-struct Stretch {
-    records: Vec<pb::Record>,
+pub(super) struct Stretch {
+    /// Each with its row.
+    records: Vec<(EntryRow, pb::Record)>,
     next: u64,
     more: bool,
 }
@@ -174,7 +215,7 @@ fn stretch(
         {
             let record = records::record(rows, (index.0, &entry), &seen)?;
             bytes += record.encoded_len();
-            records.push(record);
+            records.push((entry, record));
         }
     }
     Ok(Stretch {

@@ -5,13 +5,16 @@ use crate::{
     ledger::{
         command::Batch,
         digest::state_digest,
-        evidence_file::{EvidenceRequest, FieldChoice, Signers, evidence_file},
+        evidence_file::{EvidenceRequest, FieldChoice, RequestedRecord, Signers, evidence_file},
         reader,
         testing::{Engine, START_MS, World, item, signed},
     },
     store::{fatal::FatalHook, state_db::StateOptions},
 };
-use aimslog_proto::{statement::evidence::EvidenceFile, tlog::LeafIndex};
+use aimslog_proto::{
+    statement::{UnverifiedStatement, evidence::EvidenceFile},
+    tlog::LeafIndex,
+};
 
 fn open(data: &Path) -> Ledger {
     let db = StateDb::open(data, StateOptions::default(), FatalHook::abort()).unwrap();
@@ -224,9 +227,21 @@ fn an_evidence_file_is_complete_and_its_proof_leads_to_the_head() {
     let file = ledger
         .view(|view| {
             let head = reader::largest_head(view)?.unwrap();
+            let rows = [4, 5].map(|index| {
+                let row = reader::entry(view, LeafIndex(index)).unwrap().unwrap();
+                (LeafIndex(index), row)
+            });
             let request = EvidenceRequest {
                 signers: Signers::UntilHead,
-                records: &[4, 5].map(|index| (LeafIndex(index), FieldChoice::None)),
+                records: &[&rows[0], &rows[1]].map(|(index, entry)| RequestedRecord {
+                    index: *index,
+                    entry,
+                    signer: UnverifiedStatement::parse(&entry.statement)
+                        .unwrap()
+                        .header()
+                        .key,
+                    fields: FieldChoice::None,
+                }),
                 head: &head,
                 since: None,
             };

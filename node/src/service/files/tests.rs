@@ -82,8 +82,9 @@ fn file(engine: &Engine, index: u64) -> Vec<u8> {
 }
 
 fn file_with(engine: &Engine, index: u64, signers: Signers) -> Vec<u8> {
+    let record = WantedRecord::at(&engine.rows, index, Fields::All).unwrap();
     let wanted = Wanted {
-        records: BTreeMap::from([(index, Fields::All)]),
+        records: BTreeMap::from([(index, record)]),
         since: 0,
         head: HeadChoice::Newest,
         signers,
