@@ -1,6 +1,7 @@
 //! What a command prints: data to standard output, as text for people or as one JSON document; talk
 //! to standard error.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ impl Output {
     pub(crate) fn data(self, value: &impl Serialize, text: impl AsRef<str>) -> Result<()> {
         let printed = match self.format {
             Format::Json => serde_json::to_string_pretty(value)?,
-            Format::Text => text.as_ref().trim_end_matches('\n').to_owned(),
+            Format::Text => printable(text.as_ref().trim_end_matches('\n')).into_owned(),
         };
         ignore_closed_pipe(writeln!(io::stdout().lock(), "{printed}"))
     }
@@ -48,7 +49,7 @@ impl Output {
     pub(crate) fn line(self, value: &impl Serialize, text: impl AsRef<str>) -> Result<bool> {
         let printed = match self.format {
             Format::Json => serde_json::to_string(value)?,
-            Format::Text => text.as_ref().to_owned(),
+            Format::Text => printable(text.as_ref()).into_owned(),
         };
         match writeln!(io::stdout().lock(), "{printed}") {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
@@ -62,7 +63,13 @@ impl Output {
         match self.format {
             Format::Json => self.say(text),
             // Nobody to tell it to is no reason to fail.
-            Format::Text => drop(writeln!(io::stdout().lock(), "{}", text.as_ref())),
+            Format::Text => {
+                drop(writeln!(
+                    io::stdout().lock(),
+                    "{}",
+                    printable(text.as_ref())
+                ));
+            }
         }
     }
 
@@ -73,7 +80,11 @@ impl Output {
     )]
     pub(crate) fn say(self, text: impl AsRef<str>) {
         // Nobody to say it to is no reason to fail.
-        drop(writeln!(io::stderr().lock(), "{}", text.as_ref()));
+        drop(writeln!(
+            io::stderr().lock(),
+            "{}",
+            printable(text.as_ref())
+        ));
     }
 
     /// A progress bar over `total` steps, shown after a moment and only to a person at a terminal.
@@ -102,9 +113,47 @@ impl Output {
     }
 }
 
+/// A text as a terminal may be shown it: much of what is printed was written by somebody else, and must
+/// neither steer the terminal nor turn the order of letters around. Lines and tabs stay.
+fn printable(text: &str) -> Cow<'_, str> {
+    let steers = |letter: char| {
+        letter.is_control() && !matches!(letter, '\n' | '\t')
+            || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if steers(letter) {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+    }
+    Cow::Owned(shown)
+}
+
 fn ignore_closed_pipe(result: io::Result<()>) -> Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_escaped() {
+        for (text, expected) in [
+            ("a\tb\nc \u{e4}", "a\tb\nc \u{e4}"),
+            ("\u{1b}[2Jx", "\\u{1b}[2Jx"),
+            ("a\rb\u{7f}\u{9b}", "a\\rb\\u{7f}\\u{9b}"),
+            ("a\u{202e}b", "a\\u{202e}b"),
+        ] {
+            assert_eq!(printable(text), expected);
+        }
     }
 }

@@ -21,10 +21,12 @@ pub(crate) use workbook::Workbook;
 
 /// Most bytes of a file: larger registers are cut, or exported as JSON lines.
 pub(crate) const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// Most cells of a sheet that hold something.
+/// Most cells of a file that hold something, in all its sheets together.
 pub(crate) const CELLS_MAX: usize = 1_000_000;
-/// Most bytes that the texts of a sheet have together: many cells may stand for one shared text.
+/// Most bytes that the texts of a file have together: many cells may stand for one shared text.
 pub(crate) const TEXT_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Most rows and cells that are looked at for ranges, which may lie over each other.
+const VISITS_MAX: usize = 10_000_000;
 /// Columns of a sheet in every spreadsheet program.
 const COLUMNS_MAX: u32 = 16_384;
 /// Its rows.
@@ -102,6 +104,36 @@ pub(crate) struct Sheet {
     pub(crate) name: String,
     /// Its rows.
     pub(crate) rows: Vec<Row>,
+    /// What else it says of them; a CSV file says nothing.
+    pub(crate) layout: Layout,
+}
+
+/// What a sheet says of its rows besides what stands in them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// Cells that are shown as one, whose value is that of the first.
+    pub(crate) merged: Vec<Range>,
+    /// Numbers of rows that are not shown, ascending.
+    pub(crate) hidden_rows: Vec<u32>,
+    /// First and last of columns that are not shown, from 0.
+    pub(crate) hidden_columns: Vec<(u32, u32)>,
+}
+
+/// Cells that form a rectangle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range {
+    /// First and last number of its rows, from 1.
+    pub(crate) rows: (u32, u32),
+    /// First and last of its columns, from 0.
+    pub(crate) columns: (u32, u32),
+}
+
+impl std::fmt::Display for Range {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (left, right) = self.columns;
+        let (top, bottom) = self.rows;
+        write!(f, "{}{top}:{}{bottom}", letters(left), letters(right))
+    }
 }
 
 /// A row.
@@ -122,12 +154,20 @@ pub(crate) enum Cell {
     Number(String),
     /// TRUE or FALSE.
     Truth(bool),
-    /// A date and a time, which spreadsheets keep without a zone: `2026-11-02T08:15:00`.
+    /// A day, and a time where there is one, which spreadsheets keep without a zone: `2026-11-02`,
+    /// `2026-11-02T08:15:00`.
     Time(String),
     /// A formula: what it would give depends on other cells.
     Formula(String),
     /// An error, such as `#REF!`.
     Fault(String),
+    /// What cannot be read for certain, and why.
+    Unsure {
+        /// What the file holds.
+        found: String,
+        /// What it would have to be.
+        rule: &'static str,
+    },
 }
 
 impl Cell {
@@ -145,27 +185,33 @@ impl Cell {
             | Self::Number(text)
             | Self::Time(text)
             | Self::Formula(text)
-            | Self::Fault(text) => text,
+            | Self::Fault(text)
+            | Self::Unsure { found: text, .. } => text,
             Self::Truth(true) => "true",
             Self::Truth(false) => "false",
         }
     }
 }
 
+/// What was read of a file so far: all sheets of a workbook have one budget.
+#[derive(Debug, Clone, Copy, Default)]
+struct Spent {
+    cells: usize,
+    text_bytes: usize,
+}
+
 /// The cells of a sheet while it is read, within the limits.
 struct Gathered {
     limits: Limits,
-    cells: usize,
-    text_bytes: usize,
+    spent: Spent,
     rows: BTreeMap<u32, BTreeMap<u32, Cell>>,
 }
 
 impl Gathered {
-    fn new(limits: Limits) -> Self {
+    fn new(limits: Limits, spent: Spent) -> Self {
         Self {
             limits,
-            cells: 0,
-            text_bytes: 0,
+            spent,
             rows: BTreeMap::new(),
         }
     }
@@ -195,12 +241,13 @@ impl Gathered {
                 most: cell_bytes,
             });
         }
-        self.cells += 1;
-        self.text_bytes = self.text_bytes.saturating_add(length);
-        if self.cells > CELLS_MAX {
+        let spent = &mut self.spent;
+        spent.cells += 1;
+        spent.text_bytes = spent.text_bytes.saturating_add(length);
+        if spent.cells > CELLS_MAX {
             return Err(SheetError::TooManyCells);
         }
-        if self.text_bytes > TEXT_BYTES_MAX {
+        if spent.text_bytes > TEXT_BYTES_MAX {
             return Err(SheetError::TooMuchText);
         }
         let is_new = self.rows.entry(row).or_default().insert(column, cell);

@@ -60,16 +60,18 @@ pub(crate) fn refuse_dangling(made: &mut [Made], outside: &Outside<'_>) {
             Target::Key(key) => valid.contains(key),
             Target::Entry(_) => true,
         };
-        let mut links = submission.links.iter();
-        let missing = links.find(|link| !is_here(link) && !outside.has(submission, link));
-        match missing {
-            Some(link) => one.result = Err(vec![dangling(one, link)]),
-            None => valid.extend(submission.key.clone()),
+        let links = submission.links.iter().enumerate();
+        let missing = links.filter(|(_, link)| !is_here(link) && !outside.has(submission, link));
+        let missing: Vec<Broken> = missing.map(|found| dangling(one, found)).collect();
+        if missing.is_empty() {
+            valid.extend(submission.key.clone());
+        } else {
+            one.result = Err(missing);
         }
     }
 }
 
-fn dangling(made: &Made, link: &SubmissionLink) -> Broken {
+fn dangling(made: &Made, (index, link): (usize, &SubmissionLink)) -> Broken {
     let rule = "a link leads to a valid record of an earlier row, to one of an earlier import, or to an entry";
     let violation = Violation::new(Reason::MissingLinkTarget, "meta.links", rule);
     let violation = match &link.target {
@@ -78,6 +80,6 @@ fn dangling(made: &Made, link: &SubmissionLink) -> Broken {
     };
     let advice =
         "import the register that has it first, or give --known FILE of the run that logged it";
-    let place = made.link_place.as_ref().unwrap_or(&made.place);
-    Broken::advised(&violation, advice).written_at(place.clone())
+    let place = made.place_of(&format!("meta.links[{index}]"));
+    Broken::advised(&violation, advice).written_at(place)
 }

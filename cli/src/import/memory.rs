@@ -1,12 +1,14 @@
 //! What earlier imports have logged, by kind and key: so that a row that has not changed is not sent
 //! again, one that has is not taken for a new thing, and rows of other tables can link to it.
 //!
-//! `imports.json` holds it. While a run goes on, what it has logged is added to `imports.new.jsonl`, a
-//! line for each record, which the next start takes over: a run that is killed forgets nothing that the
-//! ledger has acknowledged, and a long one does not write everything again and again.
+//! It belongs to one organisation on one ledger: a folder below `imports/` for each, named by what both
+//! are. `imports.json` in it holds everything. One run at a time writes it, under a lock. While a run
+//! goes on, what it has logged is added to `imports.new.jsonl`, a line for each record, which the next
+//! start takes over: a run that is killed forgets nothing that the ledger has acknowledged, and a long
+//! one does not write everything again and again.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -29,6 +31,8 @@ pub(crate) struct Memory {
     known: BTreeMap<String, Known>,
     /// An earlier run did not come to its end: its last line may be cut off, and nothing is added to it.
     has_old_news: bool,
+    /// Held for as long as a run may write; the system lets go of it where the run is killed.
+    lock: Option<File>,
 }
 
 /// What is known of a row.
@@ -53,8 +57,21 @@ pub(crate) enum Seen {
 }
 
 impl Memory {
-    pub(crate) fn of(context: &Context) -> Result<Self> {
-        Self::read(context.state_path("imports.json"))
+    /// The memory of the context's organisation on its ledger, to look at; none where the context does
+    /// not say which these are.
+    pub(crate) fn of(context: &Context) -> Result<Option<Self>> {
+        path_of(context).map(Self::read).transpose()
+    }
+
+    /// The same to write to, for one run at a time.
+    pub(crate) fn locked(context: &Context) -> Result<Option<Self>> {
+        let Some(path) = path_of(context) else {
+            return Ok(None);
+        };
+        let lock = lock(&path)?;
+        let mut memory = Self::read(path)?;
+        memory.lock = Some(lock);
+        Ok(Some(memory))
     }
 
     fn read(path: PathBuf) -> Result<Self> {
@@ -73,12 +90,14 @@ impl Memory {
             path,
             known,
             has_old_news: false,
+            lock: None,
         };
         let news = memory.news();
         match fs::read_to_string(&news) {
             // A line that was cut off stands for a record that the outbox still holds.
             Ok(text) => {
-                let lines = text.lines().map(serde_json::from_str);
+                let lines = text.lines().filter(|line| !line.is_empty());
+                let lines = lines.map(serde_json::from_str);
                 let whole = lines.map_while(|line: serde_json::Result<(String, Known)>| line.ok());
                 memory.known.extend(whole);
                 memory.has_old_news = true;
@@ -92,6 +111,20 @@ impl Memory {
     /// Where what a run has logged is noted until it ends.
     fn news(&self) -> PathBuf {
         self.path.with_extension("new.jsonl")
+    }
+
+    /// Whether an earlier run did not come to its end: what it sent last may be logged and not known.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.has_old_news
+    }
+
+    /// Notes that a run begins to send: what is cut off from here on is not forgotten.
+    pub(crate) fn begin(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.has_old_news) {
+            self.keep()?;
+        }
+        let news = self.news();
+        append(&news, b"\n").with_context(|| format!("cannot write {}", news.display()))
     }
 
     /// Whether a record was imported before.
@@ -147,6 +180,41 @@ impl Memory {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Where the memory of an organisation on a ledger lies.
+fn path_of(context: &Context) -> Option<PathBuf> {
+    let (policy, organization) = (context.policy().ok()?, context.organization().ok()?);
+    let mut hasher = Sha256::new();
+    for log in policy.logs() {
+        hasher.update(format!("{}\n", log.key));
+    }
+    hasher.update(organization);
+    let folder = hex(&hasher.finalize());
+    let folder = context.state_path("imports").join(folder);
+    Some(folder.join("imports.json"))
+}
+
+/// The lock of a memory. Another run that holds it is going on: it would send what this one sends.
+fn lock(path: &Path) -> Result<File> {
+    let about = || format!("cannot lock {}", path.display());
+    if let Some(folder) = path.parent() {
+        make_private(folder)?;
+    }
+    let mut options = File::options();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options
+        .open(path.with_extension("lock"))
+        .with_context(about)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(UserError::usage(
+            "another import of this organisation is going on; wait for its end",
+        )),
+        Err(TryLockError::Error(error)) => Err(error).with_context(about),
     }
 }
 
@@ -212,6 +280,34 @@ mod tests {
         memory
             .learn(std::iter::once((submission, entry.as_str())))
             .unwrap();
+    }
+
+    #[test]
+    fn one_run_at_a_time_writes_the_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state/imports.json");
+        let held = lock(&path).unwrap();
+        let refused = lock(&path).unwrap_err().to_string();
+        assert!(refused.contains("another import"), "{refused}");
+        drop(held);
+        lock(&path).unwrap();
+    }
+
+    /// A run that is killed before the ledger has acknowledged anything may have logged something.
+    #[test]
+    fn a_run_that_has_begun_and_not_ended_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state/imports.json");
+        let mut memory = Memory::read(path.clone()).unwrap();
+        assert!(!memory.is_unfinished());
+        memory.begin().unwrap();
+        assert!(Memory::read(path.clone()).unwrap().is_unfinished());
+        let entry = EntryId::of(b"an entry");
+        learn(&mut memory, &submission("a"), entry);
+        let after = Memory::read(path.clone()).unwrap();
+        assert_eq!(after.seen(&submission("a")), Seen::Same(entry));
+        memory.keep().unwrap();
+        assert!(!Memory::read(path).unwrap().is_unfinished());
     }
 
     #[test]

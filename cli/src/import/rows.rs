@@ -25,8 +25,8 @@ pub(crate) struct Made {
     pub(crate) place: String,
     /// The kind.
     pub(crate) kind: String,
-    /// The cell that says what it links to, if one does.
-    pub(crate) link_place: Option<String>,
+    /// Which cell feeds which path of the wrapper.
+    cells: Vec<(String, String)>,
     /// The record, or everything that is wrong with it.
     pub(crate) result: std::result::Result<Submission, Vec<Broken>>,
 }
@@ -36,6 +36,8 @@ pub(crate) struct Made {
 pub(crate) struct Columns {
     /// In the table, and not imported.
     pub(crate) unused: Vec<String>,
+    /// In the table, and not imported because the mapping says so.
+    pub(crate) ignored: Vec<String>,
     /// In the mapping, not in the table, and not needed.
     pub(crate) absent: Vec<String>,
     /// In the mapping, not in the table, and needed; each with the nearest that is not imported.
@@ -80,7 +82,12 @@ pub(crate) fn columns(table: &Table, mapping: &Mapping) -> Columns {
         let places = table.doubled(name)?;
         Some(format!("{name} ({})", places.join(", ")))
     });
+    // What feeds a field is imported, whatever `ignore` says.
+    let ignored = mapping.ignore.iter();
+    let ignored = ignored.filter(|name| !wanted.contains_key(name.as_str()));
+    let ignored = ignored.filter_map(|name| table.columns.get(&table.column(name)?));
     Columns {
+        ignored: ignored.cloned().collect(),
         absent: without(Wanted::Optional).map(ToOwned::to_owned).collect(),
         missing: without(Wanted::Required).map(with_nearest).collect(),
         unnamed: table.unnamed(),
@@ -152,7 +159,7 @@ struct Maker<'a> {
     found: Vec<Broken>,
 }
 
-impl Maker<'_> {
+impl<'a> Maker<'a> {
     /// Whether the row has what the record is made of.
     fn is_asked(&self) -> bool {
         let says = |name: &String| {
@@ -170,19 +177,15 @@ impl Maker<'_> {
     ) -> Result<Made> {
         let mut wrapper = Json::Object(Vec::new());
         let kind = Json::Text(self.record.kind.clone());
-        put(&mut wrapper, "meta.kind", kind);
-        put(&mut wrapper, "record", Json::Object(Vec::new()));
+        self.put(&mut wrapper, "meta.kind", kind);
+        self.put(&mut wrapper, "record", Json::Object(Vec::new()));
         let record = self.record;
+        self.check_asked();
         for (area, sources) in [("meta", &record.meta), ("record", &record.fields)] {
             for (name, source) in sources {
                 let path = format!("{area}.{name}");
-                if let Some(value) = self.value(&path, source)
-                    && !put(&mut wrapper, &path, value)
-                {
-                    self.refuse(
-                        &path,
-                        Refused::new("a path of the mapping is names and [index]", name),
-                    );
+                if let Some(value) = self.value(&path, source) {
+                    self.put(&mut wrapper, &path, value);
                 }
             }
         }
@@ -191,11 +194,8 @@ impl Maker<'_> {
             let path = record_path(path);
             // Of several kinds in a row, each takes the constants for the fields that it has.
             if is_known(bundle, &record.kind, &path) {
-                put(
-                    &mut wrapper,
-                    &path,
-                    constant(bundle, &record.kind, &path, value),
-                );
+                let value = constant(bundle, &record.kind, &path, value);
+                self.put(&mut wrapper, &path, value);
             }
         }
         let status = status_path(bundle, &wrapper);
@@ -208,11 +208,11 @@ impl Maker<'_> {
         Ok(Made {
             place: self.table.row_place(self.row.number),
             kind: self.record.kind.clone(),
-            link_place: self.cell_of("meta.links"),
             result: match read {
                 Ok(submission) if self.found.is_empty() => Ok(submission),
                 _ => Err(self.found),
             },
+            cells: self.cells,
         })
     }
 
@@ -244,43 +244,76 @@ impl Maker<'_> {
         }
     }
 
+    /// Puts a value at a path. One that leads nowhere is refused: the value would be lost.
+    fn put(&mut self, wrapper: &mut Json, path: &str, value: Json) {
+        if !put(wrapper, path, value) {
+            let rule = "a path is names and [index] up to 100, and what it leads to is there once";
+            self.refuse(path, Refused::new(rule, path));
+        }
+    }
+
+    /// What a row is asked for by is read, although it may feed nothing.
+    fn check_asked(&mut self) {
+        for name in &self.record.when {
+            let column = self.table.column(name);
+            let cell = column.and_then(|column| self.row.cells.get(&column));
+            if let (Some(column), Some(Err(refused))) = (column, cell.map(value::text_of)) {
+                let place = self.table.place(column, self.row.number);
+                self.cells.push(("when".to_owned(), place));
+                self.refuse("when", refused);
+            }
+        }
+    }
+
     /// A text with the cells that it names. Nothing where it names cells, and all of them are empty.
+    /// What a cell says is not looked at for names again.
     fn text(&mut self, path: &str, text: &str) -> Option<String> {
-        let names = names_in(text);
-        let mut filled = text.to_owned();
-        let mut says = names.is_empty();
-        for name in names {
-            let Some(column) = self.table.column(name) else {
-                filled = filled.replace(&format!("{{{name}}}"), "");
+        let mut says = names_in(text).is_empty();
+        let mut pieces = text.split('{');
+        let mut filled = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            let Some((name, rest)) = piece.split_once('}') else {
+                filled.push('{');
+                filled.push_str(piece);
                 continue;
             };
-            let place = self.table.place(column, self.row.number);
-            self.cells.push((path.to_owned(), place));
-            let words = match self.row.cells.get(&column).map(value::text_of) {
-                Some(Ok(words)) => words,
-                Some(Err(refused)) => {
-                    self.refuse(path, refused);
-                    ""
-                }
-                None => "",
-            };
+            let words = self.words(path, name);
             says |= !words.is_empty();
-            filled = filled.replace(&format!("{{{name}}}"), words);
+            filled.push_str(words);
+            filled.push_str(rest);
         }
         let filled = filled.trim();
         (says && !filled.is_empty()).then(|| filled.to_owned())
     }
 
+    /// What the cell in a column says; nothing where there is none, or where it is refused.
+    fn words(&mut self, path: &str, name: &str) -> &'a str {
+        let Some(column) = self.table.column(name) else {
+            return "";
+        };
+        let place = self.table.place(column, self.row.number);
+        self.cells.push((path.to_owned(), place));
+        match self.row.cells.get(&column).map(value::text_of) {
+            Some(Ok(words)) => words,
+            Some(Err(refused)) => {
+                self.refuse(path, refused);
+                ""
+            }
+            None => "",
+        }
+    }
+
     fn links(&mut self, wrapper: &mut Json) {
         let mut links = Vec::new();
         for (relation, target) in &self.record.links {
-            if let Some(target) = self.text("meta.links", target) {
+            let path = format!("meta.links[{}]", links.len());
+            if let Some(target) = self.text(&path, target) {
                 let pair = [relation.clone(), target].map(Json::Text);
                 links.push(Json::Array(pair.into()));
             }
         }
         if !links.is_empty() {
-            put(wrapper, "meta.links", Json::Array(links));
+            self.put(wrapper, "meta.links", Json::Array(links));
         }
     }
 
@@ -333,16 +366,27 @@ impl Maker<'_> {
         });
     }
 
-    /// The cell that feeds a path, or the first that feeds a part of it.
     fn cell_of(&self, path: &str) -> Option<String> {
-        let exact = self.cells.iter().find(|(fed, _)| fed == path);
-        let inside = |fed: &str| {
-            fed.strip_prefix(path)
-                .is_some_and(|rest| rest.starts_with(['.', '[']))
-        };
-        let cell = exact.or_else(|| self.cells.iter().find(|(fed, _)| inside(fed)));
-        cell.map(|(_, cell)| cell.clone())
+        cell_of(&self.cells, path)
     }
+}
+
+impl Made {
+    /// The cell that feeds a path, or else the row.
+    pub(crate) fn place_of(&self, path: &str) -> String {
+        cell_of(&self.cells, path).unwrap_or_else(|| self.place.clone())
+    }
+}
+
+/// The cell that feeds a path, or the first that feeds a part of it.
+fn cell_of(cells: &[(String, String)], path: &str) -> Option<String> {
+    let exact = cells.iter().find(|(fed, _)| fed == path);
+    let inside = |fed: &str| {
+        fed.strip_prefix(path)
+            .is_some_and(|rest| rest.starts_with(['.', '[']))
+    };
+    let cell = exact.or_else(|| cells.iter().find(|(fed, _)| inside(fed)));
+    cell.map(|(_, cell)| cell.clone())
 }
 
 /// Two rows with one key would be two records of one thing.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aimslog_proto::aims::is_placeholder;
 use aimslog_proto::statement::json::Json;
 use time::format_description::{self, well_known::Rfc3339};
 use time::{Date, OffsetDateTime, PrimitiveDateTime, Time};
@@ -48,22 +49,36 @@ pub(super) fn text_of(cell: &Cell) -> Result<&str, Refused> {
                 .advice("copy the column and paste it as values, then import again"))
         }
         Cell::Fault(fault) => Err(Refused::new("a cell holds a value, not an error", fault)),
+        Cell::Unsure { found, rule } => Err(Refused::new(*rule, found)
+            .advice("write into the cell, as text, what it is to say, then import again")),
         cell => Ok(cell.words()),
     }
 }
 
 /// The value that a column gives for a row. Nothing where the cell is empty and nothing stands in for
-/// it.
+/// it: what does is read as a cell would be.
 pub(super) fn read(
     source: &ColumnSource,
     people: &BTreeMap<String, String>,
     cell: Option<&Cell>,
 ) -> Result<Option<Json>, Refused> {
-    let text = match cell {
-        None => return Ok(source.default.clone().map(Json::Text)),
-        Some(cell) => text_of(cell)?,
+    let text = match (cell, &source.default) {
+        (Some(cell), _) => text_of(cell)?,
+        (None, Some(default)) => default,
+        (None, None) => return Ok(None),
     };
-    let one = |text: &str| read_one(source, people, text);
+    let one = |text: &str| {
+        let text = match &source.values {
+            Some(values) => match (said(values, text), cell) {
+                (Some(value), _) => value,
+                // A default may be what the field takes itself.
+                (None, None) => text,
+                (None, Some(_)) => otherwise(source, values, text)?,
+            },
+            None => text,
+        };
+        read_one(source, people, text)
+    };
     let Some(separator) = &source.split else {
         return one(text).map(Some);
     };
@@ -83,10 +98,15 @@ fn read_one(
     people: &BTreeMap<String, String>,
     text: &str,
 ) -> Result<Json, Refused> {
-    let text = match &source.values {
-        Some(values) => look_up(values, source.otherwise.as_deref(), text)?,
-        None => text,
-    };
+    let is_word = matches!(
+        source.reading,
+        Reading::Person | Reading::Id | Reading::Name | Reading::Lower | Reading::Control
+    );
+    // What is made of it would no longer look like one.
+    if is_word && is_placeholder(text) {
+        let rule = "a cell says something; a placeholder does not";
+        return Err(Refused::new(rule, text).advice("leave it empty where there is nothing to say"));
+    }
     let text = match source.reading {
         Reading::Text => match source.first {
             Some(count) => beginning(text, count),
@@ -94,7 +114,10 @@ fn read_one(
         },
         Reading::Date => date(source, text)?,
         Reading::Person => person(people, text)?,
-        Reading::Id => with_for_others(text, '-').to_lowercase(),
+        Reading::Id => match text.strip_prefix("aims:") {
+            Some(scope) => format!("aims:{}", with_for_others(scope, '-').to_lowercase()),
+            None => with_for_others(text, '-').to_lowercase(),
+        },
         Reading::Name => with_for_others(text, '_').to_uppercase(),
         Reading::Lower => text.to_lowercase(),
         Reading::Control => control(text)?,
@@ -103,19 +126,25 @@ fn read_one(
     Ok(Json::Text(text))
 }
 
-fn look_up<'v>(
-    values: &'v BTreeMap<String, String>,
-    otherwise: Option<&'v str>,
+/// What the mapping takes a word for.
+fn said<'v>(values: &'v BTreeMap<String, String>, text: &str) -> Option<&'v str> {
+    let wanted = text.to_lowercase();
+    let mut values = values.iter();
+    let found = values.find(|(said, _)| said.to_lowercase() == wanted);
+    found.map(|(_, value)| value.as_str())
+}
+
+/// What the mapping takes a word for that it does not know. A placeholder is no word.
+fn otherwise<'v>(
+    source: &'v ColumnSource,
+    values: &BTreeMap<String, String>,
     text: &str,
 ) -> Result<&'v str, Refused> {
-    let wanted = text.to_lowercase();
-    let found = values
-        .iter()
-        .find(|(said, _)| said.to_lowercase() == wanted);
-    let found = found.map(|(_, value)| value.as_str()).or(otherwise);
-    if let Some(value) = found {
+    let otherwise = source.otherwise.as_deref();
+    if let Some(value) = otherwise.filter(|_| !is_placeholder(text)) {
         return Ok(value);
     }
+    let wanted = text.to_lowercase();
     let known: Vec<&str> = values.keys().map(String::as_str).collect();
     let rule = format!("the mapping knows {}", known.join(", "));
     let near = known.iter().find(|known| {
@@ -214,7 +243,8 @@ fn person(people: &BTreeMap<String, String>, text: &str) -> Result<String, Refus
     }
     let rule = "a person is named by an opaque id, in lower case and with a digit, such as p-113";
     Err(Refused::new(rule, text).advice(format!(
-        "say which id it is: --person '{text}=ID', or [people] in the mapping"
+        "say which id it is: --person '{}=ID', or [people] in the mapping",
+        text.escape_debug()
     )))
 }
 
@@ -249,7 +279,7 @@ mod tests {
         }
     }
 
-    fn said(source: &ColumnSource, text: &str) -> Result<String, Refused> {
+    fn told(source: &ColumnSource, text: &str) -> Result<String, Refused> {
         let people = BTreeMap::from([("Jane Doe".to_owned(), "p-7".to_owned())]);
         let value = read(source, &people, Some(&Cell::Text(text.to_owned())))?;
         Ok(value.unwrap().to_string())
@@ -259,31 +289,31 @@ mod tests {
     fn dates_are_read_in_the_forms_that_the_mapping_names() {
         let mut source = column(Reading::Date);
         let iso = Ok("\"2026-11-02T00:00:00Z\"".to_owned());
-        assert_eq!(said(&source, "2026-11-02"), iso);
-        assert_eq!(said(&source, "2026-11-02T00:00:00"), iso);
-        assert_eq!(said(&source, "2026-11-02 00:00"), iso);
-        let refused = said(&source, "02.11.2026").unwrap_err();
+        assert_eq!(told(&source, "2026-11-02"), iso);
+        assert_eq!(told(&source, "2026-11-02T00:00:00"), iso);
+        assert_eq!(told(&source, "2026-11-02 00:00"), iso);
+        let refused = told(&source, "02.11.2026").unwrap_err();
         assert!(refused.advice.unwrap().contains("DD.MM.YYYY"));
         source.dates = vec!["DD.MM.YYYY".to_owned(), "MM/DD/YYYY".to_owned()];
         source.time = Some("17:30".to_owned());
         let late = Ok("\"2026-11-02T17:30:00Z\"".to_owned());
-        assert_eq!(said(&source, "02.11.2026"), late);
-        assert_eq!(said(&source, "2.11.2026"), late);
-        assert_eq!(said(&source, "11/02/2026"), late);
+        assert_eq!(told(&source, "02.11.2026"), late);
+        assert_eq!(told(&source, "2.11.2026"), late);
+        assert_eq!(told(&source, "11/02/2026"), late);
         for wrong in ["31.02.2026", "2026-13-01", "soon", "45321", "2/11/26"] {
-            assert!(said(&source, wrong).is_err(), "{wrong}");
+            assert!(told(&source, wrong).is_err(), "{wrong}");
         }
         let zoned = "2026-11-02T08:00:00+01:00";
-        assert_eq!(said(&source, zoned), Ok(format!("\"{zoned}\"")));
+        assert_eq!(told(&source, zoned), Ok(format!("\"{zoned}\"")));
     }
 
     #[test]
     fn people_are_named_by_ids() {
         let source = column(Reading::Person);
-        assert_eq!(said(&source, "jane doe"), Ok("\"p-7\"".to_owned()));
-        assert_eq!(said(&source, "p-113"), Ok("\"p-113\"".to_owned()));
+        assert_eq!(told(&source, "jane doe"), Ok("\"p-7\"".to_owned()));
+        assert_eq!(told(&source, "p-113"), Ok("\"p-113\"".to_owned()));
         for name in ["Max Example", "max", "M. Example 2"] {
-            let refused = said(&source, name).unwrap_err();
+            let refused = told(&source, name).unwrap_err();
             assert!(refused.advice.unwrap().contains("--person"), "{name}");
         }
     }
@@ -291,11 +321,11 @@ mod tests {
     #[test]
     fn words_are_read_as_what_they_stand_for() {
         assert_eq!(
-            said(&column(Reading::Id), "SYS 001 (old)"),
+            told(&column(Reading::Id), "SYS 001 (old)"),
             Ok("\"sys-001-old\"".to_owned())
         );
         assert_eq!(
-            said(&column(Reading::Name), "In production"),
+            told(&column(Reading::Name), "In production"),
             Ok("\"IN_PRODUCTION\"".to_owned())
         );
         for (text, id) in [
@@ -306,25 +336,25 @@ mod tests {
             ("Training", "iso42001-2023/Training"),
         ] {
             assert_eq!(
-                said(&column(Reading::Control), text),
+                told(&column(Reading::Control), text),
                 Ok(format!("\"{id}\""))
             );
         }
-        assert_eq!(said(&column(Reading::Truth), "Yes"), Ok("true".to_owned()));
-        assert!(said(&column(Reading::Truth), "perhaps").is_err());
+        assert_eq!(told(&column(Reading::Truth), "Yes"), Ok("true".to_owned()));
+        assert!(told(&column(Reading::Truth), "perhaps").is_err());
         let mut source = column(Reading::Text);
         source.values = Some(BTreeMap::from([("High".to_owned(), "HIGH".to_owned())]));
-        assert_eq!(said(&source, "high"), Ok("\"HIGH\"".to_owned()));
-        let refused = said(&source, "Hi").unwrap_err();
+        assert_eq!(told(&source, "high"), Ok("\"HIGH\"".to_owned()));
+        let refused = told(&source, "Hi").unwrap_err();
         assert_eq!(refused.nearest.as_deref(), Some("High"));
         let mut source = column(Reading::Control);
         source.split = Some(";".to_owned());
         let list = r#"["iso42001-2023/7.2","iso42001-2023/A.9.2"]"#;
-        assert_eq!(said(&source, "7.2; A.9.2;"), Ok(list.to_owned()));
+        assert_eq!(told(&source, "7.2; A.9.2;"), Ok(list.to_owned()));
         let mut source = column(Reading::Text);
         source.first = Some(12);
         assert_eq!(
-            said(&source, "A long\nstory of it"),
+            told(&source, "A long\nstory of it"),
             Ok("\"A long story …\"".to_owned())
         );
     }
@@ -345,6 +375,84 @@ mod tests {
         assert_eq!(
             read(&source, &people, None),
             Ok(Some(Json::Text("MINOR".to_owned())))
+        );
+    }
+
+    #[test]
+    fn what_stands_in_for_an_empty_cell_is_read_as_a_cell_is() {
+        let people = BTreeMap::from([("Jane Doe".to_owned(), "p-7".to_owned())]);
+        let of = |mut source: ColumnSource, default: &str| {
+            source.default = Some(default.to_owned());
+            let value = read(&source, &people, None)?;
+            Ok::<_, Refused>(value.unwrap().to_string())
+        };
+        let person = || column(Reading::Person);
+        assert_eq!(of(person(), "Jane Doe"), Ok("\"p-7\"".to_owned()));
+        assert!(of(person(), "Max Example").is_err());
+        assert!(of(column(Reading::Date), "soon").is_err());
+        let mut source = column(Reading::Date);
+        source.time = Some("23:59".to_owned());
+        let late = Ok("\"2026-11-02T23:59:00Z\"".to_owned());
+        assert_eq!(of(source, "2026-11-02"), late);
+        let mut source = column(Reading::Control);
+        source.split = Some(";".to_owned());
+        let list = r#"["iso42001-2023/7.2","iso42001-2023/9.1"]"#;
+        assert_eq!(of(source, "7.2; 9.1"), Ok(list.to_owned()));
+        // A word of the register, or what the field takes for it.
+        let mut source = column(Reading::Name);
+        source.values = Some(BTreeMap::from([("B".to_owned(), "MINOR".to_owned())]));
+        assert_eq!(of(source.clone(), "b"), Ok("\"MINOR\"".to_owned()));
+        assert_eq!(of(source, "MAJOR"), Ok("\"MAJOR\"".to_owned()));
+        let scope = Ok("\"aims:main\"".to_owned());
+        assert_eq!(of(column(Reading::Id), "aims:main"), scope);
+    }
+
+    /// `TBD` as an id would be the system `tbd`.
+    #[test]
+    fn placeholders_are_found_before_anything_is_made_of_them() {
+        for reading in [
+            Reading::Id,
+            Reading::Name,
+            Reading::Person,
+            Reading::Lower,
+            Reading::Control,
+        ] {
+            for text in ["TBD", "n/a", "xxx", "-"] {
+                let refused = told(&column(reading), text).unwrap_err();
+                assert!(refused.rule.contains("placeholder"), "{reading:?} {text}");
+            }
+        }
+        let mut source = column(Reading::Text);
+        source.values = Some(BTreeMap::from([("n/a".to_owned(), "NONE".to_owned())]));
+        source.otherwise = Some("OTHER".to_owned());
+        assert_eq!(told(&source, "N/A"), Ok("\"NONE\"".to_owned()));
+        assert_eq!(told(&source, "Vendor"), Ok("\"OTHER\"".to_owned()));
+        assert!(told(&source, "TBD").is_err());
+    }
+
+    #[test]
+    fn days_of_a_workbook_have_the_time_of_the_mapping() {
+        let mut source = column(Reading::Date);
+        source.time = Some("23:59".to_owned());
+        for (cell, expected) in [
+            ("2026-11-02", "\"2026-11-02T23:59:00Z\""),
+            ("2026-11-02T08:15:00", "\"2026-11-02T08:15:00Z\""),
+        ] {
+            let cell = Cell::Time(cell.to_owned());
+            let value = read(&source, &BTreeMap::new(), Some(&cell)).unwrap();
+            assert_eq!(value.unwrap().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_for_certain_is_refused() {
+        let found = "1e300".to_owned();
+        let rule = "a number";
+        let cell = Cell::Unsure { found, rule };
+        let refused = read(&column(Reading::Text), &BTreeMap::new(), Some(&cell)).unwrap_err();
+        assert_eq!(
+            (refused.rule.as_str(), refused.found.as_str()),
+            (rule, "1e300")
         );
     }
 }

@@ -1,44 +1,60 @@
 //! The cells of one sheet of a workbook, taken one by one: a cell far away costs no more than one nearby.
 
+use std::collections::BTreeSet;
 use std::io::BufRead;
 
 use quick_xml::events::BytesStart;
 
-use super::styles::Epoch;
+use super::styles::{Epoch, Format, percent};
 use super::xml::{Item, Xml, attribute, cut_off};
 use super::{
-    COLUMNS_MAX, Cell, Gathered, Limits, ROWS_MAX, Row, SheetError, damaged, place, strings,
+    COLUMNS_MAX, Cell, Gathered, Layout, Limits, ROWS_MAX, Range, Row, SheetError, Spent,
+    VISITS_MAX, damaged, place, strings,
 };
 
 /// What stands for a formula whose text is that of another cell, moved.
 const ELSEWHERE: &str = "= as in another cell";
+/// The largest number that a spreadsheet tells from its neighbours: 2^53 - 1.
+const WHOLE_MAX: f64 = 9_007_199_254_740_991.0;
+/// Most ranges of a kind that a sheet has.
+const RANGES_MAX: usize = 100_000;
+
+const NO_NUMBER: &str = "a number, which this is not";
+const NO_DAY: &str = "a day of the calendar; a time of day alone is none";
+const ROUNDED: &str = "a number up to 9007199254740991: a spreadsheet rounds what is larger";
+const SHOWN_OTHERWISE: &str = "a number as its format shows it, which puts something in front";
 
 /// What cells refer to.
 pub(super) struct Book {
     /// Texts that many cells share.
     pub(super) strings: Vec<String>,
-    /// Whether a number in a format is a date.
-    pub(super) dates: Vec<bool>,
+    /// How formats show numbers.
+    pub(super) formats: Vec<Format>,
     /// Where dates begin.
     pub(super) epoch: Epoch,
 }
 
-/// Reads a sheet. Each place has one cell, and stands in the row that it names.
+/// Reads a sheet. Each place has one cell, and stands in the row that it names. `spent` is what the
+/// sheets before it have cost.
 pub(super) fn read<R: BufRead>(
     xml: Xml<R>,
     book: &Book,
-    (name, limits): (&str, Limits),
-) -> Result<Vec<Row>, SheetError> {
+    (name, limits, spent): (&str, Limits, Spent),
+) -> Result<(Vec<Row>, Layout, Spent), SheetError> {
     let mut reader = SheetReader {
         xml,
         book,
         name,
-        gathered: Gathered::new(limits),
+        gathered: Gathered::new(limits, spent),
+        layout: Layout::default(),
+        arrays: Vec::new(),
     };
-    // A sheet that is cut off in front of its cells is not an empty one.
-    while let Found::Other = reader.find("sheetData")? {}
+    reader.columns()?;
     reader.rows()?;
-    Ok(reader.gathered.into_rows())
+    reader.rest()?;
+    reader.fill_arrays()?;
+    let spent = reader.gathered.spent;
+    Ok((reader.gathered.into_rows(), reader.layout, spent))
 }
 
 struct SheetReader<'a, R> {
@@ -46,12 +62,9 @@ struct SheetReader<'a, R> {
     book: &'a Book,
     name: &'a str,
     gathered: Gathered,
-}
-
-/// What was found by looking for an element.
-enum Found {
-    It,
-    Other,
+    layout: Layout,
+    /// Cells that one formula fills.
+    arrays: Vec<Range>,
 }
 
 /// What is to be done with what comes next.
@@ -90,38 +103,111 @@ struct Head {
 #[derive(Default)]
 struct Content {
     formula: Option<String>,
+    /// The cells that the formula fills, where these are several.
+    array: Option<Range>,
     value: Option<String>,
     inline: Option<String>,
 }
 
 impl<R: BufRead> SheetReader<'_, R> {
-    fn find(&mut self, name: &str) -> Result<Found, SheetError> {
-        match self.xml.next()? {
-            Item::Open(tag) if tag.local_name().as_ref() == name => Ok(Found::It),
-            Item::End => Err(damaged(format!("{} has no cells: no {name}", self.name))),
-            Item::Open(_) | Item::Close | Item::Text(_) => Ok(Found::Other),
+    /// Passes over what stands in front of the cells. A sheet that is cut off there is not an empty one.
+    fn columns(&mut self) -> Result<(), SheetError> {
+        loop {
+            match self.xml.next()? {
+                Item::Open(tag) => match tag.local_name().as_ref() {
+                    "sheetData" => return Ok(()),
+                    "col" if is_hidden(&tag)? => {
+                        let number = |name| {
+                            let number = attribute(&tag, name)?;
+                            let number = number.and_then(|number| number.parse::<u32>().ok());
+                            let number = number.and_then(|number| number.checked_sub(1));
+                            number.ok_or_else(|| damaged(format!("a column has no {name}")))
+                        };
+                        self.layout
+                            .hidden_columns
+                            .push((number("min")?, number("max")?));
+                    }
+                    _ => {}
+                },
+                Item::End => return Err(damaged(format!("{} has no cells", self.name))),
+                Item::Close | Item::Text(_) => {}
+            }
+            limited(self.layout.hidden_columns.len())?;
         }
     }
 
     fn rows(&mut self) -> Result<(), SheetError> {
         let mut next = 0_u32;
+        let mut seen = BTreeSet::new();
         loop {
             let step = match self.xml.next()? {
                 Item::Open(tag) if tag.local_name().as_ref() == "row" => {
-                    Step::Take(row_number(&tag)?)
+                    Step::Take((row_number(&tag)?, is_hidden(&tag)?))
                 }
                 other => Step::over(&other)?,
             };
             match step {
-                Step::Take(named) => {
+                Step::Take((named, is_hidden)) => {
                     let last = self.row(named, named.unwrap_or(next))?;
                     next = last.saturating_add(1);
+                    if !seen.insert(last) {
+                        let name = self.name;
+                        return Err(damaged(format!("{name}: the row {next} is there twice")));
+                    }
+                    if is_hidden {
+                        self.layout.hidden_rows.push(next);
+                    }
                 }
                 Step::Skip => self.xml.skip()?,
                 Step::Pass => {}
-                Step::End => return Ok(()),
+                Step::End => {
+                    self.layout.hidden_rows.sort_unstable();
+                    return Ok(());
+                }
             }
         }
+    }
+
+    /// What stands behind the cells: which of them are shown as one.
+    fn rest(&mut self) -> Result<(), SheetError> {
+        loop {
+            match self.xml.next()? {
+                Item::Open(tag) => match tag.local_name().as_ref() {
+                    "sheetData" => {
+                        return Err(damaged(format!("{} has cells twice", self.name)));
+                    }
+                    "mergeCell" => {
+                        let range = attribute(&tag, "ref")?.unwrap_or_default();
+                        self.layout.merged.push(range_of(&range)?);
+                    }
+                    _ => {}
+                },
+                Item::Close | Item::Text(_) => {}
+                Item::End => return Ok(()),
+            }
+            limited(self.layout.merged.len())?;
+        }
+    }
+
+    /// What one formula fills is a formula in each of its cells.
+    fn fill_arrays(&mut self) -> Result<(), SheetError> {
+        let mut visits = 0_usize;
+        for Range { rows, columns } in &self.arrays {
+            let rows = self.gathered.rows.range_mut(rows.0..=rows.1);
+            for (_, cells) in rows {
+                visits += 1;
+                for (_, cell) in cells.range_mut(columns.0..=columns.1) {
+                    visits += 1;
+                    if !matches!(cell, Cell::Formula(_)) {
+                        *cell = Cell::Formula(ELSEWHERE.to_owned());
+                    }
+                }
+                if visits > VISITS_MAX {
+                    return Err(damaged("formulas fill too many cells"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Reads a row, and says which it was.
@@ -159,7 +245,9 @@ impl<R: BufRead> SheetReader<'_, R> {
     }
 
     fn cell(&mut self, head: &Head, (row, column): (u32, u32)) -> Result<(), SheetError> {
-        let content = self.content()?;
+        let mut content = self.content()?;
+        self.arrays.extend(content.array.take());
+        limited(self.arrays.len())?;
         let number = row + 1;
         let place = || place(self.name, column, number);
         let cell = self
@@ -175,7 +263,7 @@ impl<R: BufRead> SheetReader<'_, R> {
 
     fn content(&mut self) -> Result<Content, SheetError> {
         enum Part {
-            Formula,
+            Formula(Option<Range>),
             Value,
             Inline,
             Other,
@@ -184,7 +272,7 @@ impl<R: BufRead> SheetReader<'_, R> {
         loop {
             let part = match self.xml.next()? {
                 Item::Open(tag) => match tag.local_name().as_ref() {
-                    "f" => Part::Formula,
+                    "f" => Part::Formula(array_of(&tag)?),
                     "v" => Part::Value,
                     "is" => Part::Inline,
                     _ => Part::Other,
@@ -194,7 +282,10 @@ impl<R: BufRead> SheetReader<'_, R> {
                 Item::End => return Err(cut_off()),
             };
             match part {
-                Part::Formula => content.formula = Some(self.xml.text()?),
+                Part::Formula(array) => {
+                    content.array = array;
+                    content.formula = Some(self.xml.text()?);
+                }
                 Part::Value => content.value = Some(self.xml.text()?),
                 Part::Inline => content.inline = Some(strings::text(&mut self.xml)?),
                 Part::Other => self.xml.skip()?,
@@ -262,20 +353,70 @@ impl Book {
     }
 
     fn number(&self, head: &Head, word: &str) -> Cell {
+        let unsure = |rule| Cell::Unsure {
+            found: word.to_owned(),
+            rule,
+        };
         let number: Option<f64> = word.parse().ok();
         let Some(number) = number.filter(|number| number.is_finite()) else {
-            return Cell::Text(word.to_owned());
+            return unsure(NO_NUMBER);
         };
+        // There is one zero.
+        let number = number + 0.0;
         let style: Option<usize> = head.style.as_deref().and_then(|style| style.parse().ok());
-        let is_date = style.and_then(|style| self.dates.get(style));
-        let time = is_date
-            .filter(|is_date| **is_date)
-            .and_then(|_| self.epoch.time(number));
-        match time {
-            Some(time) => Cell::Time(time),
-            None => Cell::Number(number.to_string()),
+        let format = style.and_then(|style| self.formats.get(style));
+        let format = format.copied().unwrap_or(Format::Plain);
+        let plain = number.to_string();
+        match format {
+            Format::Day | Format::Moment => match self.epoch.time(number, format) {
+                Some(time) => Cell::Time(time),
+                None => unsure(NO_DAY),
+            },
+            _ if number.abs() > WHOLE_MAX => unsure(ROUNDED),
+            Format::Plain => Cell::Number(plain),
+            Format::Percent => Cell::Text(percent(&plain)),
+            Format::Padded(digits) if number >= 0.0 && !plain.contains('.') => {
+                Cell::Text(format!("{plain:0>digits$}"))
+            }
+            Format::Padded(_) | Format::Other => unsure(SHOWN_OTHERWISE),
         }
     }
+}
+
+/// Whether a row or a column is not shown.
+fn is_hidden(tag: &BytesStart<'_>) -> Result<bool, SheetError> {
+    let said = attribute(tag, "hidden")?;
+    Ok(matches!(said.as_deref(), Some("1" | "true" | "on")))
+}
+
+/// The cells that a formula fills besides its own.
+fn array_of(tag: &BytesStart<'_>) -> Result<Option<Range>, SheetError> {
+    let kind = attribute(tag, "t")?;
+    if !matches!(kind.as_deref(), Some("array" | "dataTable")) {
+        return Ok(None);
+    }
+    let range = attribute(tag, "ref")?.map(|range| range_of(&range));
+    // One cell is filled by its own formula anyway.
+    let is_large = |range: &Range| range.rows.0 < range.rows.1 || range.columns.0 < range.columns.1;
+    Ok(range.transpose()?.filter(is_large))
+}
+
+/// `A1:C7`, or a single cell; whichever corners are named.
+fn range_of(text: &str) -> Result<Range, SheetError> {
+    let (one, other) = text.split_once(':').unwrap_or((text, text));
+    let corners = cell_place(one).zip(cell_place(other));
+    let (one, other) = corners.ok_or_else(|| damaged(format!("{text:?} is no range of cells")))?;
+    Ok(Range {
+        rows: (one.0.min(other.0) + 1, one.0.max(other.0) + 1),
+        columns: (one.1.min(other.1), one.1.max(other.1)),
+    })
+}
+
+fn limited(ranges: usize) -> Result<(), SheetError> {
+    if ranges > RANGES_MAX {
+        return Err(damaged(format!("more than {RANGES_MAX} ranges")));
+    }
+    Ok(())
 }
 
 /// The number of a row from 0, where it names one.

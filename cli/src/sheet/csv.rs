@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::{COLUMNS_MAX, Cell, Gathered, Limits, Sheet, SheetError, place};
+use super::{COLUMNS_MAX, Cell, Gathered, Layout, Limits, Sheet, SheetError, Spent, place};
 
 /// What is known of a file before it is read.
 #[derive(Debug, Clone, Copy, Default)]
@@ -39,7 +39,7 @@ pub(crate) fn read_csv(
         line: 1,
         separator,
     };
-    let mut gathered = Gathered::new(limits);
+    let mut gathered = Gathered::new(limits, Spent::default());
     let mut expected = None;
     while let Some((line, cells)) = rows.next(name)? {
         let mut is_empty = true;
@@ -70,6 +70,7 @@ pub(crate) fn read_csv(
     Ok(Sheet {
         name: name.to_owned(),
         rows: gathered.into_rows(),
+        layout: Layout::default(),
     })
 }
 

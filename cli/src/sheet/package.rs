@@ -56,6 +56,10 @@ impl<'b> Package<'b> {
     /// Unpacks every part and throws it away: the sizes that a ZIP file names of itself may lie.
     pub(super) fn open(bytes: &'b [u8]) -> Result<Self, SheetError> {
         let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
+        // Programs differ in which of two parts they show.
+        if archive.has_duplicate_names() {
+            return Err(damaged("a part is there twice"));
+        }
         if archive.len() > PARTS_MAX {
             return Err(damaged(format!("{} parts", archive.len())));
         }
@@ -63,8 +67,9 @@ impl<'b> Package<'b> {
         for index in 0..archive.len() {
             // A part whose name is no text is none that a workbook needs.
             let part = archive.by_index_raw(index).map_err(damaged)?;
-            if let Ok(name) = part.name() {
-                parts.insert(lookup_name(&name), index);
+            let Ok(name) = part.name() else { continue };
+            if parts.insert(lookup_name(&name), index).is_some() {
+                return Err(damaged(format!("the part {name} is there twice")));
             }
         }
         refuse_other_formats(&parts)?;
@@ -105,7 +110,9 @@ impl<'b> Package<'b> {
                     let target = attribute(&tag, "Target")?.unwrap_or_default();
                     let what = what.rsplit('/').next().unwrap_or_default().to_owned();
                     let part = joined(folder, &target);
-                    relations.insert(id, Relation { what, part });
+                    if relations.insert(id, Relation { what, part }).is_some() {
+                        return Err(damaged(format!("a relation of {name:?} is there twice")));
+                    }
                 }
                 Item::Open(_) | Item::Close | Item::Text(_) => {}
                 Item::End => return Ok(relations),

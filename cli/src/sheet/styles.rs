@@ -1,4 +1,4 @@
-//! Which formats of cells are dates, and the date that a number stands for in them.
+//! How formats of cells show numbers, and the date that a number stands for in some of them.
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -15,10 +15,27 @@ const FORMATS_MAX: usize = 100_000;
 const SERIAL_END: f64 = 2_958_466.0;
 const SECONDS_OF_DAY: f64 = 86_400.0;
 
-/// For each format of cells, in order, whether a number in it is a date.
-pub(super) fn dates<R: BufRead>(mut xml: Xml<R>) -> Result<Vec<bool>, SheetError> {
-    let mut custom: BTreeMap<String, bool> = BTreeMap::new();
-    let mut dates = Vec::new();
+/// How a format shows a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// As a number, with or without a unit behind it.
+    Plain,
+    /// As a day.
+    Day,
+    /// As a time of day, with a day or without.
+    Moment,
+    /// A hundred times as large, with `%`.
+    Percent,
+    /// With zeros in front, up to so many digits: `00042`.
+    Padded(usize),
+    /// With zeros or words in front, such as `NC-042`: what it shows is not worked out here.
+    Other,
+}
+
+/// The formats of cells, in order.
+pub(super) fn formats<R: BufRead>(mut xml: Xml<R>) -> Result<Vec<Format>, SheetError> {
+    let mut custom: BTreeMap<String, Format> = BTreeMap::new();
+    let mut formats = Vec::new();
     let mut is_in_cells = false;
     let mut depth = 0_usize;
     loop {
@@ -31,12 +48,12 @@ pub(super) fn dates<R: BufRead>(mut xml: Xml<R>) -> Result<Vec<bool>, SheetError
                     "numFmt" => {
                         let id = attribute(&tag, "numFmtId")?.unwrap_or_default();
                         let code = attribute(&tag, "formatCode")?.unwrap_or_default();
-                        custom.insert(id, is_date(&code));
+                        custom.insert(id, format_of(&code));
                     }
                     "xf" if is_in_cells => {
                         let id = attribute(&tag, "numFmtId")?.unwrap_or_default();
                         let known = custom.get(&id).copied();
-                        dates.push(known.unwrap_or_else(|| is_built_in_date(&id)));
+                        formats.push(known.unwrap_or_else(|| built_in(&id)));
                     }
                     _ => {}
                 }
@@ -46,9 +63,9 @@ pub(super) fn dates<R: BufRead>(mut xml: Xml<R>) -> Result<Vec<bool>, SheetError
                 is_in_cells &= depth > 1;
             }
             Item::Text(_) => {}
-            Item::End => return Ok(dates),
+            Item::End => return Ok(formats),
         }
-        if dates.len().max(custom.len()) > FORMATS_MAX {
+        if formats.len().max(custom.len()) > FORMATS_MAX {
             return Err(damaged(format!("more than {FORMATS_MAX} formats")));
         }
     }
@@ -56,22 +73,38 @@ pub(super) fn dates<R: BufRead>(mut xml: Xml<R>) -> Result<Vec<bool>, SheetError
 
 /// The formats that every program knows by their numbers (ECMA-376, 18.8.30), those of East Asia
 /// included.
-fn is_built_in_date(id: &str) -> bool {
-    matches!(id.parse(), Ok(14_u32..=22 | 27..=36 | 45 | 47 | 50..=58))
+fn built_in(id: &str) -> Format {
+    match id.parse() {
+        Ok(9_u32 | 10) => Format::Percent,
+        Ok(18..=22 | 32 | 33 | 45 | 47 | 55 | 56) => Format::Moment,
+        Ok(14..=17 | 27..=31 | 34..=36 | 50..=54 | 57 | 58) => Format::Day,
+        _ => Format::Plain,
+    }
 }
 
-/// Whether a format shows a day or a time of day. A length of time, such as `[h]:mm`, is a number.
-fn is_date(code: &str) -> bool {
+/// What a code such as `dd.mm.yyyy` shows. A length of time, such as `[h]:mm`, is a number.
+fn format_of(code: &str) -> Format {
     let mut letters = code.chars();
+    let (mut is_day, mut is_time, mut is_percent) = (false, false, false);
+    let (mut has_digits, mut has_fraction, mut zeros) = (false, false, 0);
+    let mut has_words_in_front = false;
     while let Some(letter) = letters.next() {
         match letter {
             // The first of its sections says it.
-            ';' => return false,
-            '\\' | '_' | '*' => {
+            ';' => break,
+            '_' | '*' => {
                 letters.next();
             }
+            '\\' => {
+                let word = letters.next().is_some_and(char::is_alphanumeric);
+                has_words_in_front |= word && !has_digits;
+            }
             '"' => {
-                letters.find(|letter| *letter == '"');
+                let words: String = letters
+                    .by_ref()
+                    .take_while(|letter| *letter != '"')
+                    .collect();
+                has_words_in_front |= words.contains(char::is_alphanumeric) && !has_digits;
             }
             '[' => {
                 let within: String = letters
@@ -80,14 +113,49 @@ fn is_date(code: &str) -> bool {
                     .collect();
                 let unit = within.to_ascii_lowercase();
                 if matches!(unit.as_str(), "h" | "hh" | "m" | "mm" | "s" | "ss") {
-                    return false;
+                    return Format::Plain;
                 }
             }
-            'd' | 'D' | 'm' | 'M' | 'h' | 'H' | 'y' | 'Y' | 's' | 'S' => return true,
+            'd' | 'D' | 'm' | 'M' | 'y' | 'Y' => is_day = true,
+            'h' | 'H' | 's' | 'S' => is_time = true,
+            '%' => is_percent = true,
+            '.' | 'E' | 'e' => has_fraction = true,
+            '0' | '#' | '?' => {
+                has_digits = true;
+                zeros += usize::from(letter == '0' && !has_fraction);
+            }
             _ => {}
         }
     }
-    false
+    let is_zeros = code.bytes().all(|byte| byte == b'0');
+    match (is_day, is_time) {
+        (_, true) => Format::Moment,
+        (true, false) => Format::Day,
+        _ if is_percent => Format::Percent,
+        _ if is_zeros && zeros > 1 => Format::Padded(zeros),
+        _ if has_digits && (zeros > 1 || has_words_in_front) => Format::Other,
+        _ => Format::Plain,
+    }
+}
+
+/// A number as `%` shows it: `0.075` is `7.5%`. Digits are moved, so that none is rounded.
+pub(super) fn percent(number: &str) -> String {
+    let (sign, number) = match number.strip_prefix('-') {
+        Some(number) => ("-", number),
+        None => ("", number),
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let fraction = format!("{fraction:0<2}");
+    let (up, rest) = fraction.split_at_checked(2).unwrap_or((&fraction, ""));
+    let whole = format!("{whole}{up}");
+    let whole = match whole.trim_start_matches('0') {
+        "" => "0",
+        whole => whole,
+    };
+    match rest {
+        "" => format!("{sign}{whole}%"),
+        rest => format!("{sign}{whole}.{rest}%"),
+    }
 }
 
 /// Where a workbook begins to count days.
@@ -100,9 +168,10 @@ pub(super) enum Epoch {
 }
 
 impl Epoch {
-    /// The time that a number stands for, to the second; nothing where it is none.
-    pub(super) fn time(self, serial: f64) -> Option<String> {
-        if !(0.0..SERIAL_END).contains(&serial) {
+    /// The day that a number stands for, and the time to the second unless the format shows days alone
+    /// and the number is one. Nothing where it is no day: below 1 it is a time of day without one.
+    pub(super) fn time(self, serial: f64, format: Format) -> Option<String> {
+        if !(1.0..SERIAL_END).contains(&serial) {
             return None;
         }
         let first = match self {
@@ -113,6 +182,12 @@ impl Epoch {
         };
         let seconds = Duration::checked_seconds_f64((serial * SECONDS_OF_DAY).round())?;
         let at = first_second(first).checked_add(seconds)?;
+        if format == Format::Day && at.time() == Time::MIDNIGHT {
+            return at
+                .date()
+                .format(format_description!("[year]-[month]-[day]"))
+                .ok();
+        }
         let form = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
         at.format(form).ok()
     }
@@ -127,44 +202,69 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formats_of_dates_are_told_from_others() {
-        for code in [
-            "yyyy-mm-dd",
-            "DD.MM.YYYY",
-            "[$-409]h:mm AM/PM",
-            "[Red]d/m;@",
-            "mmss.0",
-        ] {
-            assert!(is_date(code), "{code}");
-        }
+    fn formats_are_told_apart() {
         let open = "[".repeat(1000);
-        for code in [
-            "General",
-            "0.00",
-            "[h]:mm",
-            "#,##0\\ \\d",
-            "0 \"days\"",
-            "0;yyyy",
-            "@",
-            "",
-            &open,
-            "0_d",
-            "\"d",
+        for (code, expected) in [
+            ("yyyy-mm-dd", Format::Day),
+            ("DD.MM.YYYY", Format::Day),
+            ("[Red]d/m;@", Format::Day),
+            ("[$-409]h:mm AM/PM", Format::Moment),
+            ("dd.mm.yyyy hh:mm", Format::Moment),
+            ("mmss.0", Format::Moment),
+            ("General", Format::Plain),
+            ("0.00", Format::Plain),
+            ("0.00E+00", Format::Plain),
+            ("[h]:mm", Format::Plain),
+            ("#,##0\\ \\d", Format::Plain),
+            ("0 \"days\"", Format::Plain),
+            ("0;yyyy", Format::Plain),
+            ("@", Format::Plain),
+            ("", Format::Plain),
+            (&open, Format::Plain),
+            ("0_d", Format::Plain),
+            ("\"d", Format::Plain),
+            ("0%", Format::Percent),
+            ("0.0 %", Format::Percent),
+            ("0000", Format::Padded(4)),
+            ("\"NC-\"0", Format::Other),
+            ("\"NC-\"000", Format::Other),
+            ("\\N\\C-0", Format::Other),
+            ("00-00", Format::Other),
         ] {
-            assert!(!is_date(code), "{code}");
+            assert_eq!(format_of(code), expected, "{code}");
         }
         let part = br#"<styleSheet><numFmts><numFmt numFmtId="170" formatCode="dd.mm.yyyy"/></numFmts>
             <cellStyleXfs><xf numFmtId="14"/></cellStyleXfs>
-            <cellXfs><xf numFmtId="0"><alignment/></xf><xf numFmtId="14"/><xf numFmtId="170"/><xf numFmtId="46"/><xf/></cellXfs>
+            <cellXfs><xf numFmtId="0"><alignment/></xf><xf numFmtId="14"/><xf numFmtId="170"/><xf numFmtId="46"/><xf/><xf numFmtId="9"/><xf numFmtId="22"/></cellXfs>
             <cellStyles><xf numFmtId="14"/></cellStyles></styleSheet>"#;
-        let found = dates(Xml::new(&part[..])).unwrap();
-        assert_eq!(found, [false, true, true, false, false]);
+        let found = formats(Xml::new(&part[..])).unwrap();
+        let (plain, day) = (Format::Plain, Format::Day);
+        let last = [Format::Percent, Format::Moment];
+        assert_eq!(found[..5], [plain, day, day, plain, plain]);
+        assert_eq!(found[5..], last);
+    }
+
+    #[test]
+    fn shares_are_moved_by_two_digits() {
+        for (number, expected) in [
+            ("0.45", "45%"),
+            ("0.075", "7.5%"),
+            ("1", "100%"),
+            ("-0.5", "-50%"),
+            ("0", "0%"),
+            ("12.3456", "1234.56%"),
+            ("0.001", "0.1%"),
+        ] {
+            assert_eq!(percent(number), expected);
+        }
     }
 
     #[test]
     fn numbers_stand_for_days_in_both_epochs() {
         for (serial, expected) in [
-            (0.0, Some("1899-12-31T00:00:00")),
+            (0.0, None),
+            (0.5, None),
+            (1.0, Some("1900-01-01T00:00:00")),
             (59.0, Some("1900-02-28T00:00:00")),
             (60.0, None),
             (61.0, Some("1900-03-01T00:00:00")),
@@ -177,9 +277,14 @@ mod tests {
             (f64::NAN, None),
             (f64::INFINITY, None),
         ] {
-            assert_eq!(Epoch::Of1900.time(serial).as_deref(), expected, "{serial}");
+            let found = Epoch::Of1900.time(serial, Format::Moment);
+            assert_eq!(found.as_deref(), expected, "{serial}");
         }
-        let later = Epoch::Of1904.time(44866.0);
+        let day = Epoch::Of1900.time(46328.0, Format::Day);
+        assert_eq!(day.as_deref(), Some("2026-11-02"));
+        let hour = Epoch::Of1900.time(46328.34375, Format::Day);
+        assert_eq!(hour.as_deref(), Some("2026-11-02T08:15:00"));
+        let later = Epoch::Of1904.time(44866.0, Format::Moment);
         assert_eq!(later.as_deref(), Some("2026-11-02T00:00:00"));
     }
 }

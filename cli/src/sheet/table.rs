@@ -2,7 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{Row, Sheet, SheetError, letters, place};
+use serde::Serialize;
+
+use super::{Cell, Layout, Row, Sheet, SheetError, VISITS_MAX, damaged, letters, place};
+
+/// What stands where cells are merged.
+const MERGED: &str =
+    "a cell of its own: merged cells hold one value, and only the first of them has it";
 
 /// A table.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,8 +19,19 @@ pub(crate) struct Table {
     pub(crate) columns: BTreeMap<u32, String>,
     /// Rows below the header in which something stands.
     pub(crate) rows: Vec<Row>,
+    /// What spreadsheet programs do not show of it.
+    pub(crate) hidden: Hidden,
     /// The number of the row that names the columns.
     header: u32,
+}
+
+/// Columns and rows that hold something, and that spreadsheet programs do not show.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Hidden {
+    /// Names of columns.
+    pub(crate) columns: Vec<String>,
+    /// Numbers of rows.
+    pub(crate) rows: Vec<u32>,
 }
 
 impl Table {
@@ -30,12 +47,63 @@ impl Table {
         };
         let columns = head.cells.into_iter();
         let columns = columns.map(|(column, cell)| (column, one_line(cell.words())));
-        Ok(Self {
-            name: sheet.name,
+        let mut table = Self {
+            name: one_line(&sheet.name),
             columns: columns.collect(),
             rows: rows.collect(),
+            hidden: Hidden::default(),
             header: head.number,
-        })
+        };
+        table.hidden = table.hidden_by(&sheet.layout);
+        table.split_merged(&sheet.layout)?;
+        Ok(table)
+    }
+
+    fn hidden_by(&self, layout: &Layout) -> Hidden {
+        let is_hidden = |column: u32| {
+            let mut hidden = layout.hidden_columns.iter();
+            hidden.any(|(first, last)| (*first..=*last).contains(&column))
+        };
+        let columns = self
+            .columns
+            .iter()
+            .filter(|(column, _)| is_hidden(**column));
+        let rows = self.rows.iter().map(|row| row.number);
+        Hidden {
+            columns: columns.map(|(_, name)| name.clone()).collect(),
+            rows: rows
+                .filter(|row| layout.hidden_rows.binary_search(row).is_ok())
+                .collect(),
+        }
+    }
+
+    /// Of merged cells the first has a value: what the others would be is not guessed.
+    fn split_merged(&mut self, layout: &Layout) -> Result<(), SheetError> {
+        let mut visits = 0_usize;
+        for range in &layout.merged {
+            let first = self.rows.partition_point(|row| row.number < range.rows.0);
+            let rows = self.rows.iter_mut().skip(first);
+            for row in rows.take_while(|row| row.number <= range.rows.1) {
+                visits += 1;
+                for (column, _) in self.columns.range(range.columns.0..=range.columns.1) {
+                    visits += 1;
+                    if (row.number, *column) != (range.rows.0, range.columns.0) {
+                        let found = format!("merged {range}");
+                        row.cells.insert(
+                            *column,
+                            Cell::Unsure {
+                                found,
+                                rule: MERGED,
+                            },
+                        );
+                    }
+                }
+                if visits > VISITS_MAX {
+                    return Err(damaged("too many merged cells"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The place of a cell, as in `Sheet1!C7`.

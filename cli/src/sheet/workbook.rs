@@ -1,10 +1,12 @@
 //! An XLSX workbook: its sheets, and what their cells refer to.
 
+use std::collections::BTreeSet;
+
 use super::cells::{self, Book};
 use super::package::Package;
 use super::styles::{self, Epoch};
 use super::xml::{Item, attribute, attribute_where};
-use super::{Limits, Sheet, SheetError, damaged, strings};
+use super::{Limits, Sheet, SheetError, Spent, damaged, strings};
 
 /// Most sheets of a workbook.
 const SHEETS_MAX: usize = 1000;
@@ -15,6 +17,7 @@ pub(crate) struct Workbook<'b> {
     book: Book,
     /// Names of sheets, and their parts. What has no cells, such as a chart, is none.
     sheets: Vec<(String, String)>,
+    spent: Spent,
 }
 
 impl<'b> Workbook<'b> {
@@ -42,19 +45,27 @@ impl<'b> Workbook<'b> {
             Some(part) => strings::shared(package.needed(part)?)?,
             None => Vec::new(),
         };
-        let dates = match of("styles") {
-            Some(part) => styles::dates(package.needed(part)?)?,
+        let formats = match of("styles") {
+            Some(part) => styles::formats(package.needed(part)?)?,
             None => Vec::new(),
         };
         let book = Book {
             strings,
-            dates,
+            formats,
             epoch: listed.epoch,
         };
+        let mut names = BTreeSet::new();
+        if let Some((name, _)) = sheets
+            .iter()
+            .find(|(name, _)| !names.insert(name.to_lowercase()))
+        {
+            return Err(damaged(format!("two sheets are named {name:?}")));
+        }
         Ok(Self {
             package,
             book,
             sheets,
+            spent: Spent::default(),
         })
     }
 
@@ -87,9 +98,11 @@ impl<'b> Workbook<'b> {
             (None, _) => return Err(SheetError::WhichSheet { sheets: all() }),
         };
         let part = self.package.needed(part)?;
-        let rows = cells::read(part, &self.book, (name, limits))?;
+        let read = cells::read(part, &self.book, (name, limits, self.spent))?;
+        let (rows, layout);
+        (rows, layout, self.spent) = read;
         let name = name.clone();
-        Ok(Sheet { name, rows })
+        Ok(Sheet { name, rows, layout })
     }
 }
 

@@ -132,6 +132,12 @@ impl Import {
         let Some(file) = &self.file else {
             return Err(UserError::usage("the spreadsheet to import is missing"));
         };
+        if self.options.signing.again {
+            return Err(UserError::usage(
+                "--again: an import knows its rows by their keys; a row that has changed is a new version: \
+                 --changed amend",
+            ));
+        }
         let mapping = self.read_mapping()?;
         let sheet = self.sheet.as_deref().or(mapping.sheet.as_deref());
         let table = read_table(file, sheet, mapping.header_row)?;
@@ -139,12 +145,15 @@ impl Import {
         refuse_columns(&table, &columns)?;
         // The preview needs no context; where there is one, rows that it knows are told apart.
         let context = Context::resolve(flags);
-        let memory = match &context {
-            Ok(context) => Some(Memory::of(context)?),
-            Err(_) => None,
+        let memory = match (&context, self.preview) {
+            (Ok(context), Some(_)) => Memory::of(context)?,
+            (Ok(context), None) => Memory::locked(context)?,
+            (Err(_), _) => None,
         };
         let made = self.make(file, (&table, &mapping), memory.as_ref())?;
-        let shown = preview(&table, columns, &made, self.preview.unwrap_or(1));
+        let unfinished = memory.as_ref().is_some_and(Memory::is_unfinished);
+        let whole = self.preview.unwrap_or(1);
+        let shown = preview(&table, columns, (&made, unfinished), whole);
         if self.preview.is_some() {
             output.data(&shown, shown.text())?;
             return Ok(if shown.is_valid() || self.skip_invalid {
@@ -155,9 +164,11 @@ impl Import {
         }
         self.refuse_invalid(&shown, output)?;
         let context = context?;
-        let memory = match memory {
-            Some(memory) => memory,
-            None => Memory::of(&context)?,
+        // A context that does not say where to send is told what it lacks.
+        context.policy()?;
+        context.organization()?;
+        let Some(memory) = memory else {
+            return Err(UserError::usage("the memory of imports cannot be found"));
         };
         let plan = Plan::new(file, made, &memory);
         output.say(shown.text());
@@ -299,6 +310,9 @@ impl Import {
             amended,
             left_out,
         } = plan;
+        if !send.is_empty() {
+            memory.begin()?;
+        }
         let mut rest = given.as_slice();
         let mut learn = |part: &[Told]| {
             let (now, later) = rest.split_at_checked(part.len()).unwrap_or((rest, &[]));

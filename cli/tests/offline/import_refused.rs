@@ -203,3 +203,13 @@ fn attachments_that_a_column_names_are_filled_in() {
     let (code, said) = run(&["--attach", "photo.png"]);
     assert_eq!(code, Some(0), "{said}");
 }
+
+/// A row that was imported is known by its key: there is nothing to log again.
+#[test]
+fn rows_are_not_logged_again() {
+    let folder = register(&[&SECOND]);
+    let answer = import(folder.path(), &["nc.xlsx", "--again", "--preview"]);
+    let said = text(&answer.stderr);
+    assert_eq!(answer.status.code(), Some(2), "{said}");
+    assert!(said.contains("--changed amend"), "{said}");
+}

@@ -55,7 +55,7 @@ pub(super) fn check(
 }
 
 /// Whether a text says that there is nothing to say yet.
-pub(super) fn is_placeholder(text: &str) -> bool {
+pub fn is_placeholder(text: &str) -> bool {
     const PLACEHOLDERS: [&str; 13] = [
         "tbd",
         "t.b.d.",

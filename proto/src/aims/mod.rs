@@ -28,3 +28,5 @@ mod guards;
 #[cfg(test)]
 mod small;
 mod value;
+
+pub use format::is_placeholder;

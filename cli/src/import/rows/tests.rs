@@ -264,3 +264,67 @@ fn constants_that_no_record_has_are_found() {
     );
     assert_eq!(unknown_constants(&mapping, &constants()), [""; 0]);
 }
+
+/// What a cell says is not a template, and a value that has no place is not lost.
+#[test]
+fn names_in_braces_within_a_cell_are_its_text() {
+    let mapping = |fields: &str| {
+        let text = format!(
+            "[[record]]\nkind = \"finding\"\nmeta.key = \"{{ID}}\"\n[record.fields]\n{fields}\n"
+        );
+        Mapping::parse(&text).unwrap()
+    };
+    let table = table_of_csv("ID,Text,Secret\nF-1,see {Secret} {,hidden\n");
+    let source = mapping("title = \"{ID}: {Text}; { {Nobody}\"");
+    let Some(Source::Text(text)) = source.record[0].fields.get("title") else {
+        panic!("{source:?}")
+    };
+    let mut maker = Maker {
+        table: &table,
+        row: &table.rows[0],
+        mapping: &source,
+        record: &source.record[0],
+        cells: Vec::new(),
+        found: Vec::new(),
+    };
+    let filled = maker.text("record.title", text);
+    assert_eq!(filled.as_deref(), Some("F-1: see {Secret} {; {"));
+}
+
+#[test]
+fn values_whose_path_leads_nowhere_are_refused() {
+    let mut given = constants();
+    given.push(Constant {
+        path: "attachments[101].name".to_owned(),
+        value: "a.pdf".to_owned(),
+    });
+    let made = nc(NC, &given);
+    let found = made[0].result.as_ref().unwrap_err();
+    assert_eq!(found[0].field(), "record.attachments[101].name");
+}
+
+#[test]
+fn every_link_that_leads_nowhere_is_told_at_its_cell() {
+    let text = NC.replacen("NC ID,", "Other,NC ID,", 1);
+    let text = text
+        .replacen("NC-1,", "NC-8,NC-9,", 1)
+        .replacen("NC-2,", "NC-8,NC-9,", 1);
+    let mapping = Known::Nc
+        .text()
+        .replace(
+            "links = [[\"nonconformity\", \"key:{NC ID}\"]]",
+            "links = [[\"nonconformity\", \"key:{NC ID}\"], [\"nonconformity\", \"key:{Other}\"]]",
+        )
+        .replace(
+            "kind = \"nonconformity\"",
+            "kind = \"nonconformity\"\nwhen = [\"Nobody\"]",
+        );
+    let mapping = Mapping::parse(&mapping).unwrap();
+    let table = table_of_csv(&text);
+    let mut made = make(&table, &mapping, (&constants(), &mut Shelf::default())).unwrap();
+    assert!(made[0].result.is_ok(), "{made:?}");
+    refuse_dangling(&mut made, &Outside::default());
+    let found = made[0].result.as_ref().unwrap_err();
+    let places: Vec<_> = found.iter().filter_map(Broken::place).collect();
+    assert_eq!(places, ["nc.csv!B2", "nc.csv!A2"]);
+}

@@ -48,10 +48,7 @@ fn cells_are_what_the_sheet_holds_and_have_their_places() {
         panic!("{table:?}")
     };
     assert_eq!((first.number, second.number), (2, 4));
-    assert_eq!(
-        first.cells[&1],
-        Cell::Time("2026-11-02T00:00:00".to_owned())
-    );
+    assert_eq!(first.cells[&1], Cell::Time("2026-11-02".to_owned()));
     assert_eq!(first.cells[&2], Cell::Number("1.5".to_owned()));
     assert_eq!(first.cells.len(), 3);
     assert_eq!(second.cells[&1], Cell::Text("2026-11-02".to_owned()));
@@ -330,5 +327,164 @@ fn parts_that_are_changed_are_read_or_refused() {
             let bytes = zipped(&changed);
             let _table_or_error = open(&bytes);
         }
+    }
+}
+
+/// A sheet with this XML in front of its cells and behind them.
+fn framed(before: &str, rows: &str, behind: &str) -> Result<Sheet, SheetError> {
+    let mut parts = parts(&[("One", rows.to_owned())]);
+    replace(&mut parts, "<sheetData>", &format!("{before}<sheetData>"));
+    replace(&mut parts, "</sheetData>", &format!("</sheetData>{behind}"));
+    let bytes = zipped(&parts);
+    Workbook::open(&bytes)?.sheet(None, LIMITS)
+}
+
+#[test]
+fn what_one_formula_fills_is_a_formula_everywhere() {
+    let rows = r#"<row r="1"><c r="A1"><f t="array" ref="A1:B2">C1:D2</f><v>1</v></c><c r="B1"><v>2</v></c><c r="C1"><v>3</v></c></row>
+<row r="2"><c r="A2"><v>4</v></c><c r="B2"><v>5</v></c><c r="C2"><v>6</v></c></row>"#;
+    let sheet = framed("", rows, "").unwrap();
+    let elsewhere = Cell::Formula("= as in another cell".to_owned());
+    assert_eq!(sheet.rows[0].cells[&0], Cell::Formula("=C1:D2".to_owned()));
+    for (row, column) in [(0, 1), (1, 0), (1, 1)] {
+        assert_eq!(sheet.rows[row].cells[&column], elsewhere, "{row} {column}");
+    }
+    for row in &sheet.rows {
+        assert!(matches!(row.cells[&2], Cell::Number(_)), "{row:?}");
+    }
+    let wrong = rows.replace("A1:B2", "A1:?");
+    let error = framed("", &wrong, "").unwrap_err().to_string();
+    assert!(error.contains("no range of cells"), "{error}");
+}
+
+#[test]
+fn merged_cells_are_not_read_as_empty_ones_and_what_is_hidden_is_known() {
+    let rows = data(&[
+        &["NC ID", "Owner", "Note"],
+        &["NC-1", "p-1", "a"],
+        &["NC-2", "", "b"],
+        &["NC-3", "p-2", "c"],
+    ]);
+    let rows = rows.replace("<row r=\"4\">", "<row r=\"4\" hidden=\"1\">");
+    let cols = "<cols><col min=\"1\" max=\"1\"/><col min=\"3\" max=\"9\" hidden=\"1\"/></cols>";
+    let merged = "<mergeCells><mergeCell ref=\"A1:C1\"/><mergeCell ref=\"B2:B3\"/></mergeCells>";
+    let table = Table::new(framed(cols, &rows, merged).unwrap(), None).unwrap();
+    assert_eq!(table.rows[0].cells[&1], Cell::Text("p-1".to_owned()));
+    let found = &table.rows[1].cells[&1];
+    assert!(
+        matches!(found, Cell::Unsure { found, .. } if found == "merged B2:B3"),
+        "{found:?}"
+    );
+    assert_eq!(table.hidden.columns, ["Note"]);
+    assert_eq!(table.hidden.rows, [4]);
+    // Over all that a sheet can be, again and again.
+    let all = "<mergeCell ref=\"A1:XFD1048576\"/>".repeat(1000);
+    Table::new(framed("", &rows, &all).unwrap(), None).unwrap();
+}
+
+#[test]
+fn what_is_there_twice_is_refused() {
+    let row = r#"<row r="1"><c r="A1"><v>1</v></c></row><row r="1"><c r="B1"><v>2</v></c></row>"#;
+    let error = rows_of(row).unwrap_err().to_string();
+    assert!(error.contains("the row 1 is there twice"), "{error}");
+    let again = "<sheetData><row r=\"9\"/></sheetData>";
+    let error = framed("", "", again).unwrap_err().to_string();
+    assert!(error.contains("has cells twice"), "{error}");
+    let two = zipped(&parts(&[("One", data(&ROWS)), ("ONE", data(&ROWS))]));
+    let error = open(&two).unwrap_err().to_string();
+    assert!(error.contains("two sheets are named"), "{error}");
+    let mut alike = parts(&[("One", data(&ROWS))]);
+    alike.push(("XL/Workbook.xml".to_owned(), "<workbook/>".to_owned()));
+    let error = open(&zipped(&alike)).unwrap_err().to_string();
+    assert!(error.contains("is there twice"), "{error}");
+    // The same name in the list of the archive, which its writer refuses to make.
+    let mut other = parts(&[("One", data(&ROWS))]);
+    other.push(("xl/workboox.xml".to_owned(), "<workbook/>".to_owned()));
+    let mut bytes = zipped(&other);
+    let (from, to) = (b"xl/workboox.xml", b"xl/workbook.xml");
+    for at in 0..bytes.len() - from.len() {
+        if bytes[at..].starts_with(from) {
+            bytes[at..at + to.len()].copy_from_slice(to);
+        }
+    }
+    let error = open(&bytes).unwrap_err().to_string();
+    assert!(error.contains("a part is there twice"), "{error}");
+}
+
+/// A ZIP file in which nothing is packed.
+fn stored(parts: &[(String, String)]) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default();
+    let options = options.compression_method(zip::CompressionMethod::Stored);
+    for (name, content) in parts {
+        writer.start_file(name.as_str(), options).unwrap();
+        writer.write_all(content.as_bytes()).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+/// Half of what a file may hold, three times.
+#[test]
+fn the_sheets_of_a_workbook_have_one_budget() {
+    let cells = "<c><v>1</v></c>".repeat(500);
+    let rows = format!("<row>{cells}</row>").repeat(1000);
+    let sheets = [
+        ("One", rows.clone()),
+        ("Two", rows.clone()),
+        ("Three", rows),
+    ];
+    let large = parts(&sheets);
+    // Not packed: packed, it would be refused for unpacking to so much.
+    let bytes = stored(&large);
+    let mut workbook = Workbook::open(&bytes).unwrap();
+    workbook.sheet(Some("One"), LIMITS).unwrap();
+    workbook.sheet(Some("Two"), LIMITS).unwrap();
+    let error = workbook.sheet(Some("Three"), LIMITS).unwrap_err();
+    assert!(matches!(error, SheetError::TooManyCells), "{error}");
+}
+
+#[test]
+fn numbers_are_read_as_they_are_shown_or_refused() {
+    let formats = r#"<numFmts><numFmt numFmtId="170" formatCode="00000"/><numFmt numFmtId="171" formatCode="&quot;NC-&quot;000"/></numFmts><cellXfs><xf numFmtId="0"/><xf numFmtId="14"/><xf numFmtId="9"/><xf numFmtId="170"/><xf numFmtId="171"/><xf numFmtId="22"/>"#;
+    let read = |style: usize, value: &str| {
+        let row = format!(r#"<row r="1"><c r="A1" s="{style}"><v>{value}</v></c></row>"#);
+        let mut parts = parts(&[("One", row)]);
+        let from = r#"<cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14"/>"#;
+        replace(&mut parts, from, formats);
+        let bytes = zipped(&parts);
+        let sheet = Workbook::open(&bytes).unwrap().sheet(None, LIMITS).unwrap();
+        sheet.rows[0].cells[&0].clone()
+    };
+    let text = |text: &str| Cell::Text(text.to_owned());
+    let number = |text: &str| Cell::Number(text.to_owned());
+    for (style, value, expected) in [
+        (0, "1.50", number("1.5")),
+        (0, "-0", number("0")),
+        (0, "9007199254740991", number("9007199254740991")),
+        (2, "0.075", text("7.5%")),
+        (3, "42", text("00042")),
+        (1, "46328", Cell::Time("2026-11-02".to_owned())),
+        (5, "46328", Cell::Time("2026-11-02T00:00:00".to_owned())),
+    ] {
+        assert_eq!(read(style, value), expected, "{style} {value}");
+    }
+    for (style, value) in [
+        (0, "9007199254740993"),
+        (0, "1e300"),
+        (0, "twelve"),
+        (0, "inf"),
+        (1, "0.34375"),
+        (1, "-5"),
+        (1, "99999999999999"),
+        (3, "4.2"),
+        (4, "42"),
+        (5, "0.34375"),
+    ] {
+        let found = read(style, value);
+        assert!(
+            matches!(&found, Cell::Unsure { found, .. } if found == value),
+            "{style} {value}: {found:?}"
+        );
     }
 }

@@ -1,15 +1,18 @@
 //! What an import would send: every row, and every cell that is wrong.
 
+use aimslog_proto::aims::submission::Alias;
 use serde::Serialize;
 
 use crate::broken::Broken;
 use crate::describe::counted;
 use crate::import::rows::{Columns, Made};
 use crate::import::shown::form_of;
-use crate::sheet::table::Table;
+use crate::sheet::table::{Hidden, Table};
 
 /// Most lines of each kind that people are shown; programs get all.
 const LINES_MAX: usize = 40;
+const UNFINISHED: &str = "an earlier run was cut off: up to 64 of its rows may be logged without this \
+                          program knowing it; import the same file once more before rows are edited";
 
 /// The preview.
 #[derive(Debug, Serialize)]
@@ -17,6 +20,10 @@ pub(super) struct Preview {
     sheet: String,
     rows: usize,
     columns: Columns,
+    /// What spreadsheet programs do not show, and what is imported nevertheless.
+    hidden: Hidden,
+    /// An earlier run did not come to its end.
+    unfinished: bool,
     records: Vec<Shown>,
     valid: usize,
     invalid: usize,
@@ -34,13 +41,21 @@ struct Shown {
     ok: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     violations: Vec<Broken>,
+    /// Ids of controls that stand for others, and what is logged in their place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    aliases: Vec<String>,
     /// The whole record as a form in YAML, of the first ones that are valid.
     #[serde(skip_serializing_if = "Option::is_none")]
     form: Option<String>,
 }
 
 /// The preview, in which the first `whole` valid records are shown whole.
-pub(super) fn preview(table: &Table, columns: Columns, made: &[Made], whole: usize) -> Preview {
+pub(super) fn preview(
+    table: &Table,
+    columns: Columns,
+    (made, unfinished): (&[Made], bool),
+    whole: usize,
+) -> Preview {
     let mut records: Vec<Shown> = made.iter().map(Shown::of).collect();
     let valid = records.iter_mut().zip(made);
     let valid = valid.filter_map(|(shown, made)| Some((shown, made.result.as_ref().ok()?)));
@@ -52,6 +67,8 @@ pub(super) fn preview(table: &Table, columns: Columns, made: &[Made], whole: usi
         sheet: table.name.clone(),
         rows: table.rows.len(),
         columns,
+        hidden: table.hidden.clone(),
+        unfinished,
         invalid: records.len() - valid,
         valid,
         records,
@@ -69,6 +86,7 @@ impl Shown {
                 state: submission.transition.clone(),
                 ok: true,
                 violations: Vec::new(),
+                aliases: submission.aliases.iter().map(told).collect(),
                 form: None,
             },
             Err(violations) => Self {
@@ -78,6 +96,7 @@ impl Shown {
                 state: None,
                 ok: false,
                 violations: violations.clone(),
+                aliases: Vec::new(),
                 form: None,
             },
         }
@@ -107,12 +126,28 @@ impl Preview {
         )];
         for (what, names) in [
             ("not imported", &self.columns.unused),
+            ("not imported, as the mapping says", &self.columns.ignored),
             ("not in the sheet", &self.columns.absent),
             ("without a name, not imported", &self.columns.unnamed),
         ] {
             if !names.is_empty() {
                 lines.push(format!("columns {what}: {}", names.join(", ")));
             }
+        }
+        if !self.hidden.columns.is_empty() {
+            let names = self.hidden.columns.join(", ");
+            lines.push(format!(
+                "columns that the sheet hides, read as the others: {names}"
+            ));
+        }
+        if !self.hidden.rows.is_empty() {
+            let rows = ranges(&self.hidden.rows);
+            lines.push(format!(
+                "rows that the sheet hides, imported as the others: {rows}"
+            ));
+        }
+        if self.unfinished {
+            lines.push(UNFINISHED.to_owned());
         }
         let valid = self
             .records
@@ -139,6 +174,10 @@ impl Preview {
         });
         limited(&mut lines, refused.collect());
         for record in &self.records {
+            let aliases = record.aliases.iter();
+            lines.extend(aliases.map(|alias| format!("  alias    {:<12} {alias}", record.row)));
+        }
+        for record in &self.records {
             if let Some(form) = &record.form {
                 lines.push(format!("{}, whole:", record.row));
                 lines.extend(form.lines().map(|line| format!("  {line}")));
@@ -147,6 +186,31 @@ impl Preview {
         lines.push(format!("{} valid, {} refused", self.valid, self.invalid));
         lines.join("\n")
     }
+}
+
+/// Says what became of an id that stands for others: what is signed is not what was written.
+fn told(alias: &Alias) -> String {
+    let controls = alias.controls.join(", ");
+    format!("{} ({}) is logged as {controls}", alias.given, alias.title)
+}
+
+/// `3, 5-9`: numbers that ascend.
+fn ranges(numbers: &[u32]) -> String {
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for number in numbers {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == *number => *last = *number,
+            _ => ranges.push((*number, *number)),
+        }
+    }
+    let words = ranges.into_iter().map(|(first, last)| {
+        if first == last {
+            first.to_string()
+        } else {
+            format!("{first}-{last}")
+        }
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 fn limited(lines: &mut Vec<String>, shown: Vec<String>) {

@@ -40,9 +40,10 @@ pub(crate) struct Waiting {
 /// How records are signed.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SigningOptions {
-    /// Log records again that were logged before; a run that was cut off is continued without it
+    /// Log records again that were logged before; a run that was cut off is continued without it. Not
+    /// for an import, which knows its rows by their keys
     #[arg(long)]
-    pub(super) again: bool,
+    pub(crate) again: bool,
     /// Send statements without their fields (kinds that allow it): the fields stay in the state folder
     /// of the context, in the only copy that there is, and `disclose` shows them later
     #[arg(long)]
