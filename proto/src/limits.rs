@@ -144,8 +144,12 @@ pub const EVIDENCE_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub const EVIDENCE_CONTENT_BYTES_MAX: usize = EVIDENCE_BYTES_MAX / 2;
 /// Records of an evidence file, and entries of its chain: a year's audit; more is several files.
 pub const EVIDENCE_RECORDS_MAX: usize = 10_000;
-/// Other heads, and changes of policy, of an evidence file: each costs a verified note.
+/// Other heads of an evidence file: each costs a verified note.
 pub const EVIDENCE_HEADS_MAX: usize = 64;
+/// Heads that lead over changes of policy in an evidence file, the newest of a log: two changes a week
+/// for ten years. Each costs two verified notes. Whoever asks a ledger is led over any number, page by
+/// page.
+pub const EVIDENCE_STEPS_MAX: usize = 1_024;
 
 // Calls and commands.
 

@@ -18,7 +18,7 @@ pub use remains::Remains;
 
 use super::cbor::{self, CborError, Encoder, KeyOrder, TAG_COSE_SIGN1};
 use super::commitment::Commitment;
-use super::header::{Algorithm, Family, Header};
+use super::header::{Algorithm, ContentType, Family, Header};
 use super::id::EntryId;
 use super::key::{PublicKey, Signature, Signer, SignerError};
 use crate::limits::{FOREIGN_STATEMENT_BYTES_MAX, LEDGER_STATEMENT_BYTES_MAX, STATEMENT_BYTES_MAX};
@@ -103,6 +103,13 @@ impl UnverifiedStatement {
             return Err(StatementError::UnprotectedHeader);
         }
         Self::from_parts(&parts, accepted)
+    }
+
+    /// The content type that the protected header of a log entry names. The payload is not looked
+    /// into: for whoever seeks the few entries of one kind among many.
+    pub fn content_type_of(entry: &[u8]) -> Result<ContentType, StatementError> {
+        let parts = Parts::read(entry, LEDGER_STATEMENT_BYTES_MAX)?;
+        Ok(Header::decode(parts.protected)?.content_type)
     }
 
     /// Reads what a submitter sent, signed with `EdDSA` (-8): the unprotected header may hold

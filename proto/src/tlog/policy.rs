@@ -26,6 +26,7 @@ use super::note::{
 };
 use crate::time::UnixSeconds;
 
+mod meaning;
 mod parse;
 
 /// The name of a witness or group within one policy: opaque bytes, compared as bytes.

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::limits::{
-    ENTRY_BYTES_MAX, EVIDENCE_BYTES_MAX, EVIDENCE_HEADS_MAX, EVIDENCE_RECORDS_MAX, NOTE_BYTES_MAX,
-    RECORD_FIELDS_MAX,
+    ENTRY_BYTES_MAX, EVIDENCE_BYTES_MAX, EVIDENCE_HEADS_MAX, EVIDENCE_RECORDS_MAX,
+    EVIDENCE_STEPS_MAX, NOTE_BYTES_MAX, RECORD_FIELDS_MAX,
 };
 use crate::statement::key::Signature;
 use crate::statement::receipt::{HeadReceipt, ReceiptError};
@@ -121,10 +121,11 @@ pub struct OtherHead {
     pub consistency: Vec<Hash>,
 }
 
-/// A head at which the policy changed.
+/// A head that led over a change of policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyStep {
-    /// The signed note, verbatim; it satisfies the policy before and after.
+    /// The signed note, verbatim; it satisfies the policy before and after. That of several changes may
+    /// be the same one, which then leads over all of them.
     pub checkpoint: String,
     /// Position of the `ledger.policy` record.
     pub index: LeafIndex,
@@ -250,7 +251,7 @@ impl FileText {
             "policy_steps",
             self.policy_steps.len(),
             0,
-            EVIDENCE_HEADS_MAX,
+            EVIDENCE_STEPS_MAX,
         )?;
         let records = each("records", self.records, RecordText::parse)?;
         let chain = each("chain", self.chain, EntryText::parse)?;

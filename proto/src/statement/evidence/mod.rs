@@ -21,7 +21,7 @@
 //! | `chain` | 1 to 10,000, strictly ascending by index: `{"index", "statement"}`, the system records that lead from genesis (index 0) to the signers of the records |
 //! | `proof` | base64 hashes: one multi-proof for the indices of `records` and `chain` together under `head` |
 //! | `heads` | 0 to 64, strictly ascending by size: `{"checkpoint", "consistency"}`: other cosigned checkpoints of the log, each with the base64 hashes of its consistency proof with `head` (from the smaller to the larger). One that does not cover a record says after when it was logged, one that does says not later than when |
-//! | `policy_steps` | 0 to 64: `{"checkpoint", "index", "proof"}`: heads at which the policy changed. The checkpoint satisfies the policy before and after, and `proof` is the inclusion proof in it of the `ledger.policy` record at `index`, which stands in `chain` with those of all changes before |
+//! | `policy_steps` | 0 to 1,024: `{"checkpoint", "index", "proof"}`, strictly ascending: heads that led over changes of policy. The checkpoint satisfies the policy before and after, or is that of several changes in a row and satisfies the policy before the first and after the last; `proof` is the inclusion proof in it of the `ledger.policy` record at `index`, which stands in `chain` with those of all changes |
 //!
 //! # Checking
 //!
@@ -51,7 +51,7 @@ pub use report::{
     KeyNow, OperatorsReport, RecordReport, Report, SignerReport, TimeBracket, Verdict, Weight,
 };
 pub use verdict::{FieldLists, Options, SavedHead, verify};
-pub use walk::{WalkError, walk_policies};
+pub use walk::{PolicyWalk, WalkError, walk_policies};
 
 #[cfg(test)]
 pub(crate) mod testing;

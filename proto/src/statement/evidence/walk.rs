@@ -2,23 +2,26 @@
 //!
 //! A log has had one pair of policies after the other, and each record that changes it names the
 //! digest of the pair before: that is the chain. A verifier finds its own policy in it and goes from
-//! there to the end, over a head at each change that satisfies the policy before and the one behind.
+//! there to the end, over heads that satisfy the policy before and the one behind.
 //!
-//! Whoever shows the way may leave out the end, and nothing else: pairs cannot be put in front of one
-//! another, because each names its predecessor; and a pair that stands in the chain twice (a witness
-//! was added and removed again) counts where it stands last, so that nobody is led in a circle.
-
-use std::collections::BTreeSet;
+//! Whoever shows the way may leave out the end, or what lies in front of the verifier's own pair, and
+//! nothing else: pairs cannot be put in front of one another, because each names its predecessor; and a
+//! pair that stands in the chain twice (a witness was added and removed again) counts where it stands
+//! last, so that nobody is led in a circle.
 
 use thiserror::Error;
 
-use super::chain::ALGORITHMS;
 use super::file::{FileEntry, PolicyStep};
-use super::heads::{AcceptedHead, causes};
-use crate::limits::EVIDENCE_HEADS_MAX;
+use super::heads::causes;
 use crate::statement::UnverifiedStatement;
-use crate::system::{Genesis, Payload as _, PolicyChange, SystemKind};
-use crate::tlog::{InclusionProof, LeafHash, LeafIndex, Policy};
+use crate::system::SystemKind;
+use crate::tlog::{LeafIndex, Policy};
+
+mod crossing;
+mod pair;
+
+use crossing::Standing;
+use pair::Pair;
 
 /// Why the policies that were shown lead nowhere from the one that the verifier holds.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -26,11 +29,13 @@ use crate::tlog::{InclusionProof, LeafHash, LeafIndex, Policy};
 pub enum WalkError {
     /// The verifier holds none of them.
     #[error(
-        "the policy given is none of the {shown} that the log is shown to have had: it is a newer one, \
-         or one of another history (what was made earlier is checked with the policy of its time)"
+        "the policy given is none of the {shown} that the log is shown to have had, neither what verifiers \
+         were told to ask for nor what every head satisfied: it is one of another time or of another \
+         history, or was changed by its reader (what was made earlier is checked with the policy of its \
+         time)"
     )]
     UnknownPolicy {
-        /// How many there are.
+        /// How many pairs there are.
         shown: usize,
     },
     /// Without genesis nobody knows the first pair.
@@ -53,7 +58,7 @@ pub enum WalkError {
     /// A head for what is no change, or in the wrong order.
     #[error("the heads that lead over are not one for each change of policy, in their order")]
     StepsWrong,
-    /// A change behind the verifier's policy that no head leads over.
+    /// A change behind the verifier's policy that no head leads over, and there are heads behind it.
     #[error("no head leads over the change of policy at entry {index}")]
     NoStep {
         /// Where the record stands.
@@ -70,15 +75,10 @@ pub enum WalkError {
 }
 
 /// Walks the changes of policy behind `own`, the policy that the verifier trusts, to the newest.
-/// `records` are genesis and the `ledger.policy` records, ascending, among any others; `steps` the
-/// heads that lead over, one for each change behind `own` at least.
+/// `records` are genesis and every `ledger.policy` record, ascending, among any others; `steps` the
+/// heads that lead over, ascending, each for one change.
 ///
-/// Returns what verifiers are told to ask for behind each change, and which record made it; nothing
-/// where `own` is the newest. Whether the operators signed the records is what the quorum of each
-/// policy vouches for by its cosignatures.
-///
-/// Where there are as many changes as one answer holds, older ones may have been left out: then the
-/// first need not follow genesis, and a verifier from before it is not led.
+/// Returns the same as [`PolicyWalk::finish`].
 ///
 /// # Errors
 /// [`WalkError`]; nothing that was shown is believed then.
@@ -87,140 +87,114 @@ pub fn walk_policies(
     records: &[FileEntry],
     own: &Policy,
 ) -> Result<Vec<(LeafIndex, Policy)>, WalkError> {
-    let pairs = pairs(records)?;
-    check_order(steps, &pairs)?;
-    let shown = pairs.len();
-    let (held, behind) = place(own, &pairs).ok_or(WalkError::UnknownPolicy { shown })?;
-    // A policy with the same keys may ask for other signatures of them than the pair does.
-    let mut before = vec![own, &held.trust];
-    for pair in behind {
-        let step = steps.iter().find(|step| step.index == pair.since);
-        let index = pair.since.0;
-        let step = step.ok_or(WalkError::NoStep { index })?;
-        leads_over(step, &before, pair).map_err(|why| WalkError::Step { index, why })?;
-        before = vec![&pair.trust];
+    if !steps.is_sorted_by(|a, b| a.index < b.index) {
+        return Err(WalkError::StepsWrong);
     }
-    let since = behind.iter().map(|pair| (pair.since, pair.trust.clone()));
-    Ok(since.collect())
-}
-
-/// The pair that a record put into force.
-#[derive(Debug)]
-struct Pair {
-    since: LeafIndex,
-    leaf: LeafHash,
-    /// The pair before; genesis has none.
-    predecessor: Option<[u8; 32]>,
-    digest: [u8; 32],
-    /// What verifiers are told to ask for.
-    trust: Policy,
-}
-
-impl Pair {
-    /// The pair that this record names, if it is of a kind that names one.
-    fn of(record: &FileEntry) -> Result<Option<Self>, String> {
-        let statement = UnverifiedStatement::parse_accepting(&record.statement, &ALGORITHMS)
-            .map_err(|error| causes(&error))?;
-        let payload = statement.payload();
-        let (predecessor, texts) = match SystemKind::of(&statement.header().content_type) {
-            Some(SystemKind::Genesis) => {
-                let genesis = Genesis::decode(payload).map_err(|error| causes(&error))?;
-                (None, genesis.policy)
-            }
-            Some(SystemKind::Policy) => {
-                let change = PolicyChange::decode(payload).map_err(|error| causes(&error))?;
-                (Some(change.predecessor), change.texts)
-            }
-            _ => return Ok(None),
-        };
-        let trust = Policy::parse(texts.trust.as_bytes());
-        Ok(Some(Self {
-            since: record.index,
-            leaf: LeafHash::of(&record.statement),
-            predecessor,
-            digest: texts.digest(),
-            trust: trust.map_err(|error| causes(&error))?,
-        }))
-    }
-
-    /// Whether the record of this pair stands behind that of the other, and names it.
-    fn follows(&self, before: &Self) -> bool {
-        before.since < self.since && self.predecessor == Some(before.digest)
-    }
-}
-
-/// The pairs of the log, each behind the one that it names.
-fn pairs(records: &[FileEntry]) -> Result<Vec<Pair>, WalkError> {
-    let mut pairs = Vec::new();
+    let mut steps = steps.iter().peekable();
+    let mut walk = PolicyWalk::new(own.clone());
     for record in records {
-        let index = record.index.0;
-        let pair = Pair::of(record).map_err(|why| WalkError::Record { index, why })?;
-        pairs.extend(pair);
-    }
-    let is_genesis = |pair: &Pair| pair.predecessor.is_none() && pair.since == LeafIndex(0);
-    if !pairs.first().is_some_and(is_genesis) {
-        return Err(WalkError::NoGenesis);
-    }
-    let is_cut = pairs.len() == EVIDENCE_HEADS_MAX + 1;
-    if let [genesis, first, ..] = pairs.as_slice()
-        && is_cut
-        && first.predecessor.is_some()
-        && !first.follows(genesis)
-    {
-        pairs.remove(0);
-    }
-    for two in pairs.windows(2) {
-        if let [before, after] = two
-            && !after.follows(before)
-        {
-            let index = after.since.0;
-            return Err(WalkError::NotLinked { index });
+        if names_policies(record)?.is_none() {
+            continue;
+        }
+        let step = steps.next_if(|step| step.index == record.index);
+        walk.add(record, step)?;
+        if !walk.begins_with_genesis {
+            return Err(WalkError::NoGenesis);
         }
     }
-    Ok(pairs)
+    if walk.shown == 0 {
+        return Err(WalkError::NoGenesis);
+    }
+    match steps.next() {
+        Some(_no_change) => Err(WalkError::StepsWrong),
+        None => walk.finish(),
+    }
 }
 
-fn check_order(steps: &[PolicyStep], pairs: &[Pair]) -> Result<(), WalkError> {
-    let changes: BTreeSet<LeafIndex> = pairs
-        .iter()
-        .filter(|pair| pair.predecessor.is_some())
-        .map(|pair| pair.since)
-        .collect();
-    let ascend = steps.is_sorted_by(|a, b| a.index < b.index);
-    if ascend && steps.iter().all(|step| changes.contains(&step.index)) {
+/// The kind of a record that names a pair of policies, or `None` for all others. Nothing but its content
+/// type is looked at: a chain has ten thousand entries, and few of them change the policy.
+fn names_policies(record: &FileEntry) -> Result<Option<SystemKind>, WalkError> {
+    let content_type = UnverifiedStatement::content_type_of(&record.statement);
+    let content_type = content_type.map_err(|error| WalkError::Record {
+        index: record.index.0,
+        why: causes(&error),
+    })?;
+    let kind = SystemKind::of(&content_type);
+    Ok(kind.filter(|kind| matches!(kind, SystemKind::Genesis | SystemKind::Policy)))
+}
+
+/// A walk along a chain that is shown piece by piece, of any length: it keeps the last pair and what was
+/// reached, and nothing of what lies in front of the verifier's own.
+#[derive(Debug)]
+pub struct PolicyWalk {
+    own: Policy,
+    shown: usize,
+    begins_with_genesis: bool,
+    last: Option<Pair>,
+    /// `None` until the verifier's own pair was shown.
+    standing: Option<Standing>,
+}
+
+impl PolicyWalk {
+    /// For a verifier that trusts `own`, which is a trust policy of the log or a publish policy.
+    pub const fn new(own: Policy) -> Self {
+        Self {
+            own,
+            shown: 0,
+            begins_with_genesis: false,
+            last: None,
+            standing: None,
+        }
+    }
+
+    /// The next pair of the chain: genesis or a `ledger.policy` record, with the head that leads over it,
+    /// where one does. Pairs in front of the verifier's own need not be shown.
+    ///
+    /// Of one head that leads over several changes, which is then that of each of them: it satisfies the
+    /// policy before the first and the one behind the last, and what every head had to satisfy in
+    /// between. Where a key of the log came or went, that key has signed it, too.
+    ///
+    /// # Errors
+    /// [`WalkError`] where the chain is none. What is wrong with a head is said in the end, because the
+    /// verifier's own pair may be shown once more.
+    pub fn add(&mut self, record: &FileEntry, step: Option<&PolicyStep>) -> Result<(), WalkError> {
+        let index = record.index.0;
+        let kind = names_policies(record)?;
+        let pair = Pair::of(record, kind).map_err(|why| WalkError::Record { index, why })?;
+        match &self.last {
+            Some(before) if !pair.follows(before) => return Err(WalkError::NotLinked { index }),
+            None if pair.is_first() && index != 0 => return Err(WalkError::NoGenesis),
+            None => self.begins_with_genesis = pair.is_first(),
+            Some(_) => {}
+        }
+        if step.is_some_and(|step| step.index != pair.since || pair.is_first()) {
+            return Err(WalkError::StepsWrong);
+        }
+        self.shown += 1;
+        // A publish policy of a later pair may be what verifiers asked for in an earlier one, before they
+        // were told to ask for more: they are led on to that.
+        let is_trust = self.own.asks_the_same_as(&pair.trust);
+        let stands_by_trust = self.standing.as_ref().is_some_and(Standing::is_by_trust);
+        if is_trust || !stands_by_trust && self.own.asks_the_same_as(&pair.publish) {
+            self.standing = Some(Standing::new(self.own.clone(), is_trust));
+        } else if let Some(standing) = &mut self.standing {
+            standing.go_on(&pair, step);
+        }
+        self.last = Some(pair);
         Ok(())
-    } else {
-        Err(WalkError::StepsWrong)
     }
-}
 
-/// The last pair whose trust policy is the verifier's, or else has the same keys, and the pairs behind
-/// it.
-fn place<'a>(own: &Policy, pairs: &'a [Pair]) -> Option<(&'a Pair, &'a [Pair])> {
-    let has_text = |pair: &Pair| pair.trust.as_bytes() == own.as_bytes();
-    let keys = keys_of(own);
-    let has_keys = |pair: &Pair| keys_of(&pair.trust) == keys;
-    let by_text = pairs.iter().rposition(has_text);
-    let at = by_text.or_else(|| pairs.iter().rposition(has_keys))?;
-    pairs.get(at..)?.split_first()
-}
-
-/// Of the logs and the witnesses.
-fn keys_of(policy: &Policy) -> BTreeSet<String> {
-    let logs = policy.logs().iter().map(|log| &log.key);
-    let witnesses = policy.witnesses().iter().map(|witness| &witness.key);
-    logs.chain(witnesses).map(ToString::to_string).collect()
-}
-
-/// Whether the head of the step satisfies the policies before and the one of `pair`, each with its own
-/// log key, and covers the record of `pair`.
-fn leads_over(step: &PolicyStep, before: &[&Policy], pair: &Pair) -> Result<(), String> {
-    let accepted = |policy: &Policy| AcceptedHead::check(&step.checkpoint, policy);
-    for policy in before {
-        accepted(policy).map_err(|(_, sentence)| sentence)?;
+    /// What verifiers are told to ask for behind each change that heads led over, and which record made it;
+    /// nothing where `own` is the newest. The end of the chain may have no heads: it counts as left out.
+    /// Whether the operators signed the records is what the quorum of each policy vouches for by its
+    /// cosignatures.
+    ///
+    /// # Errors
+    /// [`WalkError`]; nothing that was shown is believed then.
+    pub fn finish(self) -> Result<Vec<(LeafIndex, Policy)>, WalkError> {
+        match self.standing {
+            Some(standing) => standing.reached(),
+            None => Err(WalkError::UnknownPolicy { shown: self.shown }),
+        }
     }
-    let head = accepted(&pair.trust).map_err(|(_, sentence)| sentence)?;
-    let proof = InclusionProof::new(step.index, head.head.size, step.proof.clone());
-    let included = proof.and_then(|proof| proof.verify(pair.leaf, &head.head));
-    included.map_err(|error| causes(&error))
 }

@@ -129,7 +129,7 @@ fn golden_entry_id_of_a_full_statement() {
 #[test]
 fn ledger_record_has_any_deterministic_payload() {
     let header = Header {
-        content_type: super::super::header::ContentType::new(Family::Ledger, "policy", 1).unwrap(),
+        content_type: ContentType::new(Family::Ledger, "policy", 1).unwrap(),
         ..least()
     };
     let statement = sign(&header, &[0xa1, 0x01, 0x02], &signing_key()).unwrap();

@@ -6,9 +6,12 @@
 use std::fmt::Write as _;
 
 use super::*;
-use crate::limits::EVIDENCE_HEADS_MAX;
 use crate::statement::evidence::testing::{log_vkey_of, node_vkey, policies, witness_vkey};
 use crate::system::{PolicyChange, PolicyTexts};
+
+mod log_keys;
+mod random;
+mod several;
 
 /// Two of these nodes, under this log key; the witness is known where it is said so.
 fn texts(log: u8, nodes: &[u8], witness: bool) -> PolicyTexts {
@@ -32,6 +35,14 @@ fn texts(log: u8, nodes: &[u8], witness: bool) -> PolicyTexts {
 fn policy(texts: &PolicyTexts) -> Policy {
     Policy::parse(texts.trust.as_bytes()).unwrap()
 }
+
+/// The seeds of all cosigners of [`texts`] that are nodes.
+const NODES: [u8; 4] = [
+    seed::NODE + 1,
+    seed::NODE + 2,
+    seed::NODE + 3,
+    seed::NODE + 4,
+];
 
 /// A log and what it shows of its policies.
 struct Way {
@@ -60,6 +71,15 @@ impl Way {
     }
 
     fn add(&mut self, predecessor: [u8; 32], texts: &PolicyTexts) {
+        let at = self.change(predecessor, texts);
+        let cosigners = [&NODES[..], &[seed::WITNESS]].concat();
+        let note = self.note(at.0 + 1, &[seed::LOG, seed::NEXT_LOG], &cosigners);
+        let step = self.step(at, at.0 + 1, note);
+        self.steps.push(step);
+    }
+
+    /// A change without a head.
+    fn change(&mut self, predecessor: [u8; 32], texts: &PolicyTexts) -> LeafIndex {
         let change = PolicyChange {
             predecessor,
             texts: texts.clone(),
@@ -68,18 +88,23 @@ impl Way {
         let at = self.world.unchecked(&change, seed::OPERATOR_A);
         self.record(at);
         self.pairs.push(texts.clone());
-        let size = at.0 + 1;
-        let nodes = [1, 2, 3, 4].map(|id| seed::NODE + id);
-        let cosigners = [&nodes[..], &[seed::WITNESS]].concat();
-        let logs = [seed::LOG, seed::NEXT_LOG];
-        let checkpoint = self
+        at
+    }
+
+    fn note(&self, size: u64, logs: &[u8], cosigners: &[u8]) -> String {
+        let note = self
             .world
-            .checkpoint_by(&logs, (size, START + size), &cosigners);
-        self.steps.push(PolicyStep {
-            checkpoint: checkpoint.to_string(),
-            index: at,
-            proof: self.world.inclusion(at, size).hashes().to_vec(),
-        });
+            .checkpoint_by(logs, (size, START + size), cosigners);
+        note.to_string()
+    }
+
+    /// The step over a change by a head of this size.
+    fn step(&self, index: LeafIndex, size: u64, checkpoint: String) -> PolicyStep {
+        PolicyStep {
+            checkpoint,
+            index,
+            proof: self.world.inclusion(index, size).hashes().to_vec(),
+        }
     }
 
     fn record(&mut self, index: LeafIndex) {
@@ -89,8 +114,12 @@ impl Way {
 
     /// Where the holder of the pair at this place in the chain is led, by places.
     fn walked(&self, holder: usize) -> Result<Vec<usize>, WalkError> {
-        let own = policy(&self.pairs[holder]);
-        let walked = walk_policies(&self.steps, &self.records, &own)?;
+        self.walked_from(&policy(&self.pairs[holder]))
+    }
+
+    /// The same of the holder of this policy.
+    fn walked_from(&self, own: &Policy) -> Result<Vec<usize>, WalkError> {
+        let walked = walk_policies(&self.steps, &self.records, own)?;
         let place = |(since, reached): (LeafIndex, Policy)| {
             let at = self
                 .records
@@ -128,6 +157,12 @@ fn a_way_without_its_end_leads_nobody_back() {
         way.records.truncate(shown);
         way.steps.truncate(shown - 1);
         for holder in shown..=3 {
+            // The pair before published by it already, and nothing stands behind that.
+            if (shown, holder) == (2, 2) {
+                assert_eq!(way.pairs[1].publish, way.pairs[2].trust);
+                assert_eq!(way.walked(2).unwrap(), [0; 0]);
+                continue;
+            }
             let refused = way.walked(holder).unwrap_err();
             assert_eq!(refused, WalkError::UnknownPolicy { shown }, "{holder}");
         }
@@ -145,27 +180,65 @@ fn a_pair_that_comes_back_leads_nobody_in_a_circle() {
 }
 
 #[test]
-fn a_policy_in_other_words_is_known_by_its_keys() {
+fn a_policy_in_other_words_is_known_by_its_keys_and_its_quorum() {
     let way = way();
     let text = format!("# from the operators\n{}", way.pairs[1].trust);
+    let text = text.replace("nodes", "all-of-us").replace(" n", " m");
     let own = Policy::parse(text.as_bytes()).unwrap();
-    let walked = walk_policies(&way.steps, &way.records, &own).unwrap();
-    assert_eq!(walked.len(), 2);
-    // It may ask for more, and is then not left for less.
+    assert_eq!(way.walked_from(&own).unwrap(), [2, 3]);
+    // One that asks for more is another policy, which the log never had.
     let strict = way.pairs[1].trust.replace("nodes 2 ", "nodes all ");
     let strict = Policy::parse(strict.as_bytes()).unwrap();
-    assert_eq!(walk_policies(&way.steps, &way.records, &strict), Ok(walked));
-    let mut weak = Way::through(&way.pairs[1..]);
-    let step = &mut weak.steps[1];
-    let size = step.index.0 + 1;
-    let cosigners = [seed::NODE + 1, seed::NODE + 2];
-    step.checkpoint = weak.world.checkpoint(size, START, &cosigners).to_string();
-    assert!(walk_policies(&weak.steps, &weak.records, &own).is_ok());
-    let refused = walk_policies(&weak.steps, &weak.records, &strict);
-    assert!(
-        matches!(refused, Err(WalkError::Step { .. })),
-        "{refused:?}"
-    );
+    let refused = way.walked_from(&strict).unwrap_err();
+    assert_eq!(refused, WalkError::UnknownPolicy { shown: 4 });
+}
+
+/// The keys of the third pair are those of the first, and the second has others. By the keys alone the holder
+/// of the third would stand at the first, and be led back to the second.
+#[test]
+fn a_change_of_the_quorum_alone_leads_nobody_back() {
+    let two = texts(seed::LOG, &[1, 2, 3], false);
+    let three = PolicyTexts {
+        publish: two.publish.replace("nodes 2", "nodes 3"),
+        trust: two.trust.replace("nodes 2", "nodes 3"),
+    };
+    let other = texts(seed::LOG, &[2, 3, 4], false);
+    let mut way = Way::through(&[two, other, three]);
+    assert_eq!(way.walked(1).unwrap(), [2, 3]);
+    let held = format!("# mine\n{}", way.pairs[3].trust);
+    let held = Policy::parse(held.as_bytes()).unwrap();
+    assert_eq!(way.walked_from(&held).unwrap(), [0; 0]);
+    way.records.pop();
+    way.steps.pop();
+    let refused = way.walked_from(&held).unwrap_err();
+    assert_eq!(refused, WalkError::UnknownPolicy { shown: 3 });
+}
+
+#[test]
+fn whoever_holds_a_publish_policy_is_led_as_well() {
+    let way = way();
+    for (holder, expected) in [(0, &[1, 2, 3][..]), (3, &[])] {
+        let own = Policy::parse(way.pairs[holder].publish.as_bytes()).unwrap();
+        assert_eq!(way.walked_from(&own).unwrap(), expected, "{holder}");
+    }
+    let publish = texts(seed::LOG, &[1, 2, 3, 4], false).publish;
+    let own = Policy::parse(publish.as_bytes()).unwrap();
+    assert_eq!(way.walked_from(&own).unwrap(), [3]);
+}
+
+/// What the first pair asks verifiers for is published in the second, which asks them for more.
+#[test]
+fn whoever_is_to_ask_for_more_is_told() {
+    let mut asks = texts(seed::LOG, &[1, 2, 3, 4], true);
+    asks.publish = texts(seed::LOG, &[1, 2, 3, 4], false).publish;
+    let nodes = texts(seed::LOG, &[1, 2, 3, 4], false);
+    let more = asks
+        .trust
+        .replace("quorum nodes", "group more all nodes w\nquorum more");
+    asks.trust = more;
+    let way = Way::through(&[nodes, asks]);
+    assert_eq!(way.walked(1).unwrap(), [2]);
+    assert_eq!(way.walked(2).unwrap(), [0; 0]);
 }
 
 #[test]
@@ -248,56 +321,28 @@ fn each_change_on_the_way_has_its_own_head() {
     let mut way = way();
     way.steps.remove(0);
     assert_eq!(way.walked(1).unwrap(), [2, 3]);
-}
-
-/// A ledger answers with the newest changes alone where there are more than one answer holds.
-#[test]
-fn where_the_oldest_changes_are_left_out_the_newest_lead_on() {
-    let pair = |number: usize| {
-        let mut texts = texts(seed::LOG, &[1, 2, 3, 4], number.is_multiple_of(2));
-        writeln!(texts.trust, "# {number}").unwrap();
-        texts
-    };
-    let pairs: Vec<_> = (1..=EVIDENCE_HEADS_MAX + 1).map(pair).collect();
-    let mut way = Way::through(&pairs);
-    way.records.remove(1);
-    way.pairs.remove(1);
-    way.steps.remove(0);
-    assert_eq!(way.steps.len(), EVIDENCE_HEADS_MAX);
-    assert_eq!(way.walked(2).unwrap().len(), EVIDENCE_HEADS_MAX - 2);
-    // Genesis is not in front of them.
-    let shown = EVIDENCE_HEADS_MAX;
-    assert_eq!(way.walked(0), Err(WalkError::UnknownPolicy { shown }));
-    // Of fewer none is left out.
-    way.records.remove(1);
-    way.steps.remove(0);
-    let index = way.records[1].index.0;
-    assert_eq!(way.walked(0), Err(WalkError::NotLinked { index }));
+    way.steps[0].checkpoint.clear();
+    assert_eq!(way.walked(2).unwrap(), [3]);
+    // Without a head the end is as good as left out.
+    way.steps.clear();
+    assert_eq!(way.walked(1).unwrap(), [0; 0]);
 }
 
 #[test]
-fn the_log_changes_its_key_and_each_policy_asks_for_its_own() {
-    let way = Way::through(&[
-        texts(seed::LOG, &[1, 2, 3, 4], false),
-        texts(seed::NEXT_LOG, &[1, 2, 3, 4], false),
-        texts(seed::NEXT_LOG, &[2, 3, 4], false),
-    ]);
-    for (holder, expected) in [(0, &[1, 2, 3][..]), (1, &[2, 3]), (2, &[3]), (3, &[])] {
-        assert_eq!(way.walked(holder).unwrap(), expected, "{holder}");
-    }
-    // The head that leads over has a line of each key; one of them alone leads nowhere.
-    let at = way.records[2].index;
-    let cosigners = [1, 2, 3, 4].map(|id| seed::NODE + id);
-    for (name, alone) in [("retired", seed::LOG), ("new", seed::NEXT_LOG)] {
-        let mut way = Way::through(&way.pairs[1..]);
-        let head = (at.0 + 1, START);
-        let note = way.world.checkpoint_by(&[alone], head, &cosigners);
-        way.steps[1].checkpoint = note.to_string();
-        let refused = way.walked(1).unwrap_err();
-        let words = refused.to_string();
-        assert!(words.contains("the log has not signed"), "{name}: {words}");
-        assert!(matches!(refused, WalkError::Step { index, .. } if index == at.0));
-        // Whoever is behind that change does not depend on it.
-        assert_eq!(way.walked(2).unwrap(), [3], "{name}");
-    }
+fn entries_that_change_no_policy_are_not_looked_into() {
+    let mut way = way();
+    let mut entry = way.world.entries[3].clone();
+    // The signature is no part of it any more, and the payload is another.
+    let end = entry.len() - 70;
+    entry[end] ^= 1;
+    way.records.insert(
+        1,
+        FileEntry {
+            index: LeafIndex(3),
+            statement: entry,
+        },
+    );
+    let own = policy(&policies());
+    let walked = walk_policies(&way.steps, &way.records, &own).unwrap();
+    assert_eq!(walked.len(), 3);
 }
