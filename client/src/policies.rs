@@ -2,13 +2,19 @@
 
 use aimslog_proto::pb::v1;
 use aimslog_proto::statement::UnverifiedStatement;
-use aimslog_proto::statement::evidence::{FileEntry, PolicyStep, walk_policies};
+use aimslog_proto::statement::evidence::{FileEntry, PolicyStep, PolicyWalk, WalkError};
 use aimslog_proto::system::{Keys, Payload as _};
 use aimslog_proto::tlog::{Hash, LeafHash, LeafIndex, Policy};
 
 use crate::convert;
 use crate::error::ClientError;
 use crate::ledger::{EntryKey, Ledger};
+
+/// Answers that are asked for: of changes of policy no log has more.
+const PAGES_MAX: usize = 1_024;
+const ENDLESS: ClientError = ClientError::Malformed {
+    what: "an end of the changes of policy",
+};
 
 /// A policy that came into force behind the one that this ledger was opened with.
 #[derive(Debug, Clone)]
@@ -29,36 +35,56 @@ impl Ledger {
     /// [`ClientError::Unverified`] where that policy is none of the ledger's, or the steps do not lead on
     /// from it.
     pub async fn later_policies(&self) -> Result<Vec<LaterPolicy>, ClientError> {
+        let mut walk = PolicyWalk::new(self.policy().clone());
+        let mut after = None;
+        for _ in 0..PAGES_MAX {
+            let (endpoint, page) = self.policy_page(after.unwrap_or(0)).await?;
+            if after.is_none() && page.trust_policy.as_bytes() == self.policy().as_bytes() {
+                return Ok(Vec::new());
+            }
+            let unverified = |error: WalkError| ClientError::Unverified {
+                endpoint: endpoint.clone(),
+                why: error.to_string(),
+            };
+            if after.is_none() {
+                let genesis = FileEntry {
+                    index: LeafIndex(0),
+                    statement: page.genesis,
+                };
+                walk.add(&genesis, None).map_err(unverified)?;
+            }
+            after = page.policy_steps.last().map(|step| step.index);
+            for step in page.policy_steps {
+                let (record, step) = parts(step)?;
+                walk.add(&record, step.as_ref()).map_err(unverified)?;
+            }
+            if !page.more_policy_steps {
+                let later = walk.finish().map_err(unverified)?.into_iter();
+                let later = later.map(|(since, policy)| LaterPolicy { since, policy });
+                return Ok(later.collect());
+            }
+            // Each record stands behind the one before it, so that pages go forward.
+            if after.is_none() {
+                return Err(ENDLESS);
+            }
+        }
+        Err(ENDLESS)
+    }
+
+    /// The changes of policy behind this entry, as many as one answer holds, and who said so.
+    async fn policy_page(
+        &self,
+        after: u64,
+    ) -> Result<(String, v1::GetLogInfoResponse), ClientError> {
         let message = v1::GetLogInfoRequest {
             with_policy_steps: true,
+            policy_steps_after: after,
         };
-        let (endpoint, answer) = self
-            .log(async |mut client| {
-                let request = self.request(message)?;
-                Ok(client.get_log_info(request).await?.into_inner())
-            })
-            .await?;
-        if answer.trust_policy.as_bytes() == self.policy().as_bytes() {
-            return Ok(Vec::new());
-        }
-        let genesis = FileEntry {
-            index: LeafIndex(0),
-            statement: answer.genesis,
-        };
-        let (mut steps, mut records) = (Vec::new(), vec![genesis]);
-        for step in answer.policy_steps {
-            let (step, record) = parts(step)?;
-            steps.push(step);
-            records.push(record);
-        }
-        let walked = walk_policies(&steps, &records, self.policy());
-        let walked = walked.map_err(|error| ClientError::Unverified {
-            endpoint,
-            why: error.to_string(),
-        })?;
-        let later = walked.into_iter();
-        let later = later.map(|(since, policy)| LaterPolicy { since, policy });
-        Ok(later.collect())
+        self.log(async |mut client| {
+            let request = self.request(message)?;
+            Ok(client.get_log_info(request).await?.into_inner())
+        })
+        .await
     }
 
     /// The record that names the receipt keys in force under the newest head, and where it stands:
@@ -81,8 +107,16 @@ impl Ledger {
     }
 }
 
-fn parts(step: v1::PolicyStep) -> Result<(PolicyStep, FileEntry), ClientError> {
+/// The record of the change, and the head that led over it, if one did.
+fn parts(step: v1::PolicyStep) -> Result<(FileEntry, Option<PolicyStep>), ClientError> {
     let index = LeafIndex(step.index);
+    let record = FileEntry {
+        index,
+        statement: step.statement,
+    };
+    if step.checkpoint.is_empty() {
+        return Ok((record, None));
+    }
     let hashes = step
         .proof
         .iter()
@@ -92,9 +126,5 @@ fn parts(step: v1::PolicyStep) -> Result<(PolicyStep, FileEntry), ClientError> {
         index,
         proof: hashes.collect::<Result<_, _>>()?,
     };
-    let record = FileEntry {
-        index,
-        statement: step.statement,
-    };
-    Ok((parsed, record))
+    Ok((record, Some(parsed)))
 }

@@ -91,3 +91,10 @@ pub const EVIDENCE_FILES_OF_ORGANIZATION_MAX: usize = 3;
 pub const EVIDENCE_FILES_OF_PRINCIPAL_MAX: usize = 2;
 /// Calls with `WAIT_RECEIPT` whose evidence files are being made at once. Organisations take turns.
 pub const RECEIPT_FILES_MAX: usize = 16;
+/// Answers with changes of policy being made at once: anybody may ask for them.
+pub const POLICY_ANSWERS_MAX: usize = 2;
+/// Changes of policy in one answer; the last of them may stand under one head with a few more.
+pub const POLICY_PAGE_CHANGES_MAX: usize = 64;
+/// Records and notes after which an answer with changes of policy ends: with the changes that stand under
+/// one head it stays below what a caller takes at once.
+pub const POLICY_PAGE_BYTES_MAX: usize = 1 << 20;

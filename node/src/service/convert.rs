@@ -1,12 +1,12 @@
 //! Between wire messages and the types of the domain: the one place of it for clients.
 
 use crate::ledger::outcome::Logged;
+use crate::ledger::policy_steps::Change;
 use crate::ledger::row::{EntryRow, HeadRow};
 use crate::service::heads::EntryKey;
 use crate::service::status::Failure;
 use aimslog_proto::pb::v1 as pb;
 use aimslog_proto::reason::{Reason, Violation};
-use aimslog_proto::statement::evidence::PolicyStep;
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::statement::receipt::HeadReceipt;
 use aimslog_proto::time::UnixMillis;
@@ -101,20 +101,21 @@ pub(super) fn inclusion(proof: &InclusionProof) -> pb::InclusionProof {
     }
 }
 
-/// A consistency proof.
-pub(super) fn policy_step(step: PolicyStep, statement: Vec<u8>) -> pb::PolicyStep {
+/// A change of policy.
+pub(super) fn policy_step((index, step): Change, statement: Vec<u8>) -> pb::PolicyStep {
+    let (checkpoint, proof) = step.map_or_else(Default::default, |step| {
+        let hashes = step.proof.iter().map(|hash| hash.as_bytes().to_vec());
+        (step.checkpoint, hashes.collect())
+    });
     pb::PolicyStep {
-        checkpoint: step.checkpoint,
-        index: step.index.0,
+        checkpoint,
+        index: index.0,
         statement,
-        proof: step
-            .proof
-            .iter()
-            .map(|hash| hash.as_bytes().to_vec())
-            .collect(),
+        proof,
     }
 }
 
+/// A consistency proof.
 pub(super) fn consistency(proof: &ConsistencyProof) -> pb::ConsistencyProof {
     pb::ConsistencyProof {
         old_size: proof.old().0,

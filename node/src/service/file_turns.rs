@@ -1,5 +1,7 @@
 //! Turns to make evidence files: each lies in memory until it is sent, so there are few at once, and
-//! neither one principal nor all of one organisation ever have all of them.
+//! neither one principal nor all of one organisation ever have all of them. And turns to look for the heads
+//! that led over changes of policy, which are apart: nobody who waits for a file stands in front of somebody
+//! who asks for the policy.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -11,13 +13,16 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::limits_server::{
     EVIDENCE_FILES_MAX, EVIDENCE_FILES_OF_ORGANIZATION_MAX, EVIDENCE_FILES_OF_PRINCIPAL_MAX,
+    POLICY_ANSWERS_MAX,
 };
 use crate::service::auth::Reader;
 use crate::service::status::Failure;
 
-/// The turns of a node.
+/// The turns of a node for one of the two.
 #[derive(Debug)]
 pub(super) struct FileTurns {
+    /// What whoever gets no turn is told.
+    busy: &'static str,
     all: Arc<Semaphore>,
     of_principals: Shares<Thumbprint>,
     of_organizations: Shares<String>,
@@ -58,16 +63,29 @@ impl<K: Ord + Clone> Shares<K> {
 }
 
 impl Default for FileTurns {
+    /// Those for evidence files.
     fn default() -> Self {
-        Self {
-            all: Arc::new(Semaphore::new(EVIDENCE_FILES_MAX)),
-            of_principals: Shares::new(EVIDENCE_FILES_OF_PRINCIPAL_MAX),
-            of_organizations: Shares::new(EVIDENCE_FILES_OF_ORGANIZATION_MAX),
-        }
+        let busy = "too many evidence files are being made on this node, or taken too slowly";
+        Self::new(EVIDENCE_FILES_MAX, busy)
     }
 }
 
 impl FileTurns {
+    /// Those for answers with changes of policy.
+    pub(super) fn of_policies() -> Self {
+        let busy = "too many callers ask this node for changes of policy";
+        Self::new(POLICY_ANSWERS_MAX, busy)
+    }
+
+    fn new(count: usize, busy: &'static str) -> Self {
+        Self {
+            busy,
+            all: Arc::new(Semaphore::new(count)),
+            of_principals: Shares::new(EVIDENCE_FILES_OF_PRINCIPAL_MAX),
+            of_organizations: Shares::new(EVIDENCE_FILES_OF_ORGANIZATION_MAX),
+        }
+    }
+
     /// The next turn of this reader, or of whoever need not say who it is.
     ///
     /// # Errors
@@ -98,11 +116,7 @@ impl FileTurns {
         match timeout_at(until, turn).await {
             Ok(Ok(turn)) => Ok(turn),
             Ok(Err(_closed)) => Err(Failure::new(Reason::ShuttingDown, "the node is stopping")),
-            Err(_elapsed) => {
-                let words =
-                    "too many evidence files are being made on this node, or taken too slowly";
-                Err(Failure::new(Reason::Overloaded, words))
-            }
+            Err(_elapsed) => Err(Failure::new(Reason::Overloaded, self.busy)),
         }
     }
 }
@@ -158,5 +172,23 @@ mod tests {
         let of_organizations = turns.of_organizations.by_key.lock().unwrap().len();
         let counts = [of_principals, of_organizations];
         assert_eq!(counts, [1, 1], "nobody is remembered who has no turn");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_in_a_line_for_the_policy_are_few_at_once_and_told_what_they_wait_for() {
+        let turns = FileTurns::of_policies();
+        let soon = || Instant::now() + Duration::from_secs(1);
+        let mut taken = Vec::new();
+        for _ in 0..POLICY_ANSWERS_MAX {
+            taken.push(turns.take(None, soon()).await.unwrap());
+        }
+        let refused = turns.take(None, soon()).await.unwrap_err();
+        assert_eq!(refused.reason(), Reason::Overloaded);
+        assert!(
+            refused.to_string().contains("changes of policy"),
+            "{refused}"
+        );
+        taken.pop();
+        turns.take(None, soon()).await.unwrap();
     }
 }

@@ -1,10 +1,11 @@
 //! `LogService`: heads, entries and proofs, all under a published head.
 
 use crate::config::EntryVisibility;
-use crate::ledger::policy_steps::policy_steps;
+use crate::ledger::policy_steps::{Way, policy_changes};
 use crate::ledger::row::EntryRow;
 use crate::ledger::state::TypedRows as _;
 use crate::ledger::tree;
+use crate::limits_server::{POLICY_PAGE_BYTES_MAX, POLICY_PAGE_CHANGES_MAX};
 use crate::service::auth::Reader;
 use crate::service::backend::{Backend, ReadFailure};
 use crate::service::file_turns::FileTurns;
@@ -27,6 +28,9 @@ use tonic::{Request, Response, Status};
 pub struct LogApi {
     backend: Backend,
     turns: Arc<FileTurns>,
+    /// Of those who ask for changes of policy, who need not say who they are: files do not keep them
+    /// waiting.
+    policy_turns: Arc<FileTurns>,
 }
 
 impl LogApi {
@@ -35,6 +39,7 @@ impl LogApi {
         Self {
             backend,
             turns: Arc::default(),
+            policy_turns: Arc::new(FileTurns::of_policies()),
         }
     }
 
@@ -162,11 +167,14 @@ impl LogApi {
             .await
     }
 
-    async fn info(&self, with_policy_steps: bool) -> Result<pb::GetLogInfoResponse, Failure> {
+    async fn info(
+        &self,
+        request: pb::GetLogInfoRequest,
+    ) -> Result<pb::GetLogInfoResponse, Failure> {
         self.backend.serving()?;
         let published = self.backend.ledger.progress().borrow().head;
         let under = match published {
-            Some(_) => self.under_the_newest_head(with_policy_steps).await?,
+            Some(_) => self.under_the_newest_head(request).await?,
             None => pb::GetLogInfoResponse::default(),
         };
         let registry = self.backend.ledger.registry();
@@ -193,7 +201,7 @@ impl LogApi {
     /// What of the facts stands under the newest published head.
     async fn under_the_newest_head(
         &self,
-        with_policy_steps: bool,
+        request: pb::GetLogInfoRequest,
     ) -> Result<pb::GetLogInfoResponse, Failure> {
         let registry = self.backend.ledger.registry();
         self.backend
@@ -204,18 +212,40 @@ impl LogApi {
                     found.keys_index = index.0;
                     found.keys = statement_at(view, index)?;
                 }
-                if with_policy_steps {
-                    for step in policy_steps(view, &registry, size)? {
-                        let statement = statement_at(view, step.index)?;
-                        found
-                            .policy_steps
-                            .push(convert::policy_step(step, statement));
-                    }
+                if request.with_policy_steps {
+                    let mut changes = policy_changes(&registry, size);
+                    changes.retain(|index| index.0 > request.policy_steps_after);
+                    changes.reverse();
+                    let mut way = Way::new(view, &registry, &changes);
+                    (found.policy_steps, found.more_policy_steps) = policy_page(view, &mut way)?;
                 }
                 Ok::<_, ReadFailure>(found)
             })
             .await
     }
+}
+
+/// The next changes of policy, and whether there are more.
+fn policy_page<R: Rows>(
+    rows: &R,
+    way: &mut Way<'_, R>,
+) -> Result<(Vec<pb::PolicyStep>, bool), ReadFailure> {
+    let mut page: Vec<pb::PolicyStep> = Vec::new();
+    let mut bytes = 0;
+    while page.len() < POLICY_PAGE_CHANGES_MAX && bytes < POLICY_PAGE_BYTES_MAX {
+        // Changes that one head leads over together are never on two pages: whoever goes on behind the last
+        // one is at a place where a head led to.
+        let Some(together) = way.next_changes()? else {
+            break;
+        };
+        for change in together {
+            let statement = statement_at(rows, change.0)?;
+            let step = convert::policy_step(change, statement);
+            bytes += step.checkpoint.len() + step.statement.len();
+            page.push(step);
+        }
+    }
+    Ok((page, way.left() > 0))
 }
 
 fn statement_at(rows: &impl Rows, index: LeafIndex) -> Result<Vec<u8>, ReadFailure> {
@@ -326,13 +356,16 @@ impl LogService for LogApi {
         request: Request<pb::GetLogInfoRequest>,
     ) -> Result<Response<pb::GetLogInfoResponse>, Status> {
         let until = deadline::of(request.metadata());
-        let with_policy_steps = request.get_ref().with_policy_steps;
-        // Steps are looked for among heads, as for an evidence file.
-        let _turn = if with_policy_steps {
-            Some(self.turns.take(None, until).await?)
+        let request = request.into_inner();
+        // Steps are looked for among heads.
+        let _turn = if request.with_policy_steps {
+            Some(self.policy_turns.take(None, until).await?)
         } else {
             None
         };
-        Ok(Response::new(self.info(with_policy_steps).await?))
+        Ok(Response::new(self.info(request).await?))
     }
 }
+
+#[cfg(test)]
+mod tests;
