@@ -4,6 +4,8 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Problem};
 use crate::identity::{LedgerKeys, NodeKeys, PublicKeys};
 use crate::init::node_name;
+use crate::ledger::guard_file::GUARD_FILE;
+use crate::raft::has_raft_log;
 use crate::service::spiffe::ClusterTag;
 use crate::service::status::Chain;
 use crate::service::tls::{NodeTls, TlsIdentity};
@@ -11,8 +13,8 @@ use aimslog_proto::statement::UnverifiedStatement;
 use aimslog_proto::statement::id::EntryId;
 use aimslog_proto::system::registry::Registry;
 use aimslog_proto::system::{Genesis, NodeId};
-use aimslog_proto::tlog::LeafIndex;
 use aimslog_proto::tlog::note::{KeyName, VerifierKey};
+use aimslog_proto::tlog::{LeafIndex, TreeSize};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -187,15 +189,11 @@ pub fn problems(config: &Config, clock: &dyn Clock) -> Vec<Problem> {
     problems
 }
 
-/// Whether the node has run before. Then its log, which is read when it starts, says which cosigner
-/// and receipt key it should have: the operators may have named others since genesis.
+/// Whether the node has run before. Then its log, which is read when it starts, says which cosigner,
+/// log and receipt key it should have: the operators may have named others since genesis. A raft log or
+/// a guard file tells; whatever else lies in the folders is no sign of a node.
 fn has_run(config: &Config) -> bool {
-    let is_used = |folder: &PathBuf| {
-        std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
-    };
-    [&config.data_dir, &config.guard_dir]
-        .into_iter()
-        .any(is_used)
+    has_raft_log(&config.data_dir) || config.guard_dir.join(GUARD_FILE).exists()
 }
 
 /// The keys must be the ones that genesis names, as long as no log says otherwise. A node that was
@@ -203,9 +201,10 @@ fn has_run(config: &Config) -> bool {
 fn key_problems(config: &Config, first: &FirstEntries, keys: &NodeKeys) -> Vec<Problem> {
     let mut problems = Vec::new();
     let has_run = has_run(config);
-    if let (Some(ledger), Some(expected)) = (&keys.ledger, PublicKeys::of(&first.registry)) {
+    let expected = PublicKeys::of(&first.registry, TreeSize(0));
+    if let (Some(ledger), Some(expected)) = (&keys.ledger, expected) {
         let foreign = expected.foreign(ledger).into_iter();
-        let foreign = foreign.filter(|key| key.what != "receipt" || !has_run);
+        let foreign = foreign.filter(|key| key.what == "service" || !has_run);
         problems
             .extend(foreign.map(|key| Problem::new(format!("keys.{}", key.what), key.to_string())));
     }
@@ -298,7 +297,28 @@ mod tests {
             wrong(&config),
             ["keys.log", "keys.receipt", "keys.cosigner"]
         );
-        std::fs::write(config.guard_dir.join("guard"), "a node has run here").unwrap();
-        assert_eq!(wrong(&config), ["keys.log"], "which never changes");
+        // What lies in the folders, but is left by no node, tells nothing of what its log names.
+        for (folder, name) in [
+            (&config.data_dir, "lost+found"),
+            (&config.guard_dir, ".keep"),
+            (&config.data_dir, "raft"),
+        ] {
+            std::fs::create_dir(folder.join(name)).unwrap();
+            assert_eq!(wrong(&config).len(), 3, "{name}");
+        }
+        let guard = config.guard_dir.join("guard");
+        std::fs::write(&guard, "a node has run here").unwrap();
+        assert!(wrong(&config).is_empty());
+        std::fs::remove_file(guard).unwrap();
+        std::fs::write(config.data_dir.join("raft/CURRENT"), "so here").unwrap();
+        assert!(wrong(&config).is_empty());
+        let service = read_seed(&files.service, None).unwrap().verifying_key();
+        store_seed(&next_file(&files.service), &other, None).unwrap();
+        let keys = Succession {
+            before: service,
+            next: other.verifying_key(),
+        };
+        promote_next_seed(&files.service, &keys, None).unwrap();
+        assert_eq!(wrong(&config), ["keys.service"], "which never changes");
     }
 }

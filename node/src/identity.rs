@@ -7,8 +7,10 @@ mod ledger_keys;
 mod next_seed;
 mod passphrase;
 
-pub use ledger_keys::{ForeignKey, KeyRing, LedgerKeys, PublicKeys};
-pub use next_seed::{Succession, drop_next_seed, next_file, promote_next_seed, read_next_seed};
+pub use ledger_keys::{ForeignKey, KeyRing, LedgerKeys, PublicKeys, Sort};
+pub use next_seed::{
+    DroppedFile, Succession, drop_next_seed, next_file, promote_next_seed, read_next_seed,
+};
 pub use passphrase::Passphrase;
 
 use crate::store::durable::sync_folder_of;

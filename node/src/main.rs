@@ -52,11 +52,12 @@ enum Command {
     AddOperator(AddOperatorArguments),
     /// Makes new certificates with new keys for a node that runs and takes them over by itself.
     Renew(RenewArguments),
-    /// Makes the key that is to follow the node's cosigner key, or the receipt key, beside the old one.
+    /// Makes the key that is to follow the node's cosigner key, the receipt key or the log key.
     ///
-    /// It is not used before the operators have named it (`aimslog cluster rotate-node`,
-    /// `aimslog cluster rotate-receipt-key`), to whom the file goes that this writes: the public half
-    /// and its proof. The node may run. Repeated, it writes the proof of the same key again.
+    /// It lies beside the old one, and is not used before the operators have named it (`aimslog cluster
+    /// rotate-node`, `rotate-receipt-key`, `rotate-log-key`), to whom the file goes that this writes:
+    /// the public half and its proof. The node may run. Repeated, it writes the proof of the same key
+    /// again.
     Rotate(RotateArguments),
     /// Prints the version.
     Version,
@@ -144,9 +145,10 @@ struct RotateArguments {
     /// Which key is to be followed by another one.
     #[arg(long, value_enum, default_value_t = Rotated::Cosigner)]
     key: Rotated,
-    /// Where to write the proof of possession. Without it: beside the key, as cosigner.next.toml or
-    /// receipt.next.toml.
-    #[arg(long, value_name = "FILE")]
+    /// Where to write the proof of possession: a folder, or a file that does not exist or holds an
+    /// earlier proof. Without it: beside the key, as cosigner.next.toml, receipt.next.toml or
+    /// log.next.toml.
+    #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
 }
 

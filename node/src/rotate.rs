@@ -1,4 +1,5 @@
-//! `aimslogd rotate`: the key that is to follow the node's cosigner key or the ledger's receipt key.
+//! `aimslogd rotate`: the key that is to follow the node's cosigner key, or the ledger's log or receipt
+//! key.
 //!
 //! It is made on the machine where it will be used, beside the one before, and leaves it only sealed
 //! for the other voters. What the operators get is public: the key's public half, and its proof that
@@ -8,7 +9,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use aimslog_proto::statement::key::SignerError;
-use aimslog_proto::system::{NodeId, prove_node_key, prove_receipt_key};
+use aimslog_proto::system::{NodeId, prove_log_key, prove_node_key, prove_receipt_key};
 use aimslog_proto::tlog::note::KeyNameError;
 use aimslog_proto::tlog::{Origin, VerifierKey};
 use base64::Engine as _;
@@ -16,7 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
 
 use crate::check::{FoundingError, first_entries};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, KeyFiles};
 use crate::identity::{
     Passphrase, SecretError, next_file, read_next_seed, read_seed, store_seed, write_public,
 };
@@ -30,6 +31,37 @@ pub enum Rotated {
     Cosigner,
     /// The ledger's, which signs receipts; on any one voter
     Receipt,
+    /// The ledger's, which signs checkpoints; on any one voter
+    Log,
+}
+
+impl Rotated {
+    /// Where the key in use lies.
+    const fn file(self, files: &KeyFiles) -> &PathBuf {
+        match self {
+            Self::Cosigner => &files.cosigner,
+            Self::Receipt => &files.receipt,
+            Self::Log => &files.log,
+        }
+    }
+
+    /// What the file with the proof is called, where only a folder is named.
+    const fn proof_name(self) -> &'static str {
+        match self {
+            Self::Cosigner => "cosigner.next.toml",
+            Self::Receipt => "receipt.next.toml",
+            Self::Log => "log.next.toml",
+        }
+    }
+
+    /// What stands in the file with the proof.
+    const fn proof_fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Cosigner => &["node", "cosigner", "possession"],
+            Self::Receipt => &["receipt", "possession"],
+            Self::Log => &["log", "possession", "current", "current_possession"],
+        }
+    }
 }
 
 /// Why no key was made.
@@ -53,7 +85,26 @@ pub enum RotateError {
     /// The proof cannot be made.
     #[error("the new key cannot prove itself")]
     Possession(#[from] SignerError),
-    /// What was there in its place cannot be removed.
+    /// The proof would take the place of a file that is none.
+    #[error(
+        "--out: {} is not a proof that this command wrote before, and stays as it is; name a file that \
+         does not exist, or a folder",
+        path.display()
+    )]
+    Occupied {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The proof would stand where the node looks for something else.
+    #[error(
+        "--out: {} is a place that the node's configuration uses; name another one",
+        path.display()
+    )]
+    Reserved {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What was there in its place cannot be looked into or removed.
     #[error("cannot replace {}", path.display())]
     Replace {
         /// The file.
@@ -69,28 +120,32 @@ pub enum RotateError {
 ///
 /// # Errors
 /// [`RotateError`]; a key that was made already stays for the next try.
-pub fn rotate(config: &Path, which: Rotated, out: Option<&Path>) -> Result<String, RotateError> {
-    let config = Config::load(config)?;
+pub fn rotate(path: &Path, which: Rotated, out: Option<&Path>) -> Result<String, RotateError> {
+    let config = Config::load(path)?;
     let origin = first_entries(&config)?.genesis.origin;
     let passphrase = Passphrase::of(&config.keys)?;
-    let path = match which {
-        Rotated::Cosigner => &config.keys.cosigner,
-        Rotated::Receipt => &config.keys.receipt,
+    let key_file = which.file(&config.keys);
+    let file = match out {
+        None => key_file.with_extension("next.toml"),
+        Some(out) if out.is_dir() => out.join(which.proof_name()),
+        Some(out) => out.to_owned(),
     };
+    // Before a key is made: a refusal leaves nothing behind.
+    check_place(&file, which, (path, &config))?;
     // Nobody's next key is made: the one before must be here, and open.
-    read_seed(path, passphrase.as_ref())?;
-    let next = if let Some(made_before) = read_next_seed(path, passphrase.as_ref())? {
+    let current = read_seed(key_file, passphrase.as_ref())?;
+    let next = if let Some(made_before) = read_next_seed(key_file, passphrase.as_ref())? {
         made_before
     } else {
         let key = random_key();
-        store_seed(&next_file(path), &key, passphrase.as_ref())?;
+        store_seed(&next_file(key_file), &key, passphrase.as_ref())?;
         key
     };
     let proof = match which {
         Rotated::Cosigner => cosigner_proof(&origin, config.node_id, &next)?,
         Rotated::Receipt => receipt_proof(&origin, &next)?,
+        Rotated::Log => log_proof(&origin, (&current, &next))?,
     };
-    let file = out.map_or_else(|| path.with_extension("next.toml"), Path::to_owned);
     match std::fs::remove_file(&file) {
         Err(source) if source.kind() != ErrorKind::NotFound => {
             return Err(RotateError::Replace { path: file, source });
@@ -98,7 +153,84 @@ pub fn rotate(config: &Path, which: Rotated, out: Option<&Path>) -> Result<Strin
         _ => {}
     }
     write_public(&file, proof.as_bytes())?;
-    Ok(words(which, &config, (&next_file(path), &file)))
+    Ok(words(which, &config, (&next_file(key_file), &file)))
+}
+
+/// Refuses a place for the proof that the node uses for something else, and one where something lies
+/// that is no proof of this sort.
+fn check_place(
+    file: &Path,
+    which: Rotated,
+    (config_file, config): (&Path, &Config),
+) -> Result<(), RotateError> {
+    let resolved = resolve(file);
+    let folders = [&config.data_dir, &config.guard_dir].map(|folder| resolve(folder));
+    let is_reserved = used_by(config_file, config)
+        .iter()
+        .any(|used| resolve(used) == resolved)
+        || folders.iter().any(|folder| resolved.starts_with(folder));
+    let path = || file.to_owned();
+    if is_reserved {
+        return Err(RotateError::Reserved { path: path() });
+    }
+    match std::fs::read_to_string(file) {
+        Ok(text) if is_proof(&text, which) => Ok(()),
+        Ok(_) => Err(RotateError::Occupied { path: path() }),
+        Err(error) if error.kind() == ErrorKind::NotFound && !file.is_symlink() => Ok(()),
+        Err(error) if error.kind() == ErrorKind::InvalidData || file.is_symlink() => {
+            Err(RotateError::Occupied { path: path() })
+        }
+        Err(source) => Err(RotateError::Replace {
+            path: path(),
+            source,
+        }),
+    }
+}
+
+/// Every file that the node reads or makes itself.
+fn used_by(config_file: &Path, config: &Config) -> Vec<PathBuf> {
+    let keys = &config.keys;
+    let seeds = [&keys.cosigner, &keys.log, &keys.receipt, &keys.service];
+    let seeds = seeds.into_iter().flat_map(|path| {
+        let next = next_file(path);
+        let unnamed = [path.with_extension("new"), next.with_extension("new")];
+        [path.clone(), next].into_iter().chain(unnamed)
+    });
+    let tls = &config.tls;
+    let others = [
+        &tls.peer_ca,
+        &tls.peer_cert,
+        &tls.peer_key,
+        &tls.server_cert,
+        &tls.server_key,
+        &tls.admin_ca,
+        &config.genesis,
+        &config.keys_statement,
+    ];
+    let others = others.into_iter().chain(&keys.passphrase).cloned();
+    seeds
+        .chain(others)
+        .chain([config_file.to_owned()])
+        .collect()
+}
+
+/// The path with its folder as the disk has it, so that two names of one place are seen to be one.
+fn resolve(path: &Path) -> PathBuf {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let folder = parent.unwrap_or_else(|| Path::new(".")).canonicalize();
+    match (folder, path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    }
+}
+
+/// Whether this is what the command writes of a key of this sort.
+fn is_proof(text: &str, which: Rotated) -> bool {
+    let named = text.lines().map(|line| line.split_once(" = "));
+    let named: Option<Vec<&str>> = named.map(|line| Some(line?.0)).collect();
+    named.is_some_and(|named| named == which.proof_fields())
 }
 
 /// What `aimslog cluster rotate-node` reads.
@@ -126,6 +258,25 @@ fn receipt_proof(origin: &Origin, key: &SigningKey) -> Result<String, RotateErro
     ))
 }
 
+/// What `aimslog cluster rotate-log-key` reads: the next key and the one in use, for the record that
+/// names both.
+fn log_proof(
+    origin: &Origin,
+    (current, next): (&SigningKey, &SigningKey),
+) -> Result<String, RotateError> {
+    let proven = |key: &SigningKey| {
+        let key = statement_key(key);
+        let possession = prove_log_key(origin, &key)?;
+        let public = STANDARD.encode(key.public_key().as_bytes());
+        Ok::<_, RotateError>((public, STANDARD.encode(possession.as_bytes())))
+    };
+    let ((log, possession), (current, current_possession)) = (proven(next)?, proven(current)?);
+    Ok(format!(
+        "log = \"{log}\"\npossession = \"{possession}\"\n\
+         current = \"{current}\"\ncurrent_possession = \"{current_possession}\"\n"
+    ))
+}
+
 fn words(which: Rotated, config: &Config, (next, proof): (&Path, &Path)) -> String {
     let id = config.node_id;
     let (command, takes_over) = match which {
@@ -138,6 +289,12 @@ fn words(which: Rotated, config: &Config, (next, proof): (&Path, &Path)) -> Stri
             "cluster rotate-receipt-key".to_owned(),
             "this node hands it to the other voters when the log names it, and all of them give\n   \
              the old key up when it is named alone",
+        ),
+        Rotated::Log => (
+            "cluster rotate-log-key".to_owned(),
+            "this node hands it to the other voters when the log names it; the head that leads from\n   \
+             the old policy to the new one is signed with both keys, and then all of them give the\n   \
+             old key up",
         ),
     };
     format!(
@@ -194,6 +351,7 @@ mod tests {
         for (which, name, subject) in [
             (Rotated::Cosigner, "cosigner", "node/1"),
             (Rotated::Receipt, "receipt", "keys"),
+            (Rotated::Log, "log", "keys/log"),
         ] {
             let before = std::fs::read(home.join(format!("keys/{name}.seed"))).unwrap();
             let words = rotate(&config, which, None).unwrap();
@@ -223,6 +381,85 @@ mod tests {
         let proof = std::fs::read_to_string(home.join("keys/cosigner.next.toml")).unwrap();
         assert!(proof.starts_with("node = 1\n"), "{proof}");
         assert!(field(&proof, "cosigner").starts_with("ledger.example.com/aims1/node/1+"));
+    }
+
+    #[test]
+    fn the_proof_of_a_log_key_proves_the_one_in_use_as_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = node(folder.path());
+        let out = folder.path().join("out");
+        std::fs::create_dir(&out).unwrap();
+        rotate(&home.join("aimslogd.toml"), Rotated::Log, Some(&out)).unwrap();
+        let proof = std::fs::read_to_string(out.join("log.next.toml")).unwrap();
+        let decoded = |name: &str| STANDARD.decode(field(&proof, name)).unwrap();
+        for (file, key, possession) in [
+            ("log.seed", "current", "current_possession"),
+            ("log.next.seed", "log", "possession"),
+        ] {
+            let seed = read_seed(&home.join("keys").join(file), None).unwrap();
+            assert_eq!(decoded(key), seed.verifying_key().as_bytes(), "{file}");
+            let public = PublicKey::from_bytes(seed.verifying_key().as_bytes()).unwrap();
+            let claim = Possession {
+                service: "ledger.example.com/aims1",
+                subject: "urn:aimslog:ledger.example.com/aims1:keys/log",
+            };
+            let signature = Signature(decoded(possession).try_into().unwrap());
+            public.verify_possession(&claim, &signature).unwrap();
+        }
+    }
+
+    /// Every file under a folder, with what it holds.
+    fn files_of(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                files.extend(files_of(&path));
+            } else {
+                // A link that leads nowhere holds nothing.
+                let bytes = std::fs::read(&path).unwrap_or_default();
+                files.push((path, bytes));
+            }
+        }
+        files.sort();
+        files
+    }
+
+    #[test]
+    fn the_proof_takes_the_place_of_no_other_file_and_of_none_that_the_node_makes() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = node(folder.path());
+        let config = home.join("aimslogd.toml");
+        rotate(&config, Rotated::Receipt, None).unwrap();
+        std::os::unix::fs::symlink("nowhere", home.join("link")).unwrap();
+        let before = files_of(&home);
+        let loaded = Config::load(&config).unwrap();
+        let all = before.iter().map(|(path, _)| path.clone());
+        let to_come = [
+            home.join("keys/log.next.seed"),
+            home.join("keys/../keys/cosigner.next.seed"),
+            home.join("keys/log.new"),
+            home.join("link"),
+            loaded.data_dir.join("proof.toml"),
+            loaded.guard_dir.join("guard"),
+        ];
+        for path in all.chain(to_come) {
+            let refused = rotate(&config, Rotated::Log, Some(&path));
+            assert!(
+                matches!(
+                    refused,
+                    Err(RotateError::Reserved { .. } | RotateError::Occupied { .. })
+                ),
+                "{}: {refused:?}",
+                path.display()
+            );
+            assert_eq!(files_of(&home), before, "{}", path.display());
+        }
+        // A proof of the same sort is replaced: the key may be another one by now.
+        for _ in 0..2 {
+            let beside = folder.path().join("log.toml");
+            rotate(&config, Rotated::Log, Some(&beside)).unwrap();
+        }
     }
 
     #[test]

@@ -38,6 +38,7 @@ mod file_turns;
 mod files;
 mod filter;
 mod history;
+mod log_key_switch;
 mod network;
 mod paging;
 mod records;

@@ -92,6 +92,8 @@ pub const OPERATOR_NAME_BYTES_MAX: usize = 63;
 pub const NODE_LABEL_BYTES_MAX: usize = 255;
 /// Receipt keys in force at once: one, and the next ones while they are being exchanged.
 pub const RECEIPT_KEYS_MAX: usize = 8;
+/// Log keys in force at once, as with receipt keys.
+pub const LOG_KEYS_MAX: usize = 8;
 /// Roles of a principal: more than any rule bundle defines.
 pub const ROLES_MAX: usize = 16;
 /// Kinds, subjects and fields of an engagement, each: a longer list is everything, or two engagements.

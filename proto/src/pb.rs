@@ -22,6 +22,7 @@ impl Drop for raft::v1::GetLedgerKeysResponse {
         self.receipt_seed.zeroize();
         self.service_seed.zeroize();
         self.next_receipt_seed.zeroize();
+        self.next_log_seed.zeroize();
     }
 }
 
@@ -78,6 +79,7 @@ mod tests {
             receipt_seed: vec![202; 32],
             service_seed: vec![203; 32],
             next_receipt_seed: vec![204; 32],
+            next_log_seed: vec![205; 32],
         };
         let text = format!("{message:?}");
         assert!(!text.contains("20"), "{text}");

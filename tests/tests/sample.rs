@@ -289,6 +289,7 @@ fn begun(place: &Place) -> Replay {
             key: receipt.public_key(),
             possession: prove_receipt_key(&place.origin, &*receipt).unwrap(),
         }],
+        log: Vec::new(),
         approvals: Vec::new(),
     };
     let mut replay = Replay::new();

@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::verb::replace::Replace;
-use crate::verb::rotate::{RotateNode, RotateReceiptKey};
+use crate::verb::rotate::{RotateLogKey, RotateNode, RotateReceiptKey};
 use crate::verb::runtime;
 
 /// Found a cluster, see how it is, move its lead, replace a node, change its keys (operators).
@@ -28,7 +28,7 @@ pub(crate) struct Cluster {
 enum Action {
     /// Found the cluster from the genesis that `aimslogd init` wrote; once, with all nodes running
     Init,
-    /// How each node is: lead, log, heads, alarms
+    /// How each node is: lead, log, heads, keys, alarms
     ///
     /// Asks every admin endpoint at once, and names the members of the cluster that answered at none.
     /// Exit code 0: all is well; 3: a node does not answer, or the others do not hear it; 1: all
@@ -46,6 +46,7 @@ enum Action {
     Replace(Replace),
     RotateNode(RotateNode),
     RotateReceiptKey(RotateReceiptKey),
+    RotateLogKey(RotateLogKey),
 }
 
 #[derive(Serialize)]
@@ -76,6 +77,7 @@ impl Cluster {
             Action::Replace(replace) => Box::pin(replace.run(context, output)).await,
             Action::RotateNode(rotate) => Box::pin(rotate.run(context, output)).await,
             Action::RotateReceiptKey(rotate) => Box::pin(rotate.run(context, output)).await,
+            Action::RotateLogKey(rotate) => Box::pin(rotate.run(context, output)).await,
             Action::MoveLeader { node } => {
                 lead::run(&context.admin_endpoints()?, *node, output).await
             }

@@ -93,6 +93,13 @@ fn policy(file: Option<&PathBuf>, flags: &Connection) -> Result<Policy> {
     }
 }
 
+impl Shown {
+    /// Of logs and cosigners.
+    fn keys(&self) -> Vec<String> {
+        [&self.logs[..], &self.cosigners].concat()
+    }
+}
+
 fn shown(policy: &Policy) -> Shown {
     Shown {
         fingerprint: hex(&policy.fingerprint()),

@@ -116,7 +116,7 @@ fn who(registry: &Registry, key: &Thumbprint, size: u64) -> Who {
     };
     let owner = match &row.owner {
         KeyOwner::Operator { name } => return Who::Operator { name: name.clone() },
-        KeyOwner::Service | KeyOwner::Receipt => return Who::Service,
+        KeyOwner::Service | KeyOwner::Receipt | KeyOwner::Log => return Who::Service,
         KeyOwner::Principal(owner) => owner,
     };
     let newest = registry

@@ -24,7 +24,7 @@ use tempfile::TempDir;
 use world::World;
 
 /// Every command with its subcommands.
-const COMMANDS: [&[&str]; 67] = [
+const COMMANDS: [&[&str]; 68] = [
     &["access", "list"],
     &["aims", "check"],
     &["aims", "init"],
@@ -33,6 +33,7 @@ const COMMANDS: [&[&str]; 67] = [
     &["cluster", "init"],
     &["cluster", "move-leader"],
     &["cluster", "replace"],
+    &["cluster", "rotate-log-key"],
     &["cluster", "rotate-node"],
     &["cluster", "rotate-receipt-key"],
     &["cluster", "snapshot"],
@@ -95,12 +96,13 @@ const COMMANDS: [&[&str]; 67] = [
 ];
 
 /// Commands whose help ends with an example.
-const TAUGHT: [&[&str]; 46] = [
+const TAUGHT: [&[&str]; 47] = [
     &["aims", "check"],
     &["aims", "init"],
     &["amend"],
     &["checkpoint"],
     &["cluster", "replace"],
+    &["cluster", "rotate-log-key"],
     &["cluster", "rotate-node"],
     &["cluster", "rotate-receipt-key"],
     &["completions"],
@@ -307,6 +309,10 @@ fn what_operators_are_to_sign_is_read_before_anybody_is_asked() {
                 "--possession",
                 "policy.txt",
             ],
+            "--possession policy.txt",
+        ),
+        (
+            &["cluster", "rotate-log-key", "--possession", "policy.txt"],
             "--possession policy.txt",
         ),
     ] {

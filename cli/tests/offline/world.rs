@@ -147,6 +147,7 @@ fn receipt_key(keys: &Keyring) -> Vec<u8> {
             key: keys.receipt.public_key(),
             possession: prove_receipt_key(&origin(), &keys.receipt).unwrap(),
         }],
+        log: Vec::new(),
         approvals: Vec::new(),
     };
     signed(&record, 1, &keys.service)

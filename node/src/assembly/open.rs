@@ -10,7 +10,7 @@ use crate::ledger::guard::{Amnesia, DataState, Guard, Opened};
 use crate::ledger::guard_record::Identity;
 use crate::ledger::machine::Ledger;
 use crate::ledger::peer_file::{self, Memories};
-use crate::raft::{Consensus, create_store};
+use crate::raft::{Consensus, create_store, has_raft_log};
 use crate::service::live_tls::LiveTls;
 use crate::service::peer_tls::TlsDialer;
 use crate::service::spiffe::ClusterTag;
@@ -99,7 +99,7 @@ fn examine(config: &Config, identity: Identity) -> Result<(DataState, Opened), S
 /// Reads the raft database of an earlier run, if there is one.
 fn data_state(data_dir: &Path) -> Result<DataState, StartError> {
     let folder = data_dir.join("raft");
-    if !folder.join("CURRENT").exists() {
+    if !has_raft_log(data_dir) {
         return Ok(DataState::default());
     }
     let db = RaftDb::open(&folder, FatalHook::abort()).map_err(crate::raft::OpenError::from)?;

@@ -91,6 +91,7 @@ fn peer_routes(
             progress: parts.ledger.progress(),
             verified: shared.verified.subscribe(),
             alarms: shared.alarms.clone(),
+            ring: Arc::clone(&shared.ring),
             clock: Arc::clone(&materials.clock),
         },
     ));

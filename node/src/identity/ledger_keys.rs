@@ -1,26 +1,29 @@
-//! The keys that every voter holds: log, receipt and service key. They are made once, by `init`; a
-//! node that joins gets them from a voter.
+//! The keys that every voter holds: log, receipt and service key. They are made by `init`, a later log
+//! or receipt key by `rotate`; a node that joins gets them from a voter.
 
 use aimslog_proto::statement::key::PublicKey;
 use aimslog_proto::system::registry::Registry;
-use aimslog_proto::tlog::{LeafIndex, VerifierKey};
+use aimslog_proto::tlog::{LeafIndex, TreeSize};
 use ed25519_dalek::SigningKey;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{
-    Passphrase, SecretError, Succession, drop_next_seed, next_file, promote_next_seed,
+    DroppedFile, Passphrase, SecretError, Succession, drop_next_seed, next_file, promote_next_seed,
     read_next_seed, read_seed, store_seed,
 };
 use crate::config::KeyFiles;
 use crate::init::statement_key;
+use crate::ledger::log_keys::log_keys_needed;
 
 /// Log, receipt and service key, one purpose each. Wiped from memory when dropped, never printed.
 #[derive(Debug, Clone)]
 pub struct LedgerKeys {
     /// Signs checkpoints.
     pub log: SigningKey,
+    /// Is to sign checkpoints in its place, once a policy names it.
+    pub next_log: Option<SigningKey>,
     /// Signs receipts.
     pub receipt: SigningKey,
     /// Is to sign receipts in its place, once the log names it alone.
@@ -29,9 +32,40 @@ pub struct LedgerKeys {
     pub service: SigningKey,
 }
 
+/// A key of the ledger that another one can follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    /// Signs checkpoints.
+    Log,
+    /// Signs receipts.
+    Receipt,
+}
+
+impl Sort {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Log, Self::Receipt];
+
+    /// Where the key in use lies.
+    pub const fn file(self, files: &KeyFiles) -> &PathBuf {
+        match self {
+            Self::Log => &files.log,
+            Self::Receipt => &files.receipt,
+        }
+    }
+}
+
+impl std::fmt::Display for Sort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Log => "log",
+            Self::Receipt => "receipt",
+        })
+    }
+}
+
 impl LedgerKeys {
-    /// Reads all three, and the next receipt key if there is one; `None` where one of the three files
-    /// is not there.
+    /// Reads all three, and the next log and receipt key where there are any; `None` where one of the
+    /// three files is not there.
     pub fn load(files: &KeyFiles) -> Result<Option<Self>, SecretError> {
         let passphrase = Passphrase::of(files)?;
         let [log, receipt, service] = [&files.log, &files.receipt, &files.service]
@@ -39,6 +73,7 @@ impl LedgerKeys {
         Ok(match (log?, receipt?, service?) {
             (Some(log), Some(receipt), Some(service)) => Some(Self {
                 log,
+                next_log: read_next_seed(&files.log, passphrase.as_ref())?,
                 receipt,
                 next_receipt: read_next_seed(&files.receipt, passphrase.as_ref())?,
                 service,
@@ -51,80 +86,127 @@ impl LedgerKeys {
     /// names a passphrase. Blocks on the disk.
     pub fn store(&self, files: &KeyFiles) -> Result<(), SecretError> {
         let passphrase = Passphrase::of(files)?;
-        let next = next_file(&files.receipt);
-        let following = self.next_receipt.as_ref().map(|key| (&next, key));
+        let following = Sort::ALL.into_iter().filter_map(|sort| {
+            let key = self.next(sort)?;
+            Some((next_file(sort.file(files)), key))
+        });
         let three = [
-            (&files.log, &self.log),
-            (&files.receipt, &self.receipt),
-            (&files.service, &self.service),
+            (files.log.clone(), &self.log),
+            (files.receipt.clone(), &self.receipt),
+            (files.service.clone(), &self.service),
         ];
         for (file, key) in three.into_iter().chain(following) {
-            store_seed(file, key, passphrase.as_ref())?;
+            store_seed(&file, key, passphrase.as_ref())?;
         }
         Ok(())
     }
 
-    /// The receipt keys that are here, the next one last.
-    pub fn receipt_keys(&self) -> impl Iterator<Item = &SigningKey> {
-        [&self.receipt].into_iter().chain(&self.next_receipt)
+    /// The key of this sort that is in use.
+    pub const fn current(&self, sort: Sort) -> &SigningKey {
+        match sort {
+            Sort::Log => &self.log,
+            Sort::Receipt => &self.receipt,
+        }
     }
 
-    /// The public halves of the receipt keys that are here.
-    pub fn receipt_publics(&self) -> Vec<PublicKey> {
-        self.receipt_keys().map(public).collect()
+    /// The key of this sort that is to follow.
+    pub const fn next(&self, sort: Sort) -> Option<&SigningKey> {
+        match sort {
+            Sort::Log => self.next_log.as_ref(),
+            Sort::Receipt => self.next_receipt.as_ref(),
+        }
     }
 
-    /// The same without receipt keys that the log does not name; `None` where it names none of them.
+    /// The keys of this sort that are here, the next one last.
+    pub fn all(&self, sort: Sort) -> impl Iterator<Item = &SigningKey> {
+        [self.current(sort)].into_iter().chain(self.next(sort))
+    }
+
+    /// The public halves of the keys of this sort that are here, the next one last.
+    pub fn publics(&self, sort: Sort) -> Vec<PublicKey> {
+        self.all(sort).map(public).collect()
+    }
+
+    /// The same with another key of this sort, or none, to follow.
+    #[must_use]
+    pub fn with_next(self, sort: Sort, next: Option<SigningKey>) -> Self {
+        match sort {
+            Sort::Log => Self {
+                next_log: next,
+                ..self
+            },
+            Sort::Receipt => Self {
+                next_receipt: next,
+                ..self
+            },
+        }
+    }
+
+    /// The same without log and receipt keys that the log does not name; `None` where it names none
+    /// of one sort, or another service key.
     #[must_use]
     pub fn in_force(&self, named: &PublicKeys) -> Option<Self> {
-        let mut receipts = self.receipt_keys().filter(|key| named.has_receipt(key));
-        Some(Self {
-            log: self.log.clone(),
-            receipt: receipts.next()?.clone(),
-            next_receipt: receipts.next().cloned(),
+        let named_of = |sort| {
+            let mut all = self.all(sort).filter(move |key| named.has(sort, key));
+            Some((all.next()?.clone(), all.next().cloned()))
+        };
+        let (log, next_log) = named_of(Sort::Log)?;
+        let (receipt, next_receipt) = named_of(Sort::Receipt)?;
+        (public(&self.service) == named.service).then(|| Self {
+            log,
+            next_log,
+            receipt,
+            next_receipt,
             service: self.service.clone(),
         })
     }
 
-    /// Puts the next receipt key into the place of the one before, on the disk. Blocks on the disk.
+    /// Puts the next key of this sort into the place of the one before, on the disk. Blocks on the
+    /// disk.
     ///
     /// # Errors
     /// [`SecretError`], also where a file holds another key than this; nothing is changed then.
-    pub fn promote_receipt(self, files: &KeyFiles) -> Result<Self, SecretError> {
-        let Some(next) = self.next_receipt else {
+    pub fn promote(self, sort: Sort, files: &KeyFiles) -> Result<Self, SecretError> {
+        let Some(next) = self.next(sort).cloned() else {
             return Ok(self);
         };
         let keys = Succession {
-            before: self.receipt.verifying_key(),
+            before: self.current(sort).verifying_key(),
             next: next.verifying_key(),
         };
         let passphrase = Passphrase::of(files)?;
-        promote_next_seed(&files.receipt, &keys, passphrase.as_ref())?;
-        Ok(Self {
-            receipt: next,
-            next_receipt: None,
-            ..self
+        promote_next_seed(sort.file(files), &keys, passphrase.as_ref())?;
+        let left = self.with_next(sort, None);
+        Ok(match sort {
+            Sort::Log => Self { log: next, ..left },
+            Sort::Receipt => Self {
+                receipt: next,
+                ..left
+            },
         })
     }
 
-    /// Forgets the next receipt key, and removes its file. Where the file holds a later one by now,
-    /// that one stays. Blocks on the disk.
+    /// Forgets the next key of this sort, and removes its file. Where the file holds a later one by
+    /// now, that one stays. Returns what is left, and what became of the file. Blocks on the disk.
     ///
     /// # Errors
     /// [`SecretError`]; nothing is changed then.
-    pub fn drop_next_receipt(self, files: &KeyFiles) -> Result<Self, SecretError> {
-        if let Some(next) = &self.next_receipt {
-            let passphrase = Passphrase::of(files)?;
-            drop_next_seed(&files.receipt, &next.verifying_key(), passphrase.as_ref())?;
-        }
-        Ok(Self {
-            next_receipt: None,
-            ..self
-        })
+    pub fn drop_next(
+        self,
+        sort: Sort,
+        files: &KeyFiles,
+    ) -> Result<(Self, DroppedFile), SecretError> {
+        let Some(next) = self.next(sort) else {
+            return Ok((self, DroppedFile::Gone));
+        };
+        let passphrase = Passphrase::of(files)?;
+        let path = sort.file(files);
+        let dropped = drop_next_seed(path, &next.verifying_key(), passphrase.as_ref())?;
+        Ok((self.with_next(sort, None), dropped))
     }
 }
 
-/// The public half of a key that signs statements or receipts.
+/// The public half of a key that signs statements, receipts or checkpoints.
 fn public(key: &SigningKey) -> PublicKey {
     statement_key(key).public_key()
 }
@@ -148,43 +230,62 @@ pub struct ForeignKey {
 /// The public halves, as the log names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKeys {
-    log: VerifierKey,
+    /// Those in force, and those that the next head needs.
+    log: Vec<PublicKey>,
+    /// Those without which the next head cannot be signed.
+    needed: Vec<PublicKey>,
     /// Those in force; more than one while one takes over from another.
     receipt: Vec<PublicKey>,
     service: PublicKey,
 }
 
 impl PublicKeys {
-    /// What the registry says now; `None` before genesis.
-    pub fn of(registry: &Registry) -> Option<Self> {
+    /// What the registry says now, where the newest published head has `published` entries; `None`
+    /// before genesis.
+    pub fn of(registry: &Registry, published: TreeSize) -> Option<Self> {
         let genesis = registry.genesis()?;
         let next = LeafIndex(registry.last_index()?.0.saturating_add(1));
         let receipt = registry.receipt_keys_at(next);
+        let needed = log_keys_needed(registry, published, TreeSize(next.0));
+        let in_force = registry.log_keys_at(next).map(|row| row.key);
+        let mut log: Vec<PublicKey> = in_force.collect();
+        let others = needed.iter().filter(|key| !log.contains(key));
+        log.extend(others.copied().collect::<Vec<_>>());
         Some(Self {
-            log: genesis.log_key.clone(),
+            log,
+            needed,
             receipt: receipt.map(|row| row.key).collect(),
             service: genesis.service_key,
         })
     }
 
-    /// The receipt keys in force.
-    pub fn receipt(&self) -> &[PublicKey] {
-        &self.receipt
+    /// The keys of this sort that a node may hold.
+    pub fn named(&self, sort: Sort) -> &[PublicKey] {
+        match sort {
+            Sort::Log => &self.log,
+            Sort::Receipt => &self.receipt,
+        }
     }
 
-    fn has_receipt(&self, key: &SigningKey) -> bool {
-        self.receipt.contains(&public(key))
+    /// The log keys without which the next head cannot be signed.
+    pub fn needed(&self) -> &[PublicKey] {
+        &self.needed
     }
 
-    /// Which of these keys are others than the log names. A next receipt key that it does not name
-    /// yet is none of them.
+    fn has(&self, sort: Sort, key: &SigningKey) -> bool {
+        self.named(sort).contains(&public(key))
+    }
+
+    /// Which of these keys are others than the log names, so that a head could not be signed with
+    /// them. A next key that it does not name yet is none of them.
     pub fn foreign(&self, keys: &LedgerKeys) -> Vec<ForeignKey> {
-        let log = VerifierKey::ed25519(self.log.name().clone(), &keys.log.verifying_key());
+        let logs = keys.publics(Sort::Log);
         [
-            ("log", log == self.log),
+            ("log", self.needed.iter().all(|key| logs.contains(key))),
             (
                 "receipt",
-                keys.receipt_keys().any(|key| self.has_receipt(key)),
+                keys.all(Sort::Receipt)
+                    .any(|key| self.has(Sort::Receipt, key)),
             ),
             ("service", public(&keys.service) == self.service),
         ]
@@ -267,11 +368,12 @@ mod tests {
         let config = config(folder.path());
         let keys = LedgerKeys::load(&config.keys).unwrap().unwrap();
         let first = crate::check::first_entries(&config).unwrap();
-        let expected = PublicKeys::of(&first.registry).unwrap();
+        let expected = PublicKeys::of(&first.registry, TreeSize(0)).unwrap();
         assert_eq!(expected.foreign(&keys), []);
         let other = SigningKey::from_bytes(&[9; 32]);
         let all = LedgerKeys {
             log: other.clone(),
+            next_log: None,
             receipt: other.clone(),
             next_receipt: None,
             service: other.clone(),
@@ -310,15 +412,15 @@ mod tests {
         };
         keys.store(&files).unwrap();
         let again = LedgerKeys::load(&files).unwrap().unwrap();
-        assert_eq!(again.receipt_publics(), keys.receipt_publics());
-        let promoted = again.promote_receipt(&files).unwrap();
+        assert_eq!(again.publics(Sort::Receipt), keys.publics(Sort::Receipt));
+        let promoted = again.promote(Sort::Receipt, &files).unwrap();
         assert_eq!(promoted.receipt.to_bytes(), next.to_bytes());
         let last = LedgerKeys::load(&files).unwrap().unwrap();
-        assert_eq!(last.receipt_publics(), [public(&next)]);
+        assert_eq!(last.publics(Sort::Receipt), [public(&next)]);
         // There is nothing more to put in its place.
-        last.promote_receipt(&files).unwrap();
+        last.promote(Sort::Receipt, &files).unwrap();
         let last = LedgerKeys::load(&files).unwrap().unwrap();
-        assert_eq!(last.receipt_publics(), [public(&next)]);
+        assert_eq!(last.publics(Sort::Receipt), [public(&next)]);
     }
 
     #[test]
@@ -332,20 +434,87 @@ mod tests {
             ..before.clone()
         };
         keys.store(&files).unwrap();
-        let left = keys.clone().drop_next_receipt(&files).unwrap();
-        assert_eq!(left.receipt_publics(), before.receipt_publics());
+        let (left, file) = keys.clone().drop_next(Sort::Receipt, &files).unwrap();
+        assert_eq!(file, DroppedFile::Gone);
+        assert_eq!(left.publics(Sort::Receipt), before.publics(Sort::Receipt));
         let read = LedgerKeys::load(&files).unwrap().unwrap();
-        assert_eq!(read.receipt_publics(), before.receipt_publics());
+        assert_eq!(read.publics(Sort::Receipt), before.publics(Sort::Receipt));
         // The node had the retired one in memory still when the next but one was made.
         store_seed(&next_file(&files.receipt), &later, None).unwrap();
-        let left = keys.clone().drop_next_receipt(&files).unwrap();
-        assert_eq!(left.receipt_publics(), before.receipt_publics());
+        let (left, file) = keys.clone().drop_next(Sort::Receipt, &files).unwrap();
+        assert_eq!(file, DroppedFile::HoldsAnother);
+        assert_eq!(left.publics(Sort::Receipt), before.publics(Sort::Receipt));
         let read = LedgerKeys::load(&files).unwrap().unwrap();
         assert_eq!(read.next_receipt.unwrap().to_bytes(), later.to_bytes());
         // Nor does it take the place that another one was named for.
-        let refused = keys.promote_receipt(&files);
+        let refused = keys.promote(Sort::Receipt, &files);
         assert!(matches!(refused, Err(SecretError::OtherKey { .. })));
         let read = LedgerKeys::load(&files).unwrap().unwrap();
         assert_eq!(read.receipt.to_bytes(), before.receipt.to_bytes());
+    }
+
+    #[test]
+    fn the_next_log_key_is_stored_beside_and_takes_the_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = config(folder.path()).keys;
+        let next = SigningKey::from_bytes(&[9; 32]);
+        let before = LedgerKeys::load(&files).unwrap().unwrap();
+        let keys = before.clone().with_next(Sort::Log, Some(next.clone()));
+        keys.store(&files).unwrap();
+        let again = LedgerKeys::load(&files).unwrap().unwrap();
+        assert_eq!(again.publics(Sort::Log), keys.publics(Sort::Log));
+        assert_eq!(again.publics(Sort::Receipt), before.publics(Sort::Receipt));
+        again.promote(Sort::Log, &files).unwrap();
+        let last = LedgerKeys::load(&files).unwrap().unwrap();
+        assert_eq!(last.publics(Sort::Log), [public(&next)]);
+        assert_eq!(last.publics(Sort::Receipt), before.publics(Sort::Receipt));
+    }
+
+    #[test]
+    fn a_log_key_is_needed_from_the_policy_that_names_it_until_the_head_that_leads_on() {
+        use crate::ledger::testing::{LOG_SEED, World};
+        use aimslog_proto::statement::UnverifiedStatement;
+
+        let world = World::new();
+        let genesis = world.genesis();
+        let before = world.policy([0, 1, 2]);
+        let named = world.log_keys(&[LOG_SEED, 50], 60);
+        let switch = world.policy_change(&before, world.policy_with_log_key(50));
+        let alone = world.log_keys(&[50], 61);
+        let records = [&genesis.genesis, &genesis.keys, &named, &switch, &alone];
+        let of = |seeds: &[u8]| {
+            let keys = seeds
+                .iter()
+                .map(|seed| SigningKey::from_bytes(&[*seed; 32]));
+            keys.map(|key| public(&key)).collect::<Vec<_>>()
+        };
+        let sorted = |mut keys: Vec<PublicKey>| {
+            keys.sort_unstable_by_key(|key| *key.as_bytes());
+            keys
+        };
+        let (old, new) = (&[LOG_SEED][..], &[50][..]);
+        let both = &[LOG_SEED, 50][..];
+        for (what, logged, published, named, needed) in [
+            ("founded", 2, 0, old, old),
+            ("named beside", 3, 2, both, old),
+            ("the policy changes", 4, 3, both, both),
+            ("the head that leads over is published", 4, 4, both, new),
+            ("retired before that head", 5, 3, both, both),
+            ("retired", 5, 4, new, new),
+        ] {
+            let mut registry = Registry::new();
+            for (index, bytes) in (0..).zip(records.into_iter().take(logged)) {
+                let statement = UnverifiedStatement::parse(bytes).unwrap();
+                registry.apply(LeafIndex(index), &statement).unwrap();
+            }
+            let found = PublicKeys::of(&registry, TreeSize(published)).unwrap();
+            let all = sorted(found.named(Sort::Log).to_vec());
+            assert_eq!(all, sorted(of(named)), "{what}");
+            assert_eq!(
+                sorted(found.needed().to_vec()),
+                sorted(of(needed)),
+                "{what}"
+            );
+        }
     }
 }

@@ -27,8 +27,17 @@ pub fn read_next_seed(
     }
 }
 
+/// What became of the file of a key that is not to follow any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DroppedFile {
+    /// It is not there any more, and was not there before where somebody has moved it.
+    Gone,
+    /// It holds another key by now, and is left as it is.
+    HoldsAnother,
+}
+
 /// Removes the file of the key that was to follow, if it is there and holds this key. One that holds
-/// another key is left as it is: somebody has made a later one since. Returns whether it was removed.
+/// another key is left as it is: somebody has made a later one since.
 ///
 /// # Errors
 /// [`SecretError`], also where the file cannot be read; nothing is removed then.
@@ -36,16 +45,17 @@ pub fn drop_next_seed(
     path: &Path,
     expected: &VerifyingKey,
     passphrase: Option<&Passphrase>,
-) -> Result<bool, SecretError> {
-    let held = read_next_seed(path, passphrase)?;
-    if held.is_none_or(|held| held.verifying_key() != *expected) {
-        return Ok(false);
+) -> Result<DroppedFile, SecretError> {
+    match read_next_seed(path, passphrase)? {
+        None => return Ok(DroppedFile::Gone),
+        Some(held) if held.verifying_key() != *expected => return Ok(DroppedFile::HoldsAnother),
+        Some(_) => {}
     }
     let path = next_file(path);
     std::fs::remove_file(&path)
         .and_then(|()| sync_folder_of(&path))
         .map_err(|source| SecretError::Io { path, source })?;
-    Ok(true)
+    Ok(DroppedFile::Gone)
 }
 
 /// Which key takes the place of which.
@@ -147,8 +157,10 @@ mod tests {
         promote_next_seed(&path, &succession(7, 8), None).unwrap();
         assert_eq!(seeds(&path), (8, None));
         store_seed(&next_file(&path), &SigningKey::from_bytes(&[7; 32]), None).unwrap();
-        assert!(drop_next_seed(&path, &public(7), None).unwrap());
-        assert!(!drop_next_seed(&path, &public(7), None).unwrap());
+        for _ in 0..2 {
+            let dropped = drop_next_seed(&path, &public(7), None).unwrap();
+            assert_eq!(dropped, DroppedFile::Gone);
+        }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
@@ -156,7 +168,8 @@ mod tests {
     fn a_key_that_somebody_put_there_since_is_neither_removed_nor_taken_nor_replaced() {
         // The next key was retired, and somebody has made another one since.
         let (_folder, path) = beside(7, Some(9));
-        assert!(!drop_next_seed(&path, &public(8), None).unwrap());
+        let dropped = drop_next_seed(&path, &public(8), None).unwrap();
+        assert_eq!(dropped, DroppedFile::HoldsAnother);
         assert_eq!(seeds(&path), (7, Some(9)));
         for (what, (current, next)) in [
             ("another next key", (7, Some(9))),

@@ -164,11 +164,13 @@ mod tests {
             log: key(2),
             receipt: key(3),
             next_receipt: Some(key(5)),
+            next_log: Some(key(6)),
             service: key(4),
         };
         keys.store(&files).unwrap();
         let next = crate::identity::next_file(&files.receipt);
-        for file in [&files.log, &files.receipt, &files.service, &next] {
+        let next_log = crate::identity::next_file(&files.log);
+        for file in [&files.log, &next_log, &files.receipt, &files.service, &next] {
             assert!(
                 is_encrypted(&std::fs::read(file).unwrap()),
                 "{}",

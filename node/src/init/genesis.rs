@@ -201,6 +201,7 @@ fn receipt_keys(plan: &Plan, keys: &ClusterKeys) -> Result<Keys, GenesisError> {
             key: receipt.public_key(),
             possession: Signature([0; 64]),
         }],
+        log: Vec::new(),
         approvals: Vec::new(),
     };
     let subject = subject(&plan.origin, &record.subject_part());

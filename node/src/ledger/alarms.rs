@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use aimslog_proto::tlog::{Hash, RootHash, TreeSize};
+use aimslog_proto::tlog::{Hash, RootHash, TreeSize, VerifierKey};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -18,7 +18,7 @@ use crate::raft::Participation;
 /// Two signed answers that contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "node {peer} answers with root {theirs} at size {size}, this node has {own}; both signed answers are in {}",
+    "node {peer} answers with root {theirs} at size {size}, this node has {own}; the signed answers are in {}",
     evidence.display()
 )]
 pub struct Fork {
@@ -161,11 +161,12 @@ pub enum Alarm {
     Keys,
     /// The cosigner key that the log names for this node is not here.
     #[error(
-        "COSIGNER: the log names another cosigner key for this node than its files hold, so that its \
-         cosignatures do not count; put back keys/cosigner.next.seed, or make another one \
-         (aimslogd rotate, then aimslog cluster rotate-node)"
+        "COSIGNER: the log names the cosigner key {0} for this node, and neither keys/cosigner.seed nor \
+         keys/cosigner.next.seed holds it, so that no cosignature of this node counts; put the seed of \
+         that key back as keys/cosigner.next.seed (no restart is needed), or, where it is lost, make \
+         another one with aimslogd rotate and have the operators name it with aimslog cluster rotate-node"
     )]
-    Cosigner,
+    Cosigner(VerifierKey),
 }
 
 /// Name of [`Alarm::NoSpace`], by which other nodes know it.
@@ -197,7 +198,7 @@ impl Alarm {
             Self::Clock(_) => CLOCK,
             Self::NoSpace(_) => NOSPACE,
             Self::Keys => KEYS,
-            Self::Cosigner => COSIGNER,
+            Self::Cosigner(_) => COSIGNER,
         }
     }
 }
@@ -239,8 +240,8 @@ pub struct Standing {
     pub space: Option<NoSpace>,
     /// Whether it could sign what a leader signs.
     pub keys: KeyState,
-    /// Whether its own key is one that the log names.
-    pub cosigner: KeyState,
+    /// The cosigner key that the log names for it, if that is not here.
+    pub cosigner: Option<VerifierKey>,
 }
 
 impl Standing {
@@ -255,7 +256,7 @@ impl Standing {
             clock: None,
             space: None,
             keys: KeyState::Held,
-            cosigner: KeyState::Held,
+            cosigner: None,
         }
     }
 
@@ -268,7 +269,7 @@ impl Standing {
         let space = self.space.map(Alarm::NoSpace);
         let removed = self.removed.map(Alarm::Removed);
         let keys = (self.keys == KeyState::Awaited).then_some(Alarm::Keys);
-        let cosigner = (self.cosigner == KeyState::Awaited).then_some(Alarm::Cosigner);
+        let cosigner = self.cosigner.clone().map(Alarm::Cosigner);
         [
             amnesia, removed, corrupt, fork, clock, space, keys, cosigner,
         ]
@@ -365,11 +366,11 @@ impl Alarms {
             Alarm::NoSpace(found) => keep_newest(&mut standing.space, found),
             Alarm::Removed(found) => keep_first(&mut standing.removed, found),
             Alarm::Keys => awaited(&mut standing.keys),
-            Alarm::Cosigner => awaited(&mut standing.cosigner),
+            Alarm::Cosigner(named) => keep_newest(&mut standing.cosigner, named),
         });
         if changed {
             match alarm {
-                Alarm::Clock(_) | Alarm::Keys | Alarm::Cosigner => {
+                Alarm::Clock(_) | Alarm::Keys | Alarm::Cosigner(_) => {
                     tracing::warn!(alarm = alarm.name(), "{alarm}");
                 }
                 Alarm::Amnesia(_)
@@ -409,15 +410,15 @@ impl Alarms {
             .send_if_modified(|standing| arrived(&mut standing.keys));
     }
 
-    /// The log names a cosigner key for this node that is not here.
-    pub fn cosigner_is_missing(&self) {
-        self.raise(&Alarm::Cosigner);
+    /// The log names this cosigner key for this node, and it is not here.
+    pub fn cosigner_is_missing(&self, named: &VerifierKey) {
+        self.raise(&Alarm::Cosigner(named.clone()));
     }
 
     /// The cosigner key that the log names is here.
     pub fn cosigner_is_here(&self) {
         self.standing
-            .send_if_modified(|standing| arrived(&mut standing.cosigner));
+            .send_if_modified(|standing| standing.cosigner.take().is_some());
     }
 
     /// The peers have been asked.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::cosignature::CosignError;
-use aimslog_proto::tlog::{NoteSignature, RootHash, TreeHead, TreeSize};
+use aimslog_proto::tlog::{NoteSignature, RootHash, TreeHead, TreeSize, VerifierKey};
 use futures::future::BoxFuture;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -43,8 +43,27 @@ pub trait HeadCosigner: Send + Sync + 'static {
         time: UnixSeconds,
     ) -> Result<Vec<NoteSignature>, HeadSignError>;
 
-    /// This node's signed word that its tree has this root.
-    fn sign_root(&self, size: TreeSize, root: RootHash) -> SignedRoot;
+    /// This node's signed word that its tree has this root, by the key that its own log names for it.
+    ///
+    /// # Errors
+    /// [`RootNotSigned`], where that key is not here: nobody would take the word of another one.
+    fn sign_root(&self, size: TreeSize, root: RootHash) -> Result<SignedRoot, RootNotSigned>;
+}
+
+/// Why this node does not say which root its tree has.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RootNotSigned {
+    /// Another key than the one in its files.
+    #[error(
+        "the log names {named} for this node, which is not in keys/cosigner.seed nor keys/cosigner.next.seed"
+    )]
+    OtherKey {
+        /// The key that the log names.
+        named: VerifierKey,
+    },
+    /// It was never admitted.
+    #[error("the log names no cosigner key for this node")]
+    NoKey,
 }
 
 /// Why a head was not cosigned.
@@ -330,10 +349,13 @@ impl<S: SlotStore> Task<S> {
         let claim = theirs.claim();
         let (peer, size) = (claim.identity.node, claim.size);
         let answer = self.parts.cosigner.sign_root(size, own);
+        if let Err(error) = &answer {
+            tracing::error!(%error, "the proof of the fork has the other node's answer alone");
+        }
         let name = format!("fork-size-{}-node-{peer}.txt", size.0);
         let evidence = self.parts.evidence_dir.join(name);
         // The alarm stands whether or not the disk takes the proof.
-        if let Err(error) = keep_evidence(&evidence, &fork_text(&answer, theirs)) {
+        if let Err(error) = keep_evidence(&evidence, &fork_text(answer.as_ref().ok(), theirs)) {
             tracing::error!(path = %evidence.display(), %error, "proof of the fork could not be kept");
         }
         let fork = Fork {

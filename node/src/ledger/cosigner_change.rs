@@ -140,7 +140,7 @@ impl Change {
         }
         self.missing = Some((since, now));
         if now.duration_since(since) >= MISSED_AFTER {
-            self.parts.alarms.cosigner_is_missing();
+            self.parts.alarms.cosigner_is_missing(named);
         }
         Ok(())
     }

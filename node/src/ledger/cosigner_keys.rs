@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::{NoteSignature, RootHash, TreeHead, TreeSize, VerifierKey};
 
-use super::cosigner::{HeadCosigner, HeadSignError};
+use super::cosigner::{HeadCosigner, HeadSignError, RootNotSigned};
 use super::exchange_root::SignedRoot;
 use super::head_keys::NodeCosigner;
 use super::publisher::PolicyError;
@@ -125,13 +125,14 @@ impl HeadCosigner for OwnCosigner {
         Ok(signatures)
     }
 
-    fn sign_root(&self, size: TreeSize, root: RootHash) -> SignedRoot {
+    fn sign_root(&self, size: TreeSize, root: RootHash) -> Result<SignedRoot, RootNotSigned> {
         let named = self.directory.named(self.node);
+        let named = named.ok_or(RootNotSigned::NoKey)?;
         let held = self.ring.held();
-        let mut keys = held.all();
-        // Where the log names none that is here, nobody takes the word of another one either.
-        let key = keys.find(|key| Some(key.vkey()) == named.as_ref());
-        key.unwrap_or(&held.current).sign_root(size, root)
+        match held.all().find(|key| *key.vkey() == named) {
+            Some(key) => key.sign_root(size, root),
+            None => Err(RootNotSigned::OtherKey { named }),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use aimslog_proto::{
         key::{Signature, Thumbprint},
         receipt::HeadReceipt,
     },
-    system::registry::{KeyOwner, Registry},
+    system::registry::Registry,
     time::{UnixMillis, UnixSeconds},
     tlog::{Hash, LeafHash, LeafIndex, TreeSize},
 };
@@ -328,20 +328,13 @@ struct Chain<'a, R: ?Sized> {
 
 impl<'a, R: Rows + ?Sized> Chain<'a, R> {
     fn new(rows: &'a R, registry: &'a Registry, size: TreeSize) -> Self {
-        // Genesis and the receipt keys are part of every chain.
-        let indices = [LeafIndex(0), LeafIndex(1)]
-            .into_iter()
-            .filter(|i| size.contains(*i));
-        let receipt_keys = registry
-            .keys()
-            .filter(|(_, row)| row.owner == KeyOwner::Receipt)
-            .map(|(_, row)| row.registered_at)
-            .filter(|index| size.contains(*index));
+        // Genesis is part of every chain, and what named or retired receipt and log keys.
+        let all = [LeafIndex(0)].into_iter().chain(registry.keys_records());
         Self {
             rows,
             registry,
             size,
-            indices: indices.chain(receipt_keys).collect(),
+            indices: all.filter(|index| size.contains(*index)).collect(),
         }
     }
 

@@ -23,6 +23,7 @@ use super::guard_record::GuardRecord;
 use super::progress::LedgerProgress;
 use super::roster::{Roster, Seat};
 use crate::clock::Clock;
+use crate::identity::{KeyRing, Sort};
 use crate::raft::Status;
 
 /// Time between two rounds.
@@ -52,6 +53,7 @@ pub struct OwnReport {
     progress: watch::Receiver<LedgerProgress>,
     verified: watch::Receiver<TreeSize>,
     alarms: Alarms,
+    ring: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
 }
 
@@ -70,6 +72,8 @@ pub struct ReportSources {
     pub verified: watch::Receiver<TreeSize>,
     /// What is wrong.
     pub alarms: Alarms,
+    /// The keys of the ledger.
+    pub ring: Arc<KeyRing>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -85,6 +89,7 @@ impl OwnReport {
             progress: sources.progress,
             verified: sources.verified,
             alarms: sources.alarms,
+            ring: sources.ring,
             clock: sources.clock,
         }
     }
@@ -113,7 +118,14 @@ impl OwnReport {
                 .iter()
                 .map(|alarm| alarm.name().to_owned())
                 .collect(),
+            log_keys: self.log_keys(),
         }
+    }
+
+    fn log_keys(&self) -> Vec<[u8; 32]> {
+        let keys = self.ring.keys().map(|keys| keys.publics(Sort::Log));
+        let keys = keys.unwrap_or_default().into_iter();
+        keys.map(|key| *key.as_bytes()).collect()
     }
 
     /// What the node knows of itself, to hold against what others remember: its log counts to its

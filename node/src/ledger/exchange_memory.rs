@@ -27,6 +27,8 @@ pub struct Report {
     pub memory: Memory,
     /// Names of its alarms.
     pub alarms: Vec<String>,
+    /// The public halves of the log keys that it holds.
+    pub log_keys: Vec<[u8; 32]>,
 }
 
 /// A peer as this node sees it.

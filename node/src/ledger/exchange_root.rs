@@ -87,10 +87,11 @@ pub fn root_text(identity: Identity, size: TreeSize, root: &RootHash) -> String 
 }
 
 /// The two answers as a text that proves the contradiction without this program: for each, the
-/// signed lines and the signature in hexadecimal.
-pub fn fork_text(own: &SignedRoot, theirs: &SignedRoot) -> String {
+/// signed lines and the signature in hexadecimal. This node's own is missing where it has no key to
+/// sign it with.
+pub fn fork_text(own: Option<&SignedRoot>, theirs: &SignedRoot) -> String {
     let mut text = "aimslog-fork/v1\n".to_owned();
-    for answer in [own, theirs] {
+    for answer in own.into_iter().chain([theirs]) {
         let claim = answer.claim();
         text.push('\n');
         text.push_str(&root_text(claim.identity, claim.size, &claim.root));
@@ -204,7 +205,7 @@ mod tests {
         );
         let own = SignedRoot::sign(&a, identity(1), TreeSize(10), root(1));
         let theirs = SignedRoot::sign(&b, identity(2), TreeSize(10), root(2));
-        let text = fork_text(&own, &theirs);
+        let text = fork_text(Some(&own), &theirs);
         let parts: Vec<&str> = text.split("\n\n").collect();
         assert_eq!(parts.len(), 3);
         assert!(parts[1].starts_with(&root_text(identity(1), TreeSize(10), &root(1))));

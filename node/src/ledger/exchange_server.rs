@@ -238,6 +238,11 @@ impl LedgerPeerService for ExchangeServer {
         }
         let root = self.own_root(size).await?;
         let signed = self.parts.cosigner.sign_root(size, root);
+        let signed = signed.map_err(|error| {
+            tracing::warn!(%error, size = size.0, "a root was asked for and not signed");
+            let code = Code::FailedPrecondition;
+            refuse(code, Reason::FailedPrecondition, &error.to_string())
+        })?;
         Ok(Response::new(pb::GetRootResponse {
             root: root.as_bytes().to_vec(),
             signature: signed.claim().signature.to_vec(),

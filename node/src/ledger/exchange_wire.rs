@@ -18,6 +18,9 @@ use crate::identity::LedgerKeys;
 const ALARM_NAMES_MAX: usize = 8;
 const ALARM_NAME_LEN_MAX: usize = 32;
 
+/// How many log keys a node has at most: one, and the one that is to follow.
+const LOG_KEYS_HELD_MAX: usize = 2;
+
 /// Metadata key under which a refused cosignature says why.
 pub(super) const REFUSAL_KEY: &str = "refusal";
 
@@ -60,6 +63,7 @@ pub(super) fn report_to_pb(report: &Report) -> pb::NodeReport {
         cut_index: report.memory.cut_index,
         vote_term: report.memory.vote_term,
         alarms: report.alarms.clone(),
+        log_keys: report.log_keys.iter().map(|key| key.to_vec()).collect(),
     }
 }
 
@@ -76,6 +80,9 @@ pub(super) fn report_from_pb(from: u64, report: Option<pb::NodeReport>) -> Optio
     let mut alarms = report.alarms;
     alarms.truncate(ALARM_NAMES_MAX);
     alarms.retain(|name| name.len() <= ALARM_NAME_LEN_MAX);
+    let keys = report.log_keys.into_iter().take(LOG_KEYS_HELD_MAX);
+    let log_keys = keys.filter_map(|key| <[u8; 32]>::try_from(key).ok());
+    let log_keys = log_keys.collect();
     Some(Report {
         node: from,
         clock_ms: report.clock_ms,
@@ -85,6 +92,7 @@ pub(super) fn report_from_pb(from: u64, report: Option<pb::NodeReport>) -> Optio
         flushed_index: report.flushed_index,
         memory,
         alarms,
+        log_keys,
     })
 }
 
@@ -119,6 +127,7 @@ pub(super) fn keys_to_pb(keys: &LedgerKeys) -> pb::GetLedgerKeysResponse {
         receipt_seed: seed(&keys.receipt),
         service_seed: seed(&keys.service),
         next_receipt_seed: keys.next_receipt.as_ref().map(seed).unwrap_or_default(),
+        next_log_seed: keys.next_log.as_ref().map(seed).unwrap_or_default(),
     }
 }
 
@@ -128,15 +137,15 @@ pub(super) fn keys_from_pb(message: &pb::GetLedgerKeysResponse) -> Option<Ledger
         let seed = Zeroizing::new(<[u8; 32]>::try_from(seed).ok()?);
         Some(SigningKey::from_bytes(&seed))
     };
-    let next = &message.next_receipt_seed;
+    let next = |seed: &[u8]| match seed {
+        [] => Some(None),
+        seed => Some(Some(key(seed)?)),
+    };
     Some(LedgerKeys {
         log: key(&message.log_seed)?,
+        next_log: next(&message.next_log_seed)?,
         receipt: key(&message.receipt_seed)?,
-        next_receipt: if next.is_empty() {
-            None
-        } else {
-            Some(key(next)?)
-        },
+        next_receipt: next(&message.next_receipt_seed)?,
         service: key(&message.service_seed)?,
     })
 }
@@ -287,6 +296,7 @@ mod tests {
             flushed_index: None,
             memory,
             alarms: vec!["CLOCK".to_owned()],
+            log_keys: vec![[1; 32], [2; 32]],
         };
         let wire = report_to_pb(&report);
         assert_eq!(report_from_pb(2, Some(wire.clone())), Some(report));
@@ -301,6 +311,7 @@ mod tests {
         let keys = LedgerKeys {
             log: key(1),
             receipt: key(2),
+            next_log: None,
             next_receipt: None,
             service: key(3),
         };
@@ -312,11 +323,13 @@ mod tests {
         assert!(back.next_receipt.is_none());
         let with_next = LedgerKeys {
             next_receipt: Some(key(4)),
+            next_log: Some(key(5)),
             ..keys
         };
         let mut wire_next = keys_to_pb(&with_next);
         let back = keys_from_pb(&wire_next).unwrap();
         assert_eq!(back.next_receipt.unwrap().to_bytes(), [4; 32]);
+        assert_eq!(back.next_log.unwrap().to_bytes(), [5; 32]);
         wire_next.next_receipt_seed.pop();
         assert!(keys_from_pb(&wire_next).is_none());
         wire.receipt_seed.pop();

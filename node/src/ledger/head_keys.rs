@@ -9,7 +9,7 @@ use aimslog_proto::tlog::{
 };
 use ed25519_dalek::{SigningKey, VerifyingKey};
 
-use super::cosigner::{HeadCosigner, HeadSignError};
+use super::cosigner::{HeadCosigner, HeadSignError, RootNotSigned};
 use super::exchange_root::SignedRoot;
 use super::guard_record::Identity;
 use super::publisher_state::{CosignatureRefusal, Cosignatures, HeadRules};
@@ -69,8 +69,8 @@ impl HeadCosigner for NodeCosigner {
         Ok(vec![made])
     }
 
-    fn sign_root(&self, size: TreeSize, root: RootHash) -> SignedRoot {
-        SignedRoot::sign(&self.key, self.identity, size, root)
+    fn sign_root(&self, size: TreeSize, root: RootHash) -> Result<SignedRoot, RootNotSigned> {
+        Ok(SignedRoot::sign(&self.key, self.identity, size, root))
     }
 }
 

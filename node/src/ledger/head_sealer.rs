@@ -1,21 +1,29 @@
 //! The log key and the receipt key, which sign what a quorum has cosigned and nothing else.
+//!
+//! Where the policy changes from one log key to another, the head that leads over is signed with both:
+//! each policy is satisfied by its own. Every later one is signed with the new key alone.
 
 use std::sync::Arc;
 
 use aimslog_proto::statement::key::PublicKey;
 use aimslog_proto::statement::receipt::HeadReceipt;
 use aimslog_proto::time::UnixSeconds;
-use aimslog_proto::tlog::{Checkpoint, Origin, TreeSize};
+use aimslog_proto::tlog::note::sign;
+use aimslog_proto::tlog::{Checkpoint, Note, Origin, TreeSize};
+use ed25519_dalek::SigningKey;
 
 use super::command::Publish;
 use super::progress::CutNote;
 use super::publisher::{HeadSealer, SealError};
 use super::publisher_state::Cosignatures;
-use crate::identity::KeyRing;
+use crate::identity::{KeyRing, LedgerKeys, Sort};
 use crate::init::statement_key;
 
-/// Knows from the log which receipt keys count.
-pub trait ReceiptDirectory: Send + Sync + 'static {
+/// Knows from the log which log and receipt keys count.
+pub trait SealDirectory: Send + Sync + 'static {
+    /// The log keys of every policy that a head of this size must satisfy.
+    fn log_keys(&self, size: TreeSize) -> Vec<PublicKey>;
+
     /// The keys that may sign receipts under a head of this size.
     fn receipt_keys(&self, size: TreeSize) -> Vec<PublicKey>;
 }
@@ -24,7 +32,7 @@ pub trait ReceiptDirectory: Send + Sync + 'static {
 pub struct LogSealer {
     origin: Origin,
     ring: Arc<KeyRing>,
-    directory: Arc<dyn ReceiptDirectory>,
+    directory: Arc<dyn SealDirectory>,
 }
 
 impl std::fmt::Debug for LogSealer {
@@ -48,9 +56,42 @@ struct ReceiptKeyAwaited {
     size: TreeSize,
 }
 
+/// A policy names a log key that has not come yet; the head is published when it has, or by another
+/// node that has it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a head of {size} needs the log key {}, which is not here: keys/log.next.seed is missing, or no \
+     voter has handed it over yet",
+    key.to_log_key(origin)
+)]
+struct LogKeyAwaited {
+    origin: Origin,
+    size: TreeSize,
+    key: PublicKey,
+}
+
 impl LogSealer {
+    /// The keys that are here of those that a head of this size needs, which are all of them.
+    fn log_keys<'a>(
+        &self,
+        size: TreeSize,
+        keys: &'a LedgerKeys,
+    ) -> Result<Vec<&'a SigningKey>, LogKeyAwaited> {
+        let needed = self.directory.log_keys(size).into_iter();
+        let held = |key: PublicKey| {
+            let mut held = keys.all(Sort::Log);
+            held.find(|held| statement_key(held).public_key() == key)
+                .ok_or_else(|| LogKeyAwaited {
+                    origin: self.origin.clone(),
+                    size,
+                    key,
+                })
+        };
+        needed.map(held).collect()
+    }
+
     /// Seals heads of the log `origin`.
-    pub fn new(origin: Origin, ring: Arc<KeyRing>, directory: Arc<dyn ReceiptDirectory>) -> Self {
+    pub fn new(origin: Origin, ring: Arc<KeyRing>, directory: Arc<dyn SealDirectory>) -> Self {
         Self {
             origin,
             ring,
@@ -62,16 +103,20 @@ impl LogSealer {
 impl HeadSealer for LogSealer {
     fn seal(&self, cut: &CutNote, cosignatures: &Cosignatures) -> Result<Publish, SealError> {
         let keys = self.ring.keys().ok_or(KeysAwaited)?;
-        let mut note = Checkpoint::new(self.origin.clone(), cut.tree).sign(&keys.log)?;
+        let size = cut.tree.size;
+        let text = Checkpoint::new(self.origin.clone(), cut.tree).to_string();
+        let mut note = Note::new(text.clone())?;
+        for key in self.log_keys(size, &keys)? {
+            note.add(sign(&text, self.origin.key_name(), key))?;
+        }
         for signature in cosignatures.values() {
             note.add(signature.clone())?;
         }
         let time = UnixSeconds(cut.time.0 / 1_000);
-        let size = cut.tree.size;
         let counted = self.directory.receipt_keys(size);
         // While two are named the one before signs: the one that follows may still be on its way to
         // those who lead next.
-        let mut receipt_keys = keys.receipt_keys().map(statement_key);
+        let mut receipt_keys = keys.all(Sort::Receipt).map(statement_key);
         let receipt_key = receipt_keys.find(|key| counted.contains(&key.public_key()));
         let receipt_key = receipt_key.ok_or(ReceiptKeyAwaited { size })?;
         let receipt = HeadReceipt::sign(&receipt_key, &self.origin, &cut.tree.root, time)?;

@@ -1,6 +1,6 @@
 //! How the keys of the ledger come to a voter that has not got them: it asks the others over the peer
 //! listener. A node that joins needs log, receipt and service key; where the operators change the
-//! receipt key every voter needs the new one.
+//! log key or the receipt key every voter needs the new one.
 //!
 //! A certificate of the cluster is not enough. The voter first hears from a quorum who is a member
 //! now, and hands the keys to a node that is one and that the operators admitted by a record. The
@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use aimslog_proto::statement::key::PublicKey;
-use aimslog_proto::system::registry::KeyOwner;
-use aimslog_proto::tlog::LeafIndex;
+use aimslog_proto::system::registry::{KeyOwner, Registry};
+use aimslog_proto::tlog::{LeafIndex, TreeSize};
 use ed25519_dalek::SigningKey;
 use futures::future::BoxFuture;
 use tokio::task::{JoinError, spawn_blocking};
@@ -21,11 +21,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::alarms::{Alarm, Alarms};
 use super::exchange_client::PeerClients;
+use super::log_keys::log_keys_needed;
 use super::machine::Ledger;
 use super::roster::{Roster, Seat};
 use crate::config::KeyFiles;
 use crate::identity::{
-    KeyRing, LedgerKeys, Passphrase, PublicKeys, SecretError, next_file, read_next_seed,
+    DroppedFile, KeyRing, LedgerKeys, Passphrase, PublicKeys, SecretError, Sort, next_file,
+    read_next_seed,
 };
 use crate::init::statement_key;
 use crate::raft::{Consensus, ReadError, Status};
@@ -84,7 +86,8 @@ impl KeyKeeper for Keeper {
             may_have(to, &status, self.ledger.seat(to))?;
             let keys = self.ring.keys().ok_or(KeysRefused::NotHere)?;
             // What the log does not name, not yet or not any more, is nobody's business.
-            let named = PublicKeys::of(&self.ledger.registry()).ok_or(KeysRefused::NotHere)?;
+            let named = PublicKeys::of(&self.ledger.registry(), published(&self.ledger));
+            let named = named.ok_or(KeysRefused::NotHere)?;
             let keys = keys.in_force(&named).ok_or(KeysRefused::NotHere)?;
             tracing::warn!(to, "log, receipt and service key are handed to a member");
             Ok(keys)
@@ -122,42 +125,41 @@ pub struct Seeker {
     pub alarms: Alarms,
 }
 
-/// What is to be done with the keys of the ledger on this node.
+/// What is to be done with the keys of one sort on this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Due {
     Nothing,
     /// One that the log names is not here.
     Seek,
-    /// The next receipt key is to take the place of the one before, which signs nothing any more.
+    /// The next key is to take the place of the one before, which signs nothing any more.
     Promote,
-    /// The next receipt key was retired before it took that place.
+    /// The next key was retired before it took that place.
     Drop,
 }
 
-/// What the log says of receipt keys.
+/// What the log says of keys of one sort.
 #[derive(Debug)]
 struct Named<'a> {
-    /// Those in force.
+    /// Those that a node may hold.
     now: &'a [PublicKey],
-    /// Those that may still sign under a head to come.
+    /// Those that may still sign a head to come.
     to_come: &'a [PublicKey],
     /// Those that never sign again.
     retired: &'a [PublicKey],
 }
 
-/// Compares the receipt keys that are here with those that the log names.
-fn due(held: Option<&LedgerKeys>, log: &Named<'_>) -> Due {
-    let Some(held) = held else {
+/// Compares the keys of one sort that are here with those that the log names.
+fn due(here: Option<&[PublicKey]>, log: &Named<'_>) -> Due {
+    let Some(here) = here else {
         return Due::Seek;
     };
-    let here = held.receipt_publics();
     let Named {
         now: named,
         to_come,
         retired,
     } = log;
-    match here.as_slice() {
-        [_, next] if retired.contains(next) => Due::Drop,
+    match here {
+        [_, next] if retired.contains(next) && !to_come.contains(next) => Due::Drop,
         [current, next] if named.contains(next) && !to_come.contains(current) => Due::Promote,
         here if named.iter().all(|key| here.contains(key)) => Due::Nothing,
         _ => Due::Seek,
@@ -183,10 +185,10 @@ enum NotTaken {
     #[error("a voter handed over other keys than the log names")]
     Foreign,
     #[error(
-        "the next receipt key has no place: {} holds one that the log does not name; remove it",
+        "the next {sort} key has no place: {} holds one that the log does not name; remove it",
         path.display()
     )]
-    NoPlace { path: PathBuf },
+    NoPlace { sort: Sort, path: PathBuf },
     #[error("the keys of the ledger cannot be stored")]
     Secret(#[from] SecretError),
     #[error("storing the keys did not end")]
@@ -196,30 +198,30 @@ enum NotTaken {
 impl Seeker {
     async fn step(&self, missing: &mut Option<Instant>) {
         let registry = self.ledger.registry();
-        let Some(named) = PublicKeys::of(&registry) else {
+        let published = published(&self.ledger);
+        let Some(named) = PublicKeys::of(&registry, published) else {
             return;
         };
-        let published = self.ledger.progress().borrow().head;
-        let next = LeafIndex(published.map_or(0, |head| head.tree.size.0));
-        let to_come: Vec<PublicKey> = registry.receipt_keys_at(next).map(|row| row.key).collect();
-        let receipts = registry.keys().map(|(_, row)| row);
-        let receipts = receipts.filter(|row| row.owner == KeyOwner::Receipt);
-        let retired = receipts.filter(|row| row.retired_at.is_some());
-        let log = Named {
-            now: named.receipt(),
-            to_come: &to_come,
-            retired: &retired.map(|row| row.key).collect::<Vec<_>>(),
-        };
-        let held = self.ring.keys();
-        let done = match due(held.as_deref(), &log) {
-            Due::Nothing => Ok(()),
-            Due::Promote => self.promote().await,
-            Due::Drop => self.drop_next().await,
-            Due::Seek => self.seek(&named).await,
-        };
-        if let Err(error) = done {
-            let error: &dyn std::error::Error = &error;
-            tracing::error!(error, "the keys of the ledger are not in step with the log");
+        let mut is_missing = false;
+        for sort in Sort::ALL {
+            let of_sort = registry.keys().map(|(_, row)| row);
+            let of_sort = of_sort.filter(|row| row.owner == owner(sort));
+            let retired = of_sort.filter(|row| row.retired_at.is_some());
+            let log = Named {
+                now: named.named(sort),
+                to_come: &to_come(sort, &registry, published),
+                retired: &retired.map(|row| row.key).collect::<Vec<_>>(),
+            };
+            let here = self.ring.keys().map(|keys| keys.publics(sort));
+            match due(here.as_deref(), &log) {
+                Due::Nothing => {}
+                Due::Promote => tell_error(self.promote(sort).await),
+                Due::Drop => tell_error(self.drop_next(sort).await),
+                Due::Seek => is_missing = true,
+            }
+        }
+        if is_missing {
+            tell_error(self.seek(&named).await);
         }
         self.tell(&named, missing);
     }
@@ -238,7 +240,14 @@ impl Seeker {
     }
 
     async fn seek(&self, named: &PublicKeys) -> Result<(), NotTaken> {
-        if self.look_beside(named).await? {
+        let mut is_complete = self.ring.keys().is_some();
+        for sort in Sort::ALL {
+            self.look_beside(sort, named).await?;
+            let held = self.ring.keys().map(|keys| keys.publics(sort));
+            let held = held.unwrap_or_default();
+            is_complete &= named.named(sort).iter().all(|key| held.contains(key));
+        }
+        if is_complete {
             return Ok(());
         }
         let status = self.consensus.status().borrow().clone();
@@ -246,40 +255,40 @@ impl Seeker {
         {
             return Ok(());
         }
+        // One voter that is behind must not keep the others from being asked.
+        let mut last = Ok(());
         for peer in in_turn(&status) {
-            if self.ask(peer, named).await? {
-                break;
+            match self.ask(peer, named).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(error) => last = Err(error),
             }
         }
-        Ok(())
+        last
     }
 
-    /// Takes up the next receipt key that was made on this machine.
-    async fn look_beside(&self, named: &PublicKeys) -> Result<bool, NotTaken> {
+    /// Takes up the next key of this sort that was made on this machine, once the log names it.
+    async fn look_beside(&self, sort: Sort, named: &PublicKeys) -> Result<(), NotTaken> {
         let Some(held) = self.ring.keys() else {
-            return Ok(false);
+            return Ok(());
         };
         let files = self.files.clone();
         let next = spawn_blocking(move || {
             let passphrase = Passphrase::of(&files)?;
-            read_next_seed(&files.receipt, passphrase.as_ref())
+            read_next_seed(sort.file(&files), passphrase.as_ref())
         });
         let Some(next) = next.await?? else {
-            return Ok(false);
+            return Ok(());
         };
-        let with_next = LedgerKeys {
-            next_receipt: Some(next),
-            ..held.as_ref().clone()
-        };
-        let publics = with_next.receipt_publics();
-        let found = publics
-            .last()
-            .is_some_and(|key| named.receipt().contains(key));
-        if found && publics != held.receipt_publics() {
+        let is_named = named
+            .named(sort)
+            .contains(&statement_key(&next).public_key());
+        let with_next = held.as_ref().clone().with_next(sort, Some(next));
+        if is_named && with_next.publics(sort) != held.publics(sort) {
             self.ring.put(with_next);
-            tracing::info!("the operators have named the next receipt key, which is here");
+            tracing::info!("the operators have named the next {sort} key, which is here");
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Whether the voter had something new.
@@ -292,66 +301,147 @@ impl Seeker {
                 return Ok(false);
             }
         };
-        if !named.foreign(&keys).is_empty() {
-            return Err(NotTaken::Foreign);
-        }
         let keys = keys.in_force(named).ok_or(NotTaken::Foreign)?;
         let held = self.ring.keys();
-        let Some(together) = together(held.as_deref(), keys) else {
-            let path = next_file(&self.files.receipt);
-            return Err(NotTaken::NoPlace { path });
+        let (together, no_place) = together(held.as_deref(), keys);
+        let (together, no_place) = self.stored(together, no_place).await?;
+        let no_place = no_place.map(|sort| NotTaken::NoPlace {
+            sort,
+            path: next_file(sort.file(&self.files)),
+        });
+        let is_same = |held: &LedgerKeys| {
+            let mut sorts = Sort::ALL.into_iter();
+            sorts.all(|sort| held.publics(sort) == together.publics(sort))
         };
-        let before = held.map(|held| held.receipt_publics());
-        if before.is_some_and(|before| before == together.receipt_publics()) {
-            return Ok(false);
+        if held.is_some_and(|held| is_same(&held)) {
+            return no_place.map_or(Ok(false), Err);
         }
-        let (files, stored) = (self.files.clone(), together.clone());
-        spawn_blocking(move || stored.store(&files)).await??;
         self.ring.put(together);
         tracing::info!(peer, "log, receipt and service key are here");
-        Ok(true)
+        no_place.map_or(Ok(true), Err)
     }
 
-    async fn promote(&self) -> Result<(), NotTaken> {
+    /// Stores the keys. A next key in whose place another one lies, which was made here and which the log
+    /// does not name, is left out, and its sort is given back.
+    async fn stored(
+        &self,
+        mut keys: LedgerKeys,
+        mut no_place: Option<Sort>,
+    ) -> Result<(LedgerKeys, Option<Sort>), NotTaken> {
+        for _ in Sort::ALL {
+            let (files, stored) = (self.files.clone(), keys.clone());
+            let result = spawn_blocking(move || stored.store(&files)).await?;
+            let Err(SecretError::OtherKey { path }) = &result else {
+                result?;
+                return Ok((keys, no_place));
+            };
+            let mut sorts = Sort::ALL.into_iter();
+            let taken = sorts.find(|sort| next_file(sort.file(&self.files)) == *path);
+            let Some(sort) = taken else {
+                result?;
+                break;
+            };
+            keys = keys.with_next(sort, None);
+            no_place = Some(sort);
+        }
+        let (files, stored) = (self.files.clone(), keys.clone());
+        spawn_blocking(move || stored.store(&files)).await??;
+        Ok((keys, no_place))
+    }
+
+    async fn promote(&self, sort: Sort) -> Result<(), NotTaken> {
         let Some(held) = self.ring.keys() else {
             return Ok(());
         };
         let files = self.files.clone();
         let keys = held.as_ref().clone();
-        let promoted = spawn_blocking(move || keys.promote_receipt(&files)).await??;
+        let promoted = spawn_blocking(move || keys.promote(sort, &files)).await??;
         self.ring.put(promoted);
-        tracing::warn!("receipts are signed with the new key; the file of the old one is gone");
+        tracing::warn!("the new {sort} key has its place; the file of the old one is gone");
         Ok(())
     }
 
-    async fn drop_next(&self) -> Result<(), NotTaken> {
+    async fn drop_next(&self, sort: Sort) -> Result<(), NotTaken> {
         let Some(held) = self.ring.keys() else {
             return Ok(());
         };
         let files = self.files.clone();
         let keys = held.as_ref().clone();
-        let left = spawn_blocking(move || keys.drop_next_receipt(&files)).await??;
+        let (left, dropped) = spawn_blocking(move || keys.drop_next(sort, &files)).await??;
         self.ring.put(left);
-        tracing::warn!("the operators have retired the next receipt key; it is gone from here");
+        let words = dropped_words(dropped);
+        tracing::warn!("the operators have retired the next {sort} key; {words}");
         Ok(())
     }
 }
 
-/// What is here with what was handed over: a receipt key that is new becomes the next one. `None`
-/// where the place of the next one is taken.
-fn together(held: Option<&LedgerKeys>, handed: LedgerKeys) -> Option<LedgerKeys> {
+/// What the registry calls keys of this sort.
+const fn owner(sort: Sort) -> KeyOwner {
+    match sort {
+        Sort::Log => KeyOwner::Log,
+        Sort::Receipt => KeyOwner::Receipt,
+    }
+}
+
+/// Size of the newest published head here.
+fn published(ledger: &Ledger) -> TreeSize {
+    let head = ledger.progress().borrow().head;
+    TreeSize(head.map_or(0, |head| head.tree.size.0))
+}
+
+/// The keys of this sort that may still sign a head to come: those that the next one needs, or that
+/// are in force behind the newest one.
+fn to_come(sort: Sort, registry: &Registry, published: TreeSize) -> Vec<PublicKey> {
+    match sort {
+        Sort::Receipt => {
+            let keys = registry.receipt_keys_at(LeafIndex(published.0));
+            keys.map(|row| row.key).collect()
+        }
+        Sort::Log => {
+            let next = registry.last_index().map_or(0, |last| last.0 + 1);
+            let mut keys = log_keys_needed(registry, published, TreeSize(next));
+            let in_force = registry.log_keys_at(LeafIndex(next)).map(|row| row.key);
+            keys.extend(in_force);
+            keys
+        }
+    }
+}
+
+const fn dropped_words(dropped: DroppedFile) -> &'static str {
+    match dropped {
+        DroppedFile::Gone => "it is gone from here",
+        DroppedFile::HoldsAnother => "its file holds a later one by now, which stays",
+    }
+}
+
+fn tell_error(done: Result<(), NotTaken>) {
+    if let Err(error) = done {
+        let error: &dyn std::error::Error = &error;
+        tracing::error!(error, "the keys of the ledger are not in step with the log");
+    }
+}
+
+/// What is here with what was handed over: a log or receipt key that is new becomes the next one. And
+/// a sort of which the place of the next one is taken, if there is one.
+fn together(held: Option<&LedgerKeys>, handed: LedgerKeys) -> (LedgerKeys, Option<Sort>) {
     let Some(held) = held else {
-        return Some(handed);
+        return (handed, None);
     };
-    let here = held.receipt_publics();
-    let is_new = |key: &&SigningKey| !here.contains(&statement_key(key).public_key());
-    let Some(new) = handed.receipt_keys().find(is_new) else {
-        return Some(held.clone());
-    };
-    held.next_receipt.is_none().then(|| LedgerKeys {
-        next_receipt: Some(new.clone()),
-        ..held.clone()
-    })
+    let mut together = held.clone();
+    let mut no_place = None;
+    for sort in Sort::ALL {
+        let here = held.publics(sort);
+        let is_new = |key: &&SigningKey| !here.contains(&statement_key(key).public_key());
+        let Some(new) = handed.all(sort).find(is_new) else {
+            continue;
+        };
+        if held.next(sort).is_some() {
+            no_place = Some(sort);
+        } else {
+            together = together.with_next(sort, Some(new.clone()));
+        }
+    }
+    (together, no_place)
 }
 
 /// The other voters, the leader first: it surely hears a quorum.

@@ -37,6 +37,7 @@ pub mod head_keys;
 pub mod head_sealer;
 pub mod heads;
 pub mod key_handover;
+pub mod log_keys;
 pub mod machine;
 pub mod outcome;
 pub mod own_ledger;

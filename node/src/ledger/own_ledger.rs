@@ -22,8 +22,9 @@ use super::entries::accepted_algorithms;
 use super::evidence::position;
 use super::exchange::{NodeDirectory, OwnTree, OwnTreeError};
 use super::head_keys::PolicyRules;
-use super::head_sealer::ReceiptDirectory;
+use super::head_sealer::SealDirectory;
 use super::heads::policies_between;
+use super::log_keys::log_keys_needed;
 use super::machine::Ledger;
 use super::payload::{self, PayloadRow};
 use super::progress::CutNote;
@@ -118,7 +119,11 @@ impl KeyDirectory for OwnLedger {
     }
 }
 
-impl ReceiptDirectory for OwnLedger {
+impl SealDirectory for OwnLedger {
+    fn log_keys(&self, size: TreeSize) -> Vec<PublicKey> {
+        log_keys_needed(&self.ledger.registry(), TreeSize(self.published()), size)
+    }
+
     fn receipt_keys(&self, size: TreeSize) -> Vec<PublicKey> {
         let last = LeafIndex(size.0.saturating_sub(1));
         let registry = self.ledger.registry();

@@ -15,15 +15,16 @@ use aimslog_proto::{
     },
     system::{
         Admission, Engagement, EngagementChange, EngagementId, FirstAdministrator, Genesis, Holder,
-        Keys, Making, NewKey, NodeEntry, NodeId, Operator, Organization, OrganizationChange,
-        OrganizationId, Payload, PolicyChange, PolicyTexts, Principal, PrincipalChange,
-        PrincipalId, ReceiptKey, RevocationReason, Role, RoleChange, RoleRecord, add_approval,
-        approve_record, prove_principal_key, prove_receipt_key, registry::Registry, sign_record,
+        Keys, LogKey, Making, NewKey, NodeEntry, NodeId, Operator, Organization,
+        OrganizationChange, OrganizationId, Payload, PolicyChange, PolicyTexts, Principal,
+        PrincipalChange, PrincipalId, ReceiptKey, RevocationReason, Role, RoleChange, RoleRecord,
+        add_approval, approve_record, prove_log_key, prove_principal_key, prove_receipt_key,
+        registry::Registry, sign_record,
     },
     time::UnixSeconds,
     tlog::{
-        Checkpoint, Hash, KeyName, LeafHash, Origin, Policy, RootHash, TreeHead, VerifierKey,
-        cosignature,
+        Checkpoint, Hash, KeyName, LeafHash, Note, Origin, Policy, RootHash, TreeHead, VerifierKey,
+        cosignature, note,
     },
 };
 use bytes::Bytes;
@@ -68,7 +69,7 @@ fn dalek(seed: u8) -> ed25519_dalek::SigningKey {
 }
 
 const GENESIS_ID: u8 = 1;
-const LOG_SEED: u8 = 40;
+pub(crate) const LOG_SEED: u8 = 40;
 /// Nodes 1 to 3 are there from genesis on; node 4 takes part in [`World::policy`] alone.
 const NODE_SEEDS: [u8; 4] = [41, 42, 43, 44];
 
@@ -96,10 +97,35 @@ impl World {
     }
 
     fn log_key(&self) -> VerifierKey {
-        VerifierKey::ed25519(
-            self.origin.key_name().clone(),
-            &dalek(LOG_SEED).verifying_key(),
-        )
+        key(LOG_SEED).public_key().to_log_key(&self.origin)
+    }
+
+    /// The policy of genesis with the log key of another seed.
+    pub(crate) fn policy_with_log_key(&self, seed: u8) -> PolicyTexts {
+        let [before, after] = [LOG_SEED, seed].map(|seed| {
+            let key = key(seed).public_key().to_log_key(&self.origin);
+            key.to_string()
+        });
+        let texts = self.policy([0, 1, 2]);
+        PolicyTexts {
+            publish: texts.publish.replace(&before, &after),
+            trust: texts.trust.replace(&before, &after),
+        }
+    }
+
+    /// Both operators name the log keys of these seeds, and no others; unique by `id`.
+    pub(crate) fn log_keys(&self, seeds: &[u8], id: u8) -> Bytes {
+        let named = |seed: &u8| LogKey {
+            key: key(*seed).public_key(),
+            possession: prove_log_key(&self.origin, &key(*seed)).unwrap(),
+        };
+        let record = Keys {
+            receipt: Vec::new(),
+            log: seeds.iter().map(named).collect(),
+            approvals: Vec::new(),
+        };
+        let approval = approve_record(&record, &self.making(id), &self.operators[1]).unwrap();
+        self.record(&add_approval(record, approval), id, &self.operators[0])
     }
 
     fn cosigner(&self, place: usize) -> VerifierKey {
@@ -186,6 +212,7 @@ impl World {
                 key: self.receipt.public_key(),
                 possession,
             }],
+            log: Vec::new(),
             approvals: Vec::new(),
         };
         command::Genesis {
@@ -353,12 +380,25 @@ impl World {
 
     /// A cosigned note over this head, by the nodes at these places, with its receipt.
     pub(crate) fn publish_by(&self, size: u64, root: RootHash, places: &[usize]) -> Publish {
+        self.publish_logged((size, root), places, &[LOG_SEED])
+    }
+
+    /// The same, signed with the log keys of these seeds.
+    pub(crate) fn publish_logged(
+        &self,
+        (size, root): (u64, RootHash),
+        places: &[usize],
+        log_seeds: &[u8],
+    ) -> Publish {
         let head = TreeHead {
             size: aimslog_proto::tlog::TreeSize(size),
             root,
         };
-        let checkpoint = Checkpoint::new(self.origin.clone(), head);
-        let mut note = checkpoint.sign(&dalek(LOG_SEED)).unwrap();
+        let mut note = Note::new(Checkpoint::new(self.origin.clone(), head).to_string()).unwrap();
+        for seed in log_seeds {
+            let line = note::sign(note.text(), self.origin.key_name(), &dalek(*seed));
+            note.add(line).unwrap();
+        }
         for place in places.iter().copied() {
             let name = self.node_name(place);
             let time = UnixSeconds(START_MS / 1000);

@@ -35,7 +35,7 @@ pub use change::ChangeError;
 pub use consensus::{Consensus, Participation, Pending, ProposeError, ReadError};
 pub use guard::{GuardError, VoteGuard};
 pub use machine::{Applied, EntryKind, LogEntry, Machine, MachineError};
-pub use open::{Hooks, OpenError, RaftConfig, Retention, Timing, create_store};
+pub use open::{Hooks, OpenError, RaftConfig, Retention, Timing, create_store, has_raft_log};
 pub use peer::{DialError, GateError, PeerDialer, PeerGate};
 pub use peer_service::PeerServer;
 pub use types::{Committed, Member, Position, Role, Status, Vote};

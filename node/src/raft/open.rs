@@ -301,6 +301,11 @@ pub(super) fn raft_config(config: &RaftConfig) -> Result<Config, ConfigError> {
     config.validate()
 }
 
+/// Whether a node has kept a raft log in this folder.
+pub fn has_raft_log(data_dir: &Path) -> bool {
+    raft_dir(data_dir).join("CURRENT").exists()
+}
+
 fn raft_dir(data_dir: &Path) -> PathBuf {
     data_dir.join("raft")
 }

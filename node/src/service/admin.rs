@@ -6,8 +6,10 @@ mod fitness;
 pub use amnesiac::AmnesiacApi;
 use fitness::Duty;
 
+use crate::identity::Sort;
 use crate::ledger::alarms::Alarms;
 use crate::ledger::command;
+use crate::ledger::log_keys::log_keys_needed;
 use crate::ledger::outcome::Outcome;
 use crate::ledger::sequencer::Control;
 use crate::raft::{ChangeError, Member, Role};
@@ -19,6 +21,7 @@ use aimslog_proto::pb::admin::v1::cluster_service_server::ClusterService;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::system::NodeId;
 use aimslog_proto::system::registry::Registry;
+use aimslog_proto::tlog::{LeafIndex, TreeSize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -145,11 +148,34 @@ impl ClusterApi {
     /// The thumbprints of the receipt keys that are here, the one that is to follow last.
     fn receipt_keys(&self) -> Vec<String> {
         let keys = self.backend.ring.keys();
-        let publics = keys.map(|keys| keys.receipt_publics()).unwrap_or_default();
+        let publics = keys
+            .map(|keys| keys.publics(Sort::Receipt))
+            .unwrap_or_default();
         publics
             .iter()
             .map(|key| key.thumbprint().to_string())
             .collect()
+    }
+
+    /// The log keys that are here, those that the log has in force, and those that the next head needs.
+    fn log_keys(&self) -> [Vec<String>; 3] {
+        let registry = self.backend.ledger.registry();
+        let Some(genesis) = registry.genesis() else {
+            return Default::default();
+        };
+        let progress = self.backend.ledger.progress().borrow().clone();
+        let published = TreeSize(progress.head.map_or(0, |head| head.tree.size.0));
+        let (next, size) = (LeafIndex(progress.tree.size.0), progress.tree.size);
+        let held = self.backend.ring.keys().map(|keys| keys.publics(Sort::Log));
+        [
+            held.unwrap_or_default(),
+            registry.log_keys_at(next).map(|row| row.key).collect(),
+            log_keys_needed(&registry, published, size),
+        ]
+        .map(|keys| {
+            let keys = keys.iter().map(|key| key.to_log_key(&genesis.origin));
+            keys.map(|key| key.to_string()).collect()
+        })
     }
 
     fn not_leader(&self, words: &str) -> Failure {
@@ -168,6 +194,7 @@ impl ClusterApi {
         let now = self.backend.clock.unix_millis();
         let syncs = crate::store::syncs::counted();
         let registry = self.backend.ledger.registry();
+        let [log_keys, log_keys_named, log_keys_signing] = self.log_keys();
         let members = status.members.iter().map(|(id, member)| pb::Member {
             node_id: *id,
             name: member.name.clone(),
@@ -213,6 +240,9 @@ impl ClusterApi {
                 .map(ToString::to_string)
                 .collect(),
             receipt_keys: self.receipt_keys(),
+            log_keys,
+            log_keys_named,
+            log_keys_signing,
         }
     }
 }

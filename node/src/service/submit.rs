@@ -11,7 +11,7 @@ use crate::service::backend::{Backend, DiskRoom, ReadFailure};
 use crate::service::quotas::{Charge, Charged};
 use crate::service::status::Failure;
 use crate::service::turns::Line;
-use crate::service::{convert, forward};
+use crate::service::{convert, forward, log_key_switch};
 use crate::store::state_db::Rows;
 use aimslog_proto::limits::{BATCH_BYTES_MAX, BATCH_STATEMENTS_MAX, FOREIGN_STATEMENT_BYTES_MAX};
 use aimslog_proto::pb::admin::v1 as admin;
@@ -178,7 +178,10 @@ pub(super) async fn system_here(
     let entry_id = EntryId::of(&item.statement).as_bytes().to_vec();
     let outcome = match logged {
         Some(logged) => ItemOutcome::AlreadyLogged(logged),
-        None => in_time(backend.sequencer.submit(item), until).await?,
+        None => {
+            log_key_switch::check(backend, &item.statement)?;
+            in_time(backend.sequencer.submit(item), until).await?
+        }
     };
     match outcome {
         ItemOutcome::Logged(logged) | ItemOutcome::AlreadyLogged(logged) => {
@@ -350,7 +353,7 @@ pub(super) fn line(backend: &Backend, submissions: &[pb::Submission]) -> Line {
     let registry = backend.ledger.registry();
     match &registry.key(&first.statement().header().key)?.owner {
         KeyOwner::Principal(principal) => Some(principal.organization.to_string()),
-        KeyOwner::Operator { .. } | KeyOwner::Service | KeyOwner::Receipt => None,
+        KeyOwner::Operator { .. } | KeyOwner::Service | KeyOwner::Receipt | KeyOwner::Log => None,
     }
 }
 

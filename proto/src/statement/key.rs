@@ -12,6 +12,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::cbor::{self, CborError, Encoder, MapEncoder};
 use crate::reason::Reason;
+use crate::tlog::note::{KeyMaterial, SignatureType};
+use crate::tlog::{Origin, VerifierKey};
 
 mod approval;
 mod seed;
@@ -168,6 +170,21 @@ impl PublicKey {
     /// The 32 bytes of RFC 8032 5.1.5.
     pub fn as_bytes(&self) -> &[u8; 32] {
         self.0.as_bytes()
+    }
+
+    /// The key as one that signs checkpoints of this log (plain signatures, type 0x01).
+    pub fn to_log_key(&self, origin: &Origin) -> VerifierKey {
+        VerifierKey::ed25519(origin.key_name().clone(), &self.0)
+    }
+
+    /// The key inside a verifier key that checks plain signatures; `None` for any other.
+    pub fn of_log_key(key: &VerifierKey) -> Option<Self> {
+        match (key.signature_type(), key.material()) {
+            (SignatureType::Ed25519, KeyMaterial::Ed25519(key)) => {
+                Self::from_bytes(key.as_bytes()).ok()
+            }
+            _ => None,
+        }
     }
 
     /// The RFC 9679 thumbprint.

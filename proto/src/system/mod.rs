@@ -52,7 +52,7 @@ pub use engagement::{Engagement, EngagementChange, Grant};
 pub use fields::{MapReader, MapWriter, Payload, PayloadError};
 pub use genesis::{ENTRY_RULE, Genesis, Operator};
 pub use id::{EngagementId, Holder, InvalidId, NodeId, OrganizationId, PrincipalId, Role};
-pub use keys::{Keys, ReceiptKey};
+pub use keys::{Keys, LogKey, ReceiptKey};
 pub use node::{Node, NodeChange, NodeEntry};
 pub use operator::{OperatorChange, OperatorRecord};
 pub use organization::{FirstAdministrator, Organization, OrganizationChange};
@@ -63,8 +63,8 @@ pub use principal::{Admission, KeyPurpose, NewKey, Principal, PrincipalChange, R
 pub use role::{RoleChange, RoleRecord};
 pub use rules::Rules;
 pub use sign::{
-    Making, add_approval, approve_record, prove_node_key, prove_operator_key, prove_principal_key,
-    prove_read_key, prove_receipt_key, sign_record,
+    Making, add_approval, approve_record, prove_log_key, prove_node_key, prove_operator_key,
+    prove_principal_key, prove_read_key, prove_receipt_key, sign_record,
 };
 
 use crate::statement::header::{ContentType, Family};

@@ -4,6 +4,7 @@ use crate::statement::header::{Algorithm, Header, Issuer};
 use crate::statement::key::{ApprovalDigest, Approved, Possession, Signature, Signer, SignerError};
 use crate::statement::statement::SignError;
 use crate::statement::{Statement, StatementId};
+use crate::system::keys::LOG_KEY_PART;
 use crate::system::node::node_subject_part;
 use crate::system::operator::operator_subject_part;
 use crate::system::{
@@ -118,6 +119,11 @@ pub fn prove_read_key(
 /// Proof that the holder of a new key wants it to sign receipts of this log.
 pub fn prove_receipt_key(origin: &Origin, signer: &dyn Signer) -> Result<Signature, SignerError> {
     prove(origin, &subject(origin, "keys"), signer)
+}
+
+/// Proof that the holder of a key wants it to sign checkpoints of this log.
+pub fn prove_log_key(origin: &Origin, signer: &dyn Signer) -> Result<Signature, SignerError> {
+    prove(origin, &subject(origin, LOG_KEY_PART), signer)
 }
 
 /// Proof that the holder of a new key wants it to cosign heads as this node.

@@ -261,6 +261,7 @@ fn system() -> Examples {
             Hex(EntryId::of(&entries[0]).as_bytes().to_vec()),
         ),
         ("keys-payload", Hex(world::keys().encode())),
+        ("log-keys-payload", Hex(world::log_keys().encode())),
         ("organization-payload", Hex(world::organization().encode())),
         ("principal-payload", Hex(world::principal().encode())),
         ("policy-payload", Hex(policy.encode())),

@@ -8,10 +8,11 @@ use aimslog_proto::statement::receipt::HeadReceipt;
 use aimslog_proto::statement::{Commitment, Disclosure, EntryId, Json, Salt, Statement};
 use aimslog_proto::statement::{StatementId, statement};
 use aimslog_proto::system::{
-    Admission, FirstAdministrator, Genesis, Grant, Holder, Keys, Making, NewKey, NodeEntry,
+    Admission, FirstAdministrator, Genesis, Grant, Holder, Keys, LogKey, Making, NewKey, NodeEntry,
     NodeId as LedgerNode, Operator, Organization, OrganizationId, Payload, PolicyTexts, Principal,
-    PrincipalChange, PrincipalId, ReceiptKey, Role, add_approval, approve_record, prove_node_key,
-    prove_operator_key, prove_principal_key, prove_read_key, prove_receipt_key, sign_record,
+    PrincipalChange, PrincipalId, ReceiptKey, Role, add_approval, approve_record, prove_log_key,
+    prove_node_key, prove_operator_key, prove_principal_key, prove_read_key, prove_receipt_key,
+    sign_record,
 };
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::tree::NodeId;
@@ -33,7 +34,8 @@ pub(crate) const ADMIN: u8 = 20;
 pub(crate) const REVIEWER: u8 = 21;
 pub(crate) const NEXT: u8 = 22;
 pub(crate) const READS: u8 = 23;
-pub(crate) const LATER_OPERATOR: u8 = 24;
+pub(crate) const LATER_OPERATOR: u8 = 25;
+pub(crate) const NEXT_LOG: u8 = 24;
 
 pub(crate) fn key(seed: u8) -> SigningKey {
     SigningKey::from_seed(&[seed; 32])
@@ -109,6 +111,20 @@ pub(crate) fn keys() -> Keys {
             key: key(RECEIPT).public_key(),
             possession: prove_receipt_key(&origin(), &key(RECEIPT)).unwrap(),
         }],
+        log: Vec::new(),
+        approvals: Vec::new(),
+    }
+}
+
+/// Names the log key of genesis and the next one.
+pub(crate) fn log_keys() -> Keys {
+    let log = |seed: u8| LogKey {
+        key: key(seed).public_key(),
+        possession: prove_log_key(&origin(), &key(seed)).unwrap(),
+    };
+    Keys {
+        receipt: Vec::new(),
+        log: vec![log(LOG), log(NEXT_LOG)],
         approvals: Vec::new(),
     }
 }

@@ -107,6 +107,9 @@ fn said(address: &str, answer: &Answer) -> Value {
             "level": status.level,
             "cosigner_keys": status.cosigner_keys,
             "receipt_keys": status.receipt_keys,
+            "log_keys": status.log_keys,
+            "log_keys_named": status.log_keys_named,
+            "log_keys_signing": status.log_keys_signing,
             "alarms": status.alarms.iter()
                 .map(|alarm| json!({ "name": alarm.name, "detail": alarm.detail }))
                 .collect::<Vec<_>>(),
@@ -157,6 +160,9 @@ fn table(answers: &[(String, Answer)], unasked: &[Unasked]) -> Result<String> {
                     status.cosigned_size,
                     head_age(status)
                 )?;
+                if let Some(keys) = keys(status) {
+                    writeln!(text, "    keys: {keys}")?;
+                }
                 for alarm in &status.alarms {
                     writeln!(text, "    ALARM {}: {}", alarm.name, alarm.detail)?;
                 }
@@ -178,6 +184,29 @@ fn table(answers: &[(String, Answer)], unasked: &[Unasked]) -> Result<String> {
         )?;
     }
     Ok(text)
+}
+
+/// The keys that a node holds, by what names them: key ids of verifier keys, and thumbprints. `None`
+/// where it says of none.
+fn keys(status: &StatusResponse) -> Option<String> {
+    let id = |key: &String| key.split('+').nth(1).unwrap_or(key.as_str()).to_owned();
+    let sorts = [
+        ("log", status.log_keys.iter().map(id).collect::<Vec<_>>()),
+        ("receipt", status.receipt_keys.clone()),
+        ("cosigner", status.cosigner_keys.iter().map(id).collect()),
+    ];
+    let held = sorts
+        .iter()
+        .filter_map(|(sort, keys)| match keys.as_slice() {
+            [] => None,
+            [current] => Some(format!("{sort} {current}")),
+            [current, next @ ..] => Some(format!(
+                "{sort} {current}, to be followed by {}",
+                next.join(", ")
+            )),
+        });
+    let held: Vec<String> = held.collect();
+    (!held.is_empty()).then(|| held.join("; "))
 }
 
 fn head_age(status: &StatusResponse) -> String {
@@ -274,6 +303,25 @@ mod tests {
         answers.push(("n3:7003".to_owned(), Err(gone)));
         assert_eq!(judge(&answers), Exit::Unreachable);
         assert!(unasked(&answers[2..]).is_empty());
+    }
+
+    #[test]
+    fn the_keys_in_use_are_shown_and_those_that_follow() {
+        let mut answers = two_answer(Some(0));
+        let text = |answers: &[(String, Answer)]| table(answers, &[]).unwrap();
+        assert!(!text(&answers).contains("keys:"));
+        let status = answers[0].1.as_mut().unwrap();
+        let keys = ["l.example+0a0b0c0d+AQ==", "l.example+01020304+AQ=="];
+        status.log_keys = keys.map(str::to_owned).to_vec();
+        status.receipt_keys = vec!["thumbprint".to_owned()];
+        status.log_keys_named = status.log_keys.clone();
+        let said = text(&answers);
+        let words = "    keys: log 0a0b0c0d, to be followed by 01020304; receipt thumbprint\n";
+        assert!(said.contains(words), "{said}");
+        let document = super::said("n2:7003", &answers[0].1);
+        assert_eq!(document["log_keys"], serde_json::json!(keys));
+        assert_eq!(document["log_keys_named"], serde_json::json!(keys));
+        assert_eq!(document["log_keys_signing"], serde_json::json!([]));
     }
 
     #[test]

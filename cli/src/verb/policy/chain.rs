@@ -71,8 +71,8 @@ fn step(before: &Shown, next: &LaterPolicy) -> Step {
     };
     Step {
         since: next.since.0,
-        added: without(&policy.cosigners, &before.cosigners),
-        removed: without(&before.cosigners, &policy.cosigners),
+        added: without(&policy.keys(), &before.keys()),
+        removed: without(&before.keys(), &policy.keys()),
         policy,
     }
 }

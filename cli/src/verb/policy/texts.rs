@@ -1,4 +1,4 @@
-//! Changing a policy text: another key, a witness more, a witness less. Everything else stays as it
+//! Changing a policy text: another key or log key, a witness more, a witness less. Everything else stays as it
 //! is, comments too.
 
 use std::str::FromStr as _;
@@ -81,6 +81,29 @@ pub(crate) fn swap(text: &str, old: &str, new: &VerifierKey) -> Result<String> {
     checked(&lines)
 }
 
+/// A policy text with another log key in the place of this one.
+pub(crate) fn swap_log(text: &str, old: &VerifierKey, new: &VerifierKey) -> Result<String> {
+    let key = old.to_string();
+    let is_old = |line: &str| {
+        let mut words = line.split([' ', '\t']).filter(|word| !word.is_empty());
+        words.next() == Some("log") && words.next() == Some(key.as_str())
+    };
+    if !text.lines().any(is_old) {
+        return Err(UserError::usage(format!(
+            "--possession: the policy in force has no log key {key}; make the file again on a voter \
+             (aimslogd rotate --key log)"
+        )));
+    }
+    let lines = text.lines().map(|line| {
+        if is_old(line) {
+            line.replacen(&key, &new.to_string(), 1)
+        } else {
+            line.to_owned()
+        }
+    });
+    checked(&lines.collect::<Vec<_>>())
+}
+
 /// The text with one more witness, which is known and not asked for: whether it has cosigned a head
 /// is told, and a head without it counts as before.
 pub(crate) fn add_witness(text: &str, (name, key): (&str, &VerifierKey)) -> Result<String> {
@@ -161,6 +184,24 @@ mod tests {
         assert_eq!(swapped.as_bytes(), expected.as_bytes());
         assert!(!names_key(&swapped, second.name().as_str()));
         assert!(names_key(&swapped, third.name().as_str()));
+    }
+
+    #[test]
+    fn swaps_a_log_key_and_nothing_else() {
+        let genesis = genesis();
+        let (before, old) = (&genesis.policy.trust, &genesis.log_key);
+        let name = old.name().clone();
+        let new = VerifierKey::ed25519(name, &ed25519(9));
+        let swapped = swap_log(before, old, &new).unwrap();
+        assert_eq!(swapped, before.replace(&old.to_string(), &new.to_string()));
+        assert_eq!(swap_log(&swapped, &new, old).unwrap(), *before);
+        let twice = swap_log(&swapped, old, &new).unwrap_err().to_string();
+        assert!(twice.contains("has no log key"), "{twice}");
+        let comment = format!("# log {old}\nlog\t{old} https://l.example\n");
+        let text = before.replacen(&format!("log {old}\n"), &comment, 1);
+        let expected = format!("# log {old}\nlog\t{new} https://l.example\n");
+        let swapped = swap_log(&text, old, &new).unwrap();
+        assert!(swapped.starts_with(&expected), "{swapped}");
     }
 
     #[test]

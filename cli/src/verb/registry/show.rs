@@ -42,6 +42,8 @@ struct Shown {
     organizations: Vec<Organization>,
     nodes: Vec<Node>,
     receipt_keys: Vec<Key>,
+    /// Those that sign checkpoints.
+    log_keys: Vec<Key>,
     /// The record that put the policies in force.
     policy_since: Option<u64>,
     rules: Option<String>,
@@ -214,6 +216,11 @@ fn shown(at: u64, registry: &Registry) -> Shown {
         receipt_keys: registry
             .keys()
             .filter(|(_, row)| row.owner == KeyOwner::Receipt)
+            .map(|(_, row)| key_of(row))
+            .collect(),
+        log_keys: registry
+            .keys()
+            .filter(|(_, row)| row.owner == KeyOwner::Log)
             .map(|(_, row)| key_of(row))
             .collect(),
         policy_since: registry.policy().map(|(index, _)| index.0),

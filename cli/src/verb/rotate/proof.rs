@@ -5,7 +5,7 @@ use std::path::Path;
 use std::str::FromStr as _;
 
 use aimslog_proto::statement::key::{Possession, PublicKey, Signature};
-use aimslog_proto::system::{NodeId, ReceiptKey, subject};
+use aimslog_proto::system::{LogKey, NodeId, ReceiptKey, subject};
 use aimslog_proto::tlog::note::KeyMaterial;
 use aimslog_proto::tlog::{Origin, VerifierKey};
 use anyhow::Result;
@@ -29,6 +29,15 @@ struct NodeFile {
 struct ReceiptFile {
     receipt: String,
     possession: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogFile {
+    log: String,
+    possession: String,
+    current: String,
+    current_possession: String,
 }
 
 /// A new cosigner key of a node, which has proven itself.
@@ -75,14 +84,41 @@ impl NodeProof {
 /// A new receipt key, which has proven itself.
 pub(super) fn receipt(path: &Path, origin: &Origin) -> Result<ReceiptKey> {
     let file: ReceiptFile = parsed(path)?;
-    let bytes = STANDARD.decode(&file.receipt).unwrap_or_default();
-    let bytes = <[u8; 32]>::try_from(bytes.as_slice())
-        .map_err(|_length| wrong(path, "receipt: not base64 of 32 bytes"))?;
-    let key = PublicKey::from_bytes(&bytes)
-        .map_err(|error| wrong(path, format_args!("receipt: {error}")))?;
+    let key = public(path, ("receipt", &file.receipt))?;
     let possession = signature(path, &file.possession)?;
     prove(path, (&key, &possession), (origin, "keys"))?;
     Ok(ReceiptKey { key, possession })
+}
+
+/// The log key in use, and the new one; both have proven themselves.
+#[derive(Debug, Clone)]
+pub(super) struct LogProof {
+    pub(super) current: LogKey,
+    pub(super) new: LogKey,
+}
+
+impl LogProof {
+    /// Reads the proof of a new log key.
+    pub(super) fn read(path: &Path, origin: &Origin) -> Result<Self> {
+        let file: LogFile = parsed(path)?;
+        let key = |name, (text, proof): (&str, &str)| {
+            let key = public(path, (name, text))?;
+            let possession = signature(path, proof)?;
+            prove(path, (&key, &possession), (origin, "keys/log"))?;
+            Ok::<_, anyhow::Error>(LogKey { key, possession })
+        };
+        Ok(Self {
+            current: key("current", (&file.current, &file.current_possession))?,
+            new: key("log", (&file.log, &file.possession))?,
+        })
+    }
+}
+
+fn public(path: &Path, (name, text): (&str, &str)) -> Result<PublicKey> {
+    let bytes = STANDARD.decode(text).unwrap_or_default();
+    let bytes = <[u8; 32]>::try_from(bytes.as_slice())
+        .map_err(|_length| wrong(path, format_args!("{name}: not base64 of 32 bytes")))?;
+    PublicKey::from_bytes(&bytes).map_err(|error| wrong(path, format_args!("{name}: {error}")))
 }
 
 fn parsed<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T> {
@@ -121,7 +157,7 @@ mod tests {
     use std::fs;
 
     use aimslog_proto::statement::key::SigningKey;
-    use aimslog_proto::system::{prove_node_key, prove_receipt_key};
+    use aimslog_proto::system::{prove_log_key, prove_node_key, prove_receipt_key};
     use aimslog_proto::tlog::KeyName;
 
     use super::*;
@@ -185,5 +221,47 @@ mod tests {
         assert!(refusal(receipt(&path, &origin())).contains("not by this key"));
         fs::write(&path, "receipt = \"AA==\"\npossession = \"AA==\"\n").unwrap();
         assert!(refusal(receipt(&path, &origin())).contains("32 bytes"));
+    }
+
+    #[test]
+    fn a_log_key_is_taken_with_the_one_in_use_by_their_own_proofs_for_that_purpose() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("proof.toml");
+        let public = |seed: u8| {
+            let key = SigningKey::from_seed(&[seed; 32]).public_key();
+            STANDARD.encode(key.as_bytes())
+        };
+        let proof = |by: u8, for_receipts: bool| {
+            let signer = SigningKey::from_seed(&[by; 32]);
+            let made = if for_receipts {
+                prove_receipt_key(&origin(), &signer)
+            } else {
+                prove_log_key(&origin(), &signer)
+            };
+            STANDARD.encode(made.unwrap().as_bytes())
+        };
+        let read = |new: String, current: String| {
+            let (log, now) = (public(8), public(7));
+            let text = format!(
+                "log = \"{log}\"\npossession = \"{new}\"\ncurrent = \"{now}\"\ncurrent_possession = \
+                 \"{current}\"\n"
+            );
+            fs::write(&path, text).unwrap();
+            LogProof::read(&path, &origin())
+        };
+        let good = read(proof(8, false), proof(7, false)).unwrap();
+        assert_eq!(STANDARD.encode(good.new.key.as_bytes()), public(8));
+        assert_eq!(STANDARD.encode(good.current.key.as_bytes()), public(7));
+        for (new, current) in [
+            (proof(8, true), proof(7, false)),
+            (proof(7, false), proof(7, false)),
+            (proof(8, false), proof(8, false)),
+            (proof(8, false), proof(7, true)),
+        ] {
+            let said = refusal(read(new, current));
+            assert!(said.contains("not by this key, or not for what"), "{said}");
+        }
+        fs::write(&path, "receipt = \"x\"\npossession = \"x\"\n").unwrap();
+        assert!(refusal(LogProof::read(&path, &origin())).contains("--possession"));
     }
 }

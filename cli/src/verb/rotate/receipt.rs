@@ -76,7 +76,7 @@ impl RotateReceiptKey {
         let all_hold = |answered: &[StatusResponse]| {
             voters(
                 answered,
-                |held| held.contains(&thumbprint),
+                |status| status.receipt_keys.contains(&thumbprint),
                 "has not got the new key",
             )
         };
@@ -87,6 +87,7 @@ impl RotateReceiptKey {
         } else {
             let record = Keys {
                 receipt: vec![new],
+                log: Vec::new(),
                 approvals: Vec::new(),
             };
             agreed.log(&cluster, ("alone.cose", record), None).await?
@@ -95,7 +96,7 @@ impl RotateReceiptKey {
         let only = |answered: &[StatusResponse]| {
             voters(
                 answered,
-                |held| held == [thumbprint.clone()],
+                |status| status.receipt_keys == [thumbprint.clone()],
                 "still keeps the old key",
             )
         };
@@ -118,14 +119,15 @@ fn beside(in_force: &Keys, new: &ReceiptKey) -> Result<Keys> {
     let signs = signs.ok_or_else(|| UserError::refused("the log names no receipt key"))?;
     Ok(Keys {
         receipt: vec![signs.clone(), new.clone()],
+        log: Vec::new(),
         approvals: Vec::new(),
     })
 }
 
-/// Whether every voter says of the receipt keys that it holds what is asked; otherwise who does not.
-fn voters(
+/// Whether every voter says of its keys what is asked; otherwise who does not.
+pub(super) fn voters(
     answered: &[StatusResponse],
-    is_good: impl Fn(&[String]) -> bool,
+    is_good: impl Fn(&StatusResponse) -> bool,
     what: &str,
 ) -> Result<(), String> {
     let Some(leader) = leader_of(answered.iter()) else {
@@ -138,7 +140,7 @@ fn voters(
         let id = silent.node_id;
         return Err(format!("node {id} answered at none of the admin endpoints"));
     }
-    let is_missing = |status: &&StatusResponse| !is_good(&status.receipt_keys);
+    let is_missing = |status: &&StatusResponse| !is_good(status);
     let mut missing = voters()
         .filter_map(|voter| said(voter.node_id))
         .filter(is_missing);
@@ -176,6 +178,7 @@ mod tests {
     fn the_key_that_signs_and_the_new_one_are_named_and_no_third() {
         let named = |keys: &[u8]| Keys {
             receipt: keys.iter().map(|seed| key(*seed)).collect(),
+            log: Vec::new(),
             approvals: Vec::new(),
         };
         assert_eq!(beside(&named(&[1]), &key(3)).unwrap(), named(&[1, 3]));
@@ -200,7 +203,7 @@ mod tests {
         let judge = |answered: &[StatusResponse]| {
             voters(
                 answered,
-                |held| held.iter().any(|key| key == "new"),
+                |status| status.receipt_keys.iter().any(|key| key == "new"),
                 "lacks it",
             )
         };

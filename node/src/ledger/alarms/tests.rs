@@ -39,6 +39,12 @@ fn no_space(elsewhere: Elsewhere) -> Alarm {
     })
 }
 
+fn cosigner_key() -> VerifierKey {
+    let name = aimslog_proto::tlog::KeyName::new("example.com/node/2").unwrap();
+    let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key();
+    VerifierKey::cosignature_v1(name, &key)
+}
+
 #[test]
 fn rights_follow_from_alarms() {
     // (alarm, may vote, lead, campaign, sign, serve)
@@ -61,7 +67,7 @@ fn rights_follow_from_alarms() {
         (Some(no_space(Elsewhere::NoRoom)), [true; 5]),
         (Some(Alarm::Removed(removed(Some(31)))), [false; 5]),
         (Some(Alarm::Keys), [true, false, false, true, true]),
-        (Some(Alarm::Cosigner), [true; 5]),
+        (Some(Alarm::Cosigner(cosigner_key())), [true; 5]),
     ];
     for (alarm, expected) in rows {
         let alarms = Alarms::new(Probation::Passed);
@@ -124,8 +130,9 @@ fn a_node_without_keys_leads_once_they_are_here() {
     assert_eq!(alarms.standing().participation(), Participation::NoCampaign);
     alarms.keys_are_here();
     assert_eq!(alarms.standing(), Standing::good(Probation::Passed));
-    alarms.cosigner_is_missing();
-    assert_eq!(alarms.standing().alarms(), [Alarm::Cosigner]);
+    let missing = cosigner_key();
+    alarms.cosigner_is_missing(&missing);
+    assert_eq!(alarms.standing().alarms(), [Alarm::Cosigner(missing)]);
     alarms.cosigner_is_here();
     assert_eq!(alarms.standing(), Standing::good(Probation::Passed));
 }
@@ -141,7 +148,12 @@ fn every_alarm_says_what_to_do() {
         (Alarm::Removed(removed(Some(31))), "index 31"),
         (no_space(Elsewhere::Room), "3 MiB free, 16 MiB must be"),
         (Alarm::Keys, "asks the voters"),
-        (Alarm::Cosigner, "aimslogd rotate"),
+        (Alarm::Cosigner(cosigner_key()), "aimslogd rotate"),
+        (Alarm::Cosigner(cosigner_key()), "example.com/node/2+"),
+        (
+            Alarm::Cosigner(cosigner_key()),
+            "back as keys/cosigner.next.seed",
+        ),
     ];
     for (alarm, hint) in sentences {
         let sentence = alarm.to_string();

@@ -33,6 +33,7 @@ use crate::ledger::{
 
 mod commands;
 mod guards;
+mod log_key;
 mod registry;
 mod roles;
 mod twin;

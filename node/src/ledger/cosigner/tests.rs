@@ -201,5 +201,5 @@ async fn other_tree_is_a_fork_with_both_answers_kept() {
     let text = std::fs::read_to_string(outcome.dir.path().join("fork-size-5-node-3.txt")).unwrap();
     let own = SignedRoot::sign(&key(1), identity(1), SIZE, root(1));
     let theirs = SignedRoot::sign(&key(3), identity(3), SIZE, root(9));
-    assert_eq!(text, fork_text(&own, &theirs));
+    assert_eq!(text, fork_text(Some(&own), &theirs));
 }

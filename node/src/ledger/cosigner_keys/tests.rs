@@ -35,8 +35,8 @@ fn vkey(seed: u8) -> VerifierKey {
     cosigner(seed).vkey().clone()
 }
 
-/// The seeds of the keys that have signed a head and a root.
-fn signers(own: &OwnCosigner) -> (Vec<u8>, u8) {
+/// The seeds of the keys that have signed a head and a root, or why none has signed the root.
+fn signers(own: &OwnCosigner) -> (Vec<u8>, Result<u8, RootNotSigned>) {
     let head = TreeHead {
         size: TreeSize(5),
         root: RootHash::EMPTY,
@@ -46,13 +46,15 @@ fn signers(own: &OwnCosigner) -> (Vec<u8>, u8) {
         let mut seeds = 1..=3;
         seeds.find(|seed| vkey(*seed).id() == signature.id).unwrap()
     };
-    let root = own.sign_root(TreeSize(5), RootHash::EMPTY).claim().clone();
-    let mut seeds = 1..=3;
-    let by = seeds.find(|seed| {
-        let key = SigningKey::from_bytes(&[*seed; 32]).verifying_key();
-        root.clone().verify(&[key]).is_ok()
+    let by = own.sign_root(TreeSize(5), RootHash::EMPTY).map(|root| {
+        let mut seeds = 1..=3;
+        let signed = |seed: &u8| {
+            let key = SigningKey::from_bytes(&[*seed; 32]).verifying_key();
+            root.claim().clone().verify(&[key]).is_ok()
+        };
+        seeds.find(signed).unwrap()
     });
-    (signatures.iter().map(seed_of).collect(), by.unwrap())
+    (signatures.iter().map(seed_of).collect(), by)
 }
 
 #[test]
@@ -61,12 +63,24 @@ fn the_keys_that_count_sign_heads_and_the_named_one_roots() {
     let log = Arc::new(Log::default());
     let own = OwnCosigner::new(3, Arc::clone(&ring), Arc::clone(&log) as _);
     for (what, named, counted, heads, root) in [
-        ("before genesis", None, &[][..], &[][..], 1),
-        ("at first", Some(1), &[1], &[1], 1),
-        ("the record is logged", Some(2), &[1], &[1], 2),
-        ("the head that leads over", Some(2), &[1, 2], &[1, 2], 2),
-        ("behind it", Some(2), &[2], &[2], 2),
-        ("a key that is not here", Some(3), &[3], &[], 1),
+        (
+            "before genesis",
+            None,
+            &[][..],
+            &[][..],
+            Err(RootNotSigned::NoKey),
+        ),
+        ("at first", Some(1), &[1], &[1], Ok(1)),
+        ("the record is logged", Some(2), &[1], &[1], Ok(2)),
+        ("the head that leads over", Some(2), &[1, 2], &[1, 2], Ok(2)),
+        ("behind it", Some(2), &[2], &[2], Ok(2)),
+        (
+            "a key that is not here",
+            Some(3),
+            &[3],
+            &[],
+            Err(RootNotSigned::OtherKey { named: vkey(3) }),
+        ),
     ] {
         let counted = counted.iter().map(|seed| vkey(*seed)).collect();
         *log.0.lock().unwrap() = (named.map(vkey), counted);

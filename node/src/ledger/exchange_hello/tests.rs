@@ -77,6 +77,7 @@ fn report(status: Status, log_end_at_start: Option<u64>) -> OwnReport {
             progress: watch::channel(progress).1,
             verified: watch::channel(TreeSize(0)).1,
             alarms: Alarms::new(Waiting),
+            ring: Arc::default(),
             clock: Arc::new(FixedClock::at_millis(5)),
         },
     )

@@ -153,7 +153,7 @@ fn cosignature_must_be_of_the_sender_over_the_head() {
 
 #[test]
 fn root_answer_is_signed_by_the_node_and_is_no_cosignature() {
-    let signed = cosigner(2).sign_root(TreeSize(5), RootHash::EMPTY);
+    let signed = cosigner(2).sign_root(TreeSize(5), RootHash::EMPTY).unwrap();
     let claim = signed.claim().clone();
     assert!(claim.clone().verify(&[key(2).verifying_key()]).is_ok());
     assert!(claim.clone().verify(&[key(3).verifying_key()]).is_err());

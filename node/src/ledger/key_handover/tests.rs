@@ -81,6 +81,7 @@ fn keys(receipt: u8, next: Option<u8>) -> LedgerKeys {
     let key = |seed| SigningKey::from_bytes(&[seed; 32]);
     LedgerKeys {
         log: key(101),
+        next_log: None,
         receipt: key(receipt),
         next_receipt: next.map(key),
         service: key(102),
@@ -88,7 +89,7 @@ fn keys(receipt: u8, next: Option<u8>) -> LedgerKeys {
 }
 
 fn publics(seeds: &[u8]) -> Vec<PublicKey> {
-    let of = |seed: &u8| keys(*seed, None).receipt_publics();
+    let of = |seed: &u8| keys(*seed, None).publics(Sort::Receipt);
     seeds.iter().flat_map(of).collect()
 }
 
@@ -112,14 +113,23 @@ fn a_named_receipt_key_is_sought_and_takes_the_place_when_the_old_one_is_done() 
         // Given up for another one, or for none.
         (Some((1, Some(2))), &[1, 3], &[1, 3], &[2], Due::Drop),
         (Some((1, Some(2))), &[1], &[1], &[2], Due::Drop),
+        // A log key that was retired, and that a head to come needs all the same.
+        (
+            Some((1, Some(2))),
+            &[1, 2, 3],
+            &[1, 2, 3],
+            &[1, 2],
+            Due::Seek,
+        ),
     ] {
         let held = held.map(|(receipt, next)| keys(receipt, next));
+        let held = held.map(|held| held.publics(Sort::Receipt));
         let log = Named {
             now: &publics(now),
             to_come: &publics(to_come),
             retired: &publics(retired),
         };
-        assert_eq!(due(held.as_ref(), &log), expected, "{log:?}");
+        assert_eq!(due(held.as_deref(), &log), expected, "{log:?}");
     }
 }
 
@@ -133,17 +143,39 @@ fn what_is_handed_over_becomes_the_next_key_where_there_is_room() {
         // Nothing new.
         (Some((1, None)), (1, None), Some(&[1])),
         // Another next key was made here, and is nobody else's.
-        (Some((1, Some(3))), (1, Some(2)), None),
+        (Some((1, Some(3))), (1, Some(2)), None::<&[u8]>),
     ] {
         let of = |(receipt, next)| keys(receipt, next);
         let held = held.map(of);
-        let found = together(held.as_ref(), of(handed));
-        let found = found.map(|keys| keys.receipt_publics());
-        assert_eq!(found, expected.map(publics), "{handed:?}");
+        let (found, no_place) = together(held.as_ref(), of(handed));
+        assert_eq!(no_place, expected.is_none().then_some(Sort::Receipt));
+        let expected = expected.unwrap_or(&[1, 3]);
+        assert_eq!(
+            found.publics(Sort::Receipt),
+            publics(expected),
+            "{handed:?}"
+        );
     }
+    // That there is no place for one keeps the other from nothing.
+    let log = |seed| Some(SigningKey::from_bytes(&[seed; 32]));
+    let handed = keys(1, Some(2)).with_next(Sort::Log, log(103));
+    let (found, no_place) = together(Some(&keys(1, Some(3))), handed.clone());
+    assert_eq!(no_place, Some(Sort::Receipt));
+    assert_eq!(found.publics(Sort::Log), handed.publics(Sort::Log));
+    let here = keys(1, None).with_next(Sort::Log, log(104));
+    let (found, no_place) = together(Some(&here), handed.clone());
+    assert_eq!(no_place, Some(Sort::Log));
+    assert_eq!(found.publics(Sort::Log), here.publics(Sort::Log));
+    assert_eq!(found.publics(Sort::Receipt), handed.publics(Sort::Receipt));
 }
 
 #[test]
 fn the_leader_is_asked_first_and_nobody_twice() {
     assert_eq!(in_turn(&status(&[1, 2, 3], &[4])), [3, 2]);
+}
+
+#[test]
+fn what_became_of_the_file_of_a_retired_key_is_told() {
+    assert!(dropped_words(DroppedFile::Gone).contains("gone"));
+    assert!(dropped_words(DroppedFile::HoldsAnother).contains("which stays"));
 }

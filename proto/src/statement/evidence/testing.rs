@@ -203,6 +203,7 @@ pub(crate) fn keys_record() -> Keys {
             key: key(seed::RECEIPT).public_key(),
             possession,
         }],
+        log: Vec::new(),
         approvals: Vec::new(),
     }
 }

@@ -112,7 +112,7 @@ impl Registry {
                 vec![refuse(Reason::NotPermitted, "statement", rule)]
             }
             SystemRecord::Keys(keys) => self.check_keys(index, keys, genesis),
-            SystemRecord::Policy(policy) => self.check_policy(policy, genesis),
+            SystemRecord::Policy(policy) => self.check_policy(index, policy, genesis),
             SystemRecord::Rules(rules) => self.check_rules(rules).err().into_iter().collect(),
             SystemRecord::Node(node) => self.check_node(node, genesis),
             SystemRecord::Organization(record) => self.check_organization(record, genesis),

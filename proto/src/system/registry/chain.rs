@@ -8,14 +8,14 @@ use crate::tlog::LeafIndex;
 
 impl Registry {
     /// The positions of the system records that a verifier needs to come to these keys: genesis, the
-    /// records of receipt keys, every change of policy, and [`Registry::leading_to`] the keys and the
+    /// records of receipt and log keys, every change of policy, and [`Registry::leading_to`] the keys and the
     /// operators behind those records.
     ///
     /// Give the signers of the records and the receipt key of the head. Unknown keys add nothing.
     pub fn chain_of(&self, kids: impl IntoIterator<Item = Thumbprint>) -> BTreeSet<LeafIndex> {
         let mut chain = BTreeSet::from([LeafIndex(0)]);
         chain.extend(self.policies.keys());
-        chain.extend(&self.keys_records);
+        chain.extend(self.keys_records());
         let behind = chain.iter().flat_map(|index| self.signers_of(*index));
         let leading = self.leading_to(kids.into_iter().chain(behind.copied()));
         chain.extend(leading);

@@ -35,7 +35,11 @@ pub(super) fn check_genesis(
     verify(statement, &signer.key)?;
     let record = SystemRecord::Genesis(Box::new(genesis.clone()));
     let mut broken = check_header(statement.header(), &genesis.origin, Some(&record));
-    broken.extend(check_policies(&genesis.policy, genesis));
+    broken.extend(check_log_key(genesis).err());
+    broken.extend(check_policies(&genesis.policy, &genesis.origin, |key| {
+        let rule = "the log key of genesis";
+        (*key != genesis.log_key).then_some((Reason::UnknownKey, rule))
+    }));
     if let Some(first) = broken.into_iter().next() {
         return Err(first);
     }
@@ -183,23 +187,66 @@ pub(super) fn check_header(
         .collect()
 }
 
-/// Both texts are policies, and over the log key of genesis.
-pub(super) fn check_policies(texts: &PolicyTexts, genesis: &Genesis) -> Vec<Violation> {
-    let texts = [
+/// Both texts are policies over the same keys of this log, and each of those may sign its checkpoints;
+/// `refusal` says why one may not.
+pub(super) fn check_policies(
+    texts: &PolicyTexts,
+    origin: &Origin,
+    refusal: impl Fn(&VerifierKey) -> Option<(Reason, &'static str)>,
+) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let mut named = Vec::new();
+    for (field, text) in [
         ("payload.publish", &texts.publish),
         ("payload.trust", &texts.trust),
-    ];
-    let broken = texts.into_iter().filter_map(|(field, text)| {
+    ] {
         let policy = match Policy::parse(text.as_bytes()) {
             Ok(policy) => policy,
-            Err(error) => return Some(refuse(Reason::InvalidField, field, error.to_string())),
+            Err(error) => {
+                found.push(refuse(Reason::InvalidField, field, error.to_string()));
+                continue;
+            }
         };
-        let mut logs = policy.logs().iter();
-        let rule = "a policy names the log key of genesis";
-        (!logs.any(|log| log.key == genesis.log_key))
-            .then(|| refuse(Reason::InvalidField, field, rule))
-    });
-    broken.collect()
+        let keys = policy.logs().iter().map(|log| &log.key);
+        let keys: BTreeSet<String> = keys
+            .filter(|key| key.name() == origin.key_name())
+            .inspect(|key| {
+                let refused = refusal(key);
+                found.extend(refused.map(|(reason, rule)| refuse(reason, field, rule).found(key)));
+            })
+            .map(ToString::to_string)
+            .collect();
+        if keys.is_empty() {
+            let rule = "a policy names a log key of this ledger";
+            found.push(refuse(Reason::InvalidField, field, rule));
+        }
+        named.push(keys);
+    }
+    // A head is published when it satisfies one, and believed when it satisfies the other.
+    if let [publish, trust] = named.as_slice()
+        && publish != trust
+        && found.is_empty()
+    {
+        let rule = "the log keys that payload.publish names";
+        found.push(refuse(Reason::InvalidField, "payload.trust", rule));
+    }
+    found
+}
+
+/// The log key of genesis signs plain checkpoints under the name of the log, and nothing else.
+fn check_log_key(genesis: &Genesis) -> Result<(), Violation> {
+    let key = &genesis.log_key;
+    let public = PublicKey::of_log_key(key).filter(|_| key.name() == genesis.origin.key_name());
+    let Some(public) = public else {
+        let rule = "an Ed25519 key that signs checkpoints, named after the ledger";
+        return Err(refuse(Reason::InvalidField, "payload.log_key", rule).found(key));
+    };
+    let operators = genesis.operators.iter().map(|operator| &operator.key);
+    let mut others = operators.chain([&genesis.receipt_key, &genesis.service_key]);
+    if others.any(|other| *other == public) {
+        return Err(key_in_use("payload.log_key"));
+    }
+    Ok(())
 }
 
 pub(super) fn check_node_name(

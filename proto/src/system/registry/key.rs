@@ -31,7 +31,9 @@ impl KeyRow {
     pub const fn principal(&self) -> Option<&PrincipalKey> {
         match &self.owner {
             KeyOwner::Principal(principal) => Some(principal),
-            KeyOwner::Operator { .. } | KeyOwner::Service | KeyOwner::Receipt => None,
+            KeyOwner::Operator { .. } | KeyOwner::Service | KeyOwner::Receipt | KeyOwner::Log => {
+                None
+            }
         }
     }
 
@@ -54,6 +56,8 @@ pub enum KeyOwner {
     Service,
     /// Signs receipts.
     Receipt,
+    /// Signs checkpoints.
+    Log,
     /// A key of a principal of an organisation.
     Principal(PrincipalKey),
 }

@@ -24,7 +24,7 @@ mod record;
 mod service;
 mod signed_by;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use engagement::{Between, EngagementRow};
@@ -64,8 +64,8 @@ pub struct Registry {
     nodes: BTreeMap<NodeId, NodeRow>,
     policies: BTreeMap<LeafIndex, PolicyTexts>,
     rules: BTreeMap<LeafIndex, [u8; 32]>,
-    /// Where the records of receipt keys stand.
-    keys_records: BTreeSet<LeafIndex>,
+    /// Where the records of receipt and log keys stand, and whether they name receipt keys.
+    keys_records: BTreeMap<LeafIndex, bool>,
     /// Who signed each system record that something else may rest on, and the operators who approve it.
     signers: BTreeMap<LeafIndex, Vec<Thumbprint>>,
     /// How many batches of reads from outside the log has.
@@ -113,7 +113,7 @@ impl Registry {
             nodes: BTreeMap::new(),
             policies: BTreeMap::new(),
             rules: BTreeMap::new(),
-            keys_records: BTreeSet::new(),
+            keys_records: BTreeMap::new(),
             signers: BTreeMap::new(),
             access_batches: 0,
             last: None,
@@ -252,10 +252,16 @@ impl Registry {
             .map(|(_, digest)| *digest)
     }
 
-    /// The newest record of receipt keys among the first `size` entries.
+    /// The newest record among the first `size` entries that names receipt keys.
     pub fn keys_record(&self, size: TreeSize) -> Option<LeafIndex> {
-        let before = self.keys_records.range(..LeafIndex(size.0));
-        before.last().copied()
+        let before = self.keys_records.range(..LeafIndex(size.0)).rev();
+        let mut naming = before.filter(|(_, names_receipt_keys)| **names_receipt_keys);
+        naming.next().map(|(index, _)| *index)
+    }
+
+    /// Where every record of receipt or log keys stands.
+    pub fn keys_records(&self) -> impl Iterator<Item = LeafIndex> {
+        self.keys_records.keys().copied()
     }
 
     /// Receipt keys that may sign for heads that cover `index`.
@@ -263,6 +269,13 @@ impl Registry {
         self.keys
             .values()
             .filter(move |row| row.owner == KeyOwner::Receipt && row.is_valid_at(index))
+    }
+
+    /// Log keys that a policy at `index` may name.
+    pub fn log_keys_at(&self, index: LeafIndex) -> impl Iterator<Item = &KeyRow> {
+        self.keys
+            .values()
+            .filter(move |row| row.owner == KeyOwner::Log && row.is_valid_at(index))
     }
 }
 

@@ -33,7 +33,7 @@ impl Registry {
         }
         match record {
             SystemRecord::Genesis(genesis) => self.record_genesis(at, genesis),
-            SystemRecord::Keys(keys) => self.record_receipt_keys(at, keys),
+            SystemRecord::Keys(keys) => self.record_keys(at, keys),
             SystemRecord::Policy(change) => {
                 self.policies.insert(index, change.texts.clone());
             }
@@ -58,6 +58,9 @@ impl Registry {
         }
         self.put_key(at, &genesis.service_key, KeyOwner::Service);
         self.put_key(at, &genesis.receipt_key, KeyOwner::Receipt);
+        if let Some(log_key) = PublicKey::of_log_key(&genesis.log_key) {
+            self.put_key(at, &log_key, KeyOwner::Log);
+        }
         for node in &genesis.nodes {
             self.put_node(at.index, node);
         }
@@ -66,21 +69,29 @@ impl Registry {
         self.genesis = Some(genesis.clone());
     }
 
-    fn record_receipt_keys(&mut self, at: At, keys: &Keys) {
-        self.keys_records.insert(at.index);
-        let named: BTreeSet<Thumbprint> = keys
-            .receipt
-            .iter()
-            .map(|receipt| receipt.key.thumbprint())
-            .collect();
+    fn record_keys(&mut self, at: At, keys: &Keys) {
+        let names_receipt_keys = !keys.receipt.is_empty();
+        self.keys_records.insert(at.index, names_receipt_keys);
+        let receipt = keys.receipt.iter().map(|receipt| receipt.key);
+        self.put_in_force(at, &KeyOwner::Receipt, &receipt.collect::<Vec<_>>());
+        let log = keys.log.iter().map(|log| log.key);
+        self.put_in_force(at, &KeyOwner::Log, &log.collect::<Vec<_>>());
+    }
+
+    /// These keys are in force and no others of their sort; where none are named all stay as they are.
+    fn put_in_force(&mut self, at: At, owner: &KeyOwner, keys: &[PublicKey]) {
+        if keys.is_empty() {
+            return;
+        }
+        let named: BTreeSet<Thumbprint> = keys.iter().map(PublicKey::thumbprint).collect();
         for (kid, row) in &mut self.keys {
-            if row.owner == KeyOwner::Receipt && row.retired_at.is_none() && !named.contains(kid) {
+            if row.owner == *owner && row.retired_at.is_none() && !named.contains(kid) {
                 row.retired_at = Some(at.index);
             }
         }
-        for receipt in &keys.receipt {
-            if self.key(&receipt.key.thumbprint()).is_none() {
-                self.put_key(at, &receipt.key, KeyOwner::Receipt);
+        for key in keys {
+            if self.key(&key.thumbprint()).is_none() {
+                self.put_key(at, key, owner.clone());
             }
         }
     }

@@ -1,15 +1,17 @@
-//! What the ledger itself says: receipt keys, policies, rules, nodes, and reads from outside.
+//! What the ledger itself says: receipt and log keys, policies, rules, nodes, and reads from outside.
 
 use super::checks::{
     check_node_key, check_node_name, check_policies, check_possession, key_in_use, refuse,
 };
 use super::{Extent, KeyOwner, Registry};
 use crate::reason::{Reason, Violation};
+use crate::statement::key::{PublicKey, Signature};
+use crate::system::keys::LOG_KEY_PART;
 use crate::system::{
     Access, AccessRead, Genesis, KEYS_INDEX, Keys, Node, NodeChange, Payload as _, PolicyChange,
     Rules, subject,
 };
-use crate::tlog::{LeafIndex, VerifierKey};
+use crate::tlog::{LeafIndex, Policy, VerifierKey};
 
 impl Registry {
     pub(super) fn check_keys(
@@ -18,32 +20,64 @@ impl Registry {
         keys: &Keys,
         genesis: &Genesis,
     ) -> Vec<Violation> {
-        let subject = subject(&genesis.origin, &keys.subject_part());
-        let possessions = keys.receipt.iter().filter_map(|receipt| {
-            let proof = (&receipt.key, &receipt.possession);
-            check_possession(proof, genesis, &subject).err()
-        });
-        let mut found: Vec<Violation> = possessions.collect();
+        let part = keys.subject_part();
+        let receipt = keys.receipt.iter().map(|it| (&it.key, &it.possession));
+        let log = keys.log.iter().map(|it| (&it.key, &it.possession));
+        let mut found = check_possessions(receipt, genesis, &part);
+        found.extend(check_possessions(log, genesis, LOG_KEY_PART));
         if index == KEYS_INDEX {
-            let is_of_genesis = matches!(keys.receipt.as_slice(),
-                [only] if only.key == genesis.receipt_key);
+            let is_of_genesis = keys.log.is_empty()
+                && matches!(keys.receipt.as_slice(),
+                    [only] if only.key == genesis.receipt_key);
             if !is_of_genesis {
                 let rule = "exactly the receipt key of genesis";
                 found.push(refuse(Reason::InvalidField, "payload.receipt", rule));
             }
             return found;
         }
-        let in_use = keys.receipt.iter().any(|receipt| {
-            self.key(&receipt.key.thumbprint())
-                .is_some_and(|row| row.owner != KeyOwner::Receipt || row.retired_at.is_some())
-        });
-        if in_use {
+        let serves_else = |key: &PublicKey, owner: &KeyOwner| {
+            self.key(&key.thumbprint())
+                .is_some_and(|row| row.owner != *owner || row.retired_at.is_some())
+        };
+        let mut receipts = keys.receipt.iter().map(|receipt| &receipt.key);
+        if receipts.any(|key| serves_else(key, &KeyOwner::Receipt)) {
             found.push(key_in_use("payload.receipt"));
         }
+        let for_receipts = |key: &PublicKey| keys.receipt.iter().any(|it| it.key == *key);
+        let mut logs = keys.log.iter().map(|log| &log.key);
+        if logs.any(|key| serves_else(key, &KeyOwner::Log) || for_receipts(key)) {
+            found.push(key_in_use("payload.log"));
+        }
+        found.extend(self.check_log_keys(keys, genesis));
         found
     }
 
-    pub(super) fn check_policy(&self, change: &PolicyChange, genesis: &Genesis) -> Vec<Violation> {
+    /// A log key stays in force as long as heads need it by the newest policy.
+    fn check_log_keys(&self, keys: &Keys, genesis: &Genesis) -> Option<Violation> {
+        let (_, texts) = self.policy()?;
+        let policy = Policy::parse(texts.publish.as_bytes()).ok()?;
+        let named = |key: &VerifierKey| {
+            let mut named = keys
+                .log
+                .iter()
+                .map(|log| log.key.to_log_key(&genesis.origin));
+            named.any(|named| named == *key)
+        };
+        let mut needed = policy.logs().iter().map(|log| &log.key);
+        let needed = needed
+            .find(|key| key.name() == genesis.origin.key_name() && !named(key))
+            .filter(|_| !keys.log.is_empty())?;
+        let rule =
+            "every log key that the policy in force names: a policy with another one comes first";
+        Some(refuse(Reason::FailedPrecondition, "payload.log", rule).found(needed))
+    }
+
+    pub(super) fn check_policy(
+        &self,
+        index: LeafIndex,
+        change: &PolicyChange,
+        genesis: &Genesis,
+    ) -> Vec<Violation> {
         let mut found = Vec::new();
         if let Some((_, texts)) = self.policy()
             && texts.digest() != change.predecessor
@@ -51,8 +85,31 @@ impl Registry {
             let rule = "the digest of the policies in force";
             found.push(refuse(Reason::VersionConflict, "payload.predecessor", rule));
         }
-        found.extend(check_policies(&change.texts, genesis));
+        found.extend(check_policies(&change.texts, &genesis.origin, |key| {
+            self.log_key_refusal(index, key)
+        }));
         found
+    }
+
+    /// Why a policy at `index` may not name this log key, if so.
+    fn log_key_refusal(
+        &self,
+        index: LeafIndex,
+        key: &VerifierKey,
+    ) -> Option<(Reason, &'static str)> {
+        let public = PublicKey::of_log_key(key);
+        let row = public.and_then(|key| self.key(&key.thumbprint()));
+        match row.filter(|row| row.owner == KeyOwner::Log) {
+            None => {
+                let rule = "a log key that ledger.keys has named";
+                Some((Reason::UnknownKey, rule))
+            }
+            Some(row) if row.is_valid_at(index) => None,
+            Some(_) => {
+                let rule = "a log key that is in force; ledger.keys has retired this one";
+                Some((Reason::RevokedKey, rule))
+            }
+        }
     }
 
     pub(super) fn check_rules(&self, change: &Rules) -> Result<(), Violation> {
@@ -139,4 +196,16 @@ impl Registry {
         }
         found
     }
+}
+
+/// What is wrong with the proofs that these keys want to be what the record makes of them.
+fn check_possessions<'a>(
+    proofs: impl Iterator<Item = (&'a PublicKey, &'a Signature)>,
+    genesis: &Genesis,
+    part: &str,
+) -> Vec<Violation> {
+    let subject = subject(&genesis.origin, part);
+    proofs
+        .filter_map(|proof| check_possession(proof, genesis, &subject).err())
+        .collect()
 }

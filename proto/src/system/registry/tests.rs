@@ -3,13 +3,14 @@
 mod approvals;
 mod catalogues;
 mod engagements;
+mod log_keys;
 mod members;
 mod operators;
 mod property;
 mod signers;
 
 use super::*;
-use crate::reason::Reason;
+use crate::reason::{Reason, Violations};
 use crate::statement::UnverifiedStatement;
 use crate::statement::evidence::testing::{
     World, admit, genesis, key, keys_record, making, node_vkey, org, organization, origin,

@@ -80,6 +80,7 @@ fn a_key_is_registered_once_and_for_one_purpose() {
     };
     let keys = Keys {
         receipt: vec![receipt],
+        log: Vec::new(),
         approvals: Vec::new(),
     };
     let keys = signed(&approved(keys, seed::OPERATOR_B), seed::OPERATOR_A);
