@@ -59,7 +59,7 @@ pub enum RootNotSigned {
     )]
     OtherKey {
         /// The key that the log names.
-        named: VerifierKey,
+        named: Box<VerifierKey>,
     },
     /// It was never admitted.
     #[error("the log names no cosigner key for this node")]

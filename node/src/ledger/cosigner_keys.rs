@@ -131,7 +131,9 @@ impl HeadCosigner for OwnCosigner {
         let held = self.ring.held();
         match held.all().find(|key| *key.vkey() == named) {
             Some(key) => key.sign_root(size, root),
-            None => Err(RootNotSigned::OtherKey { named }),
+            None => Err(RootNotSigned::OtherKey {
+                named: Box::new(named),
+            }),
         }
     }
 }

@@ -9,7 +9,7 @@ use aimslog_proto::statement::key::PublicKey;
 use aimslog_proto::statement::receipt::HeadReceipt;
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::note::sign;
-use aimslog_proto::tlog::{Checkpoint, Note, Origin, TreeSize};
+use aimslog_proto::tlog::{Checkpoint, Note, Origin, TreeSize, VerifierKey};
 use ed25519_dalek::SigningKey;
 
 use super::command::Publish;
@@ -60,14 +60,12 @@ struct ReceiptKeyAwaited {
 /// node that has it.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "a head of {size} needs the log key {}, which is not here: keys/log.next.seed is missing, or no \
-     voter has handed it over yet",
-    key.to_log_key(origin)
+    "a head of {size} needs the log key {key}, which is not here: keys/log.next.seed is missing, or no \
+     voter has handed it over yet"
 )]
 struct LogKeyAwaited {
-    origin: Origin,
     size: TreeSize,
-    key: PublicKey,
+    key: Box<VerifierKey>,
 }
 
 impl LogSealer {
@@ -82,9 +80,8 @@ impl LogSealer {
             let mut held = keys.all(Sort::Log);
             held.find(|held| statement_key(held).public_key() == key)
                 .ok_or_else(|| LogKeyAwaited {
-                    origin: self.origin.clone(),
                     size,
-                    key,
+                    key: Box::new(key.to_log_key(&self.origin)),
                 })
         };
         needed.map(held).collect()

@@ -176,12 +176,11 @@ pub(super) async fn system_here(
     };
     // Of what is logged, and not of what was sent: an unprotected header is dropped.
     let entry_id = EntryId::of(&item.statement).as_bytes().to_vec();
-    let outcome = match logged {
-        Some(logged) => ItemOutcome::AlreadyLogged(logged),
-        None => {
-            log_key_switch::check(backend, &item.statement)?;
-            in_time(backend.sequencer.submit(item), until).await?
-        }
+    let outcome = if let Some(logged) = logged {
+        ItemOutcome::AlreadyLogged(logged)
+    } else {
+        log_key_switch::check(backend, &item.statement)?;
+        in_time(backend.sequencer.submit(item), until).await?
     };
     match outcome {
         ItemOutcome::Logged(logged) | ItemOutcome::AlreadyLogged(logged) => {

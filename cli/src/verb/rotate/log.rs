@@ -74,71 +74,30 @@ impl RotateLogKey {
         let proof = LogProof::read(&self.possession, &origin)?;
         let old = proof.current.key.to_log_key(&origin);
         let new = proof.new.key.to_log_key(&origin);
-        let vkey = new.to_string();
         let keys = open_keys(context, &self.operator_key)?;
         let endpoints = context.admin_endpoints()?;
-        let cluster = Cluster::new(&endpoints)?;
-        let nodes = Nodes::new(&endpoints)?;
-        let patience = Duration::from_secs(self.wait);
         let folder = format!("log-key-{}", proof.new.key.thumbprint());
-        let agreed = Agreed::new(context, &keys, &folder);
+        let change = Change {
+            agreed: Agreed::new(context, &keys, &folder),
+            cluster: Cluster::new(&endpoints)?,
+            nodes: Nodes::new(&endpoints)?,
+            patience: Duration::from_secs(self.wait),
+            old,
+            vkey: new.to_string(),
+            new,
+        };
         let mut steps = Steps::new(output);
-
-        let named = nodes.leader(patience).await?.log_keys_named;
-        check_named(&named, (&old, &new))?;
+        let named = change.nodes.leader(change.patience).await?.log_keys_named;
+        check_named(&named, (&change.old, &change.new))?;
         // What cannot be put into the policy is refused before anything is changed.
-        let next = policies(context, (&old, &new)).await;
+        let next = change.policies().await;
         next.map(drop).context("nothing was changed")?;
-        let beside = if named.contains(&vkey) {
-            Outcome::Before
-        } else {
-            let record = record([proof.current, proof.new.clone()]);
-            agreed.log(&cluster, ("beside.cose", record), None).await?
-        };
-        steps.done(format!("the new key named beside the old one: {beside}"));
-        let holds = |status: &StatusResponse| status.log_keys.contains(&vkey);
-        let what = "has not got the new key";
-        waited(
-            nodes
-                .until(patience, |all| voters(all, holds, what))
-                .await?,
-        )?;
-        steps.done("every voter has it".to_owned());
 
-        let (before, after) = policies(context, (&old, &new)).await?;
-        let (texts, outcome) = match after {
-            Some(after) => {
-                let texts = (&before, &after);
-                let outcome = switch((&agreed, &cluster), texts, patience).await?;
-                (after, outcome)
-            }
-            None => (before, Outcome::Before),
-        };
-        steps.done(format!(
-            "policy names it in the place of the old one: {outcome}"
-        ));
+        change.name_beside(&named, &proof, &mut steps).await?;
+        let texts = change.lead_over(&mut steps).await?;
         let policy = write(&self.policy_out, texts.trust.as_bytes())?;
-        let led_over = |status: &StatusResponse| status.log_keys_signing == [vkey.clone()];
-        let what = "has no head yet that leads from the old policy to the new one";
-        waited(
-            nodes
-                .until(patience, |all| voters(all, led_over, what))
-                .await?,
-        )?;
-        steps.done("a head signed with both keys leads over".to_owned());
-
-        let alone = if named == [vkey.clone()] {
-            Outcome::Before
-        } else {
-            agreed
-                .log(&cluster, ("alone.cose", record([proof.new])), None)
-                .await?
-        };
-        steps.done(format!("the new key named alone: {alone}"));
-        let only = |status: &StatusResponse| status.log_keys == [vkey.clone()];
-        let what = "still keeps the old key";
-        waited(nodes.until(patience, |all| voters(all, only, what)).await?)?;
-        steps.done("every voter has removed the file of the old one".to_owned());
+        change.name_alone(&named, &proof, &mut steps).await?;
+        let vkey = change.vkey;
         let text = format!(
             "checkpoints are signed with {vkey} from here on\nthe new policy is in {}: give it to everybody \
              who verifies, and compare its fingerprint",
@@ -154,20 +113,124 @@ impl RotateLogKey {
     }
 }
 
-/// Logs the change of policy. The leader hears from the others once a second which keys they have, and
-/// refuses until a majority has told it.
-async fn switch(
-    (agreed, cluster): (&Agreed<'_>, &Cluster),
-    texts: (&PolicyTexts, &PolicyTexts),
+/// From one log key to another, step by step; each looks whether it is done already.
+struct Change<'a> {
+    agreed: Agreed<'a>,
+    cluster: Cluster,
+    nodes: Nodes,
     patience: Duration,
-) -> Result<Outcome> {
-    let until = Instant::now() + patience;
-    loop {
-        match change(agreed, cluster, texts).await {
-            Err(error) if is_not_told_yet(&error) && Instant::now() < until => {
-                sleep(ASK_EVERY).await;
+    old: VerifierKey,
+    new: VerifierKey,
+    /// The new one, as nodes name it.
+    vkey: String,
+}
+
+impl Change<'_> {
+    async fn name_beside(
+        &self,
+        named: &[String],
+        proof: &LogProof,
+        steps: &mut Steps,
+    ) -> Result<()> {
+        let beside = if named.contains(&self.vkey) {
+            Outcome::Before
+        } else {
+            let record = record([proof.current.clone(), proof.new.clone()]);
+            let agreed = &self.agreed;
+            agreed
+                .log(&self.cluster, ("beside.cose", record), None)
+                .await?
+        };
+        steps.done(format!("the new key named beside the old one: {beside}"));
+        let holds = |status: &StatusResponse| status.log_keys.contains(&self.vkey);
+        self.wait_for(holds, "has not got the new key").await?;
+        steps.done("every voter has it".to_owned());
+        Ok(())
+    }
+
+    /// Gives the policies that are in force then.
+    async fn lead_over(&self, steps: &mut Steps) -> Result<PolicyTexts> {
+        let (before, after) = self.policies().await?;
+        let (texts, outcome) = match after {
+            Some(after) => {
+                let outcome = self.switch((&before, &after)).await?;
+                (after, outcome)
             }
-            done => return done,
+            None => (before, Outcome::Before),
+        };
+        steps.done(format!(
+            "policy names it in the place of the old one: {outcome}"
+        ));
+        let signing = [self.vkey.clone()];
+        let led_over = |status: &StatusResponse| status.log_keys_signing == signing;
+        let what = "has no head yet that leads from the old policy to the new one";
+        self.wait_for(led_over, what).await?;
+        steps.done("a head signed with both keys leads over".to_owned());
+        Ok(texts)
+    }
+
+    async fn name_alone(
+        &self,
+        named: &[String],
+        proof: &LogProof,
+        steps: &mut Steps,
+    ) -> Result<()> {
+        let only = [self.vkey.clone()];
+        let alone = if named == only {
+            Outcome::Before
+        } else {
+            let record = record([proof.new.clone()]);
+            let agreed = &self.agreed;
+            agreed
+                .log(&self.cluster, ("alone.cose", record), None)
+                .await?
+        };
+        steps.done(format!("the new key named alone: {alone}"));
+        let is_alone = |status: &StatusResponse| status.log_keys == only;
+        self.wait_for(is_alone, "still keeps the old key").await?;
+        steps.done("every voter has removed the file of the old one".to_owned());
+        Ok(())
+    }
+
+    /// A voter that is down cannot be handed the key, and must not come to lead without it.
+    async fn wait_for(&self, is_good: impl Fn(&StatusResponse) -> bool, what: &str) -> Result<()> {
+        let judge = |answered: &[StatusResponse]| voters(answered, &is_good, what);
+        let judged = self.nodes.until(self.patience, judge).await?;
+        judged.map_err(|missing| {
+            UserError::refused(format!(
+                "{missing}; what is logged so far holds, and heads go on under the keys that it names: see \
+                 to that node (`aimslog cluster status`) or replace it, and repeat the command"
+            ))
+        })
+    }
+
+    /// The policies in force, and those with the new key in the place of the old one; none follow where
+    /// it stands in both.
+    async fn policies(&self) -> Result<(PolicyTexts, Option<PolicyTexts>)> {
+        let before = in_force(self.agreed.context).await?;
+        let has = |text: &String| text.contains(&self.vkey);
+        if has(&before.publish) && has(&before.trust) {
+            return Ok((before, None));
+        }
+        let swap = |text: &str| swap_log(text, &self.old, &self.new);
+        let after = PolicyTexts {
+            publish: swap(&before.publish)?,
+            trust: swap(&before.trust)?,
+        };
+        Ok((before, Some(after)))
+    }
+
+    /// Logs the change of policy. The leader hears from the others once a second which keys they have,
+    /// and refuses until a majority has told it.
+    async fn switch(&self, texts: (&PolicyTexts, &PolicyTexts)) -> Result<Outcome> {
+        let until = Instant::now() + self.patience;
+        loop {
+            match change(&self.agreed, &self.cluster, texts).await {
+                Err(error) if is_not_told_yet(&error) && Instant::now() < until => {
+                    sleep(ASK_EVERY).await;
+                }
+                done => return done,
+            }
         }
     }
 }
@@ -202,34 +265,6 @@ fn check_named(named: &[String], (old, new): (&VerifierKey, &VerifierKey)) -> Re
          (aimslogd rotate --key log); nothing was changed",
         named.join(", ")
     )))
-}
-
-/// The policies in force, and those with the new key in the place of the old one; none follow where it
-/// stands in both.
-async fn policies(
-    context: &Context,
-    (old, new): (&VerifierKey, &VerifierKey),
-) -> Result<(PolicyTexts, Option<PolicyTexts>)> {
-    let before = in_force(context).await?;
-    let has = |text: &String| text.contains(&new.to_string());
-    if has(&before.publish) && has(&before.trust) {
-        return Ok((before, None));
-    }
-    let after = PolicyTexts {
-        publish: swap_log(&before.publish, old, new)?,
-        trust: swap_log(&before.trust, old, new)?,
-    };
-    Ok((before, Some(after)))
-}
-
-/// A voter that is down cannot be handed the key, and must not come to lead without it.
-fn waited(judged: Result<(), String>) -> Result<()> {
-    judged.map_err(|missing| {
-        UserError::refused(format!(
-            "{missing}; what is logged so far holds, and heads go on under the keys that it names: see to \
-             that node (`aimslog cluster status`) or replace it, and repeat the command"
-        ))
-    })
 }
 
 #[cfg(test)]

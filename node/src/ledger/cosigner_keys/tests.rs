@@ -79,7 +79,9 @@ fn the_keys_that_count_sign_heads_and_the_named_one_roots() {
             Some(3),
             &[3],
             &[],
-            Err(RootNotSigned::OtherKey { named: vkey(3) }),
+            Err(RootNotSigned::OtherKey {
+                named: Box::new(vkey(3)),
+            }),
         ),
     ] {
         let counted = counted.iter().map(|seed| vkey(*seed)).collect();
