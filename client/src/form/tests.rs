@@ -189,8 +189,8 @@ fn forms_say_what_is_asked_on_entry_alone() {
         let kind = bundle.newest_kind(kind).expect("a kind");
         let form = form(bundle, kind, Some(state)).expect(state);
         let text = form.replace("\n# ", " ");
-        let end = text.find(&format!("({id})")).expect(id);
-        let start = |words: &str| text[..end].rfind(words);
+        let (front, _) = text.split_once(&format!("({id})")).expect(id);
+        let start = |words: &str| front.rfind(words);
         start("To enter it: ") > start("Asked of every version in it: ")
     };
     assert!(line("ai_system", "production", "AI-SYSTEM-PERSON"));

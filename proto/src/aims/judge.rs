@@ -7,7 +7,7 @@
 mod links;
 mod version;
 
-use links::{check_about, check_kept, check_links, count, counted, resolve};
+use links::{check_counted, check_links, count, counted, resolve};
 use version::{Reach, find_entity, reach_state};
 
 use std::collections::BTreeSet;
@@ -139,10 +139,8 @@ pub fn check_references<L: Logged>(
     let organization = &version.principal.organization;
     let mut holders = BTreeSet::from([version.principal.holder.as_str().to_owned()]);
     holders.extend(check_behalf(at, (version.principal, header), found));
-    let links = match kind {
-        Some(kind) => check_links(logged, (organization.as_str(), header, kind), found)?,
-        None => Vec::new(),
-    };
+    let links = kind.map(|kind| check_links(logged, (organization.as_str(), header, kind), found));
+    let links = links.transpose()?.unwrap_or_default();
     let before = match &header.revision {
         None => None,
         Some(revision) => find_entity(logged, (organization.as_str(), header, revision), found)?,
@@ -173,12 +171,11 @@ pub fn check_references<L: Logged>(
         kind.life_cycle().check_guards(logged, &reaching, found)?;
     }
     let counted = counted(at.bundle, (version, before.as_ref(), &state), &links);
-    // Who takes a record back takes it back with all its links.
-    if !header.is_retraction() {
-        found.extend(check_about((at.bundle, version), &links));
-        let before = before.as_ref();
-        found.extend(before.and_then(|before| check_kept(at.bundle, (before, &counted))));
-    }
+    found.extend(check_counted(
+        at.bundle,
+        (version, before.as_ref()),
+        (&links, &counted),
+    ));
     let stayed = before.as_ref().filter(|_| !state.is_move);
     let grounds = kind.map(|kind| {
         let links = (header.subject.as_str(), links.as_slice());

@@ -74,10 +74,7 @@ pub(super) fn resolve<L: Logged>(
 
 /// A link that would be counted for another system than it is about is refused: what is about one system
 /// is no witness for another, and whoever logs it would not hear that it counts for nothing.
-pub(super) fn check_about(
-    (bundle, version): (&RuleBundle, &Version<'_>),
-    links: &[Linked],
-) -> Vec<Violation> {
+fn check_about((bundle, version): (&RuleBundle, &Version<'_>), links: &[Linked]) -> Vec<Violation> {
     let name = kind_text(&version.header.content_type);
     let subject = &version.header.subject;
     let counted = links
@@ -95,6 +92,21 @@ pub(super) fn check_about(
             .nearest(subject.clone())
     });
     refused.collect()
+}
+
+/// What is wrong with the links by which others count on the record. Who takes a record back takes it
+/// back with all its links.
+pub(super) fn check_counted(
+    bundle: &RuleBundle,
+    (version, before): (&Version<'_>, Option<&Entity>),
+    (links, counted): (&[Linked], &BTreeMap<EntityLink, u32>),
+) -> Vec<Violation> {
+    if version.header.is_retraction() {
+        return Vec::new();
+    }
+    let mut found = check_about((bundle, version), links);
+    found.extend(before.and_then(|before| check_kept(bundle, (before, counted))));
+    found
 }
 
 /// Those links by which guards of their targets count. What is about another system than its target is
@@ -123,7 +135,7 @@ pub(super) fn counted(
 
 /// A later version keeps the links by which others count on it under the active rules: who wants out
 /// takes the record back, which everybody sees.
-pub(super) fn check_kept(
+fn check_kept(
     bundle: &RuleBundle,
     (before, next): (&Entity, &BTreeMap<EntityLink, u32>),
 ) -> Option<Violation> {

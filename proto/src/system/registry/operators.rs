@@ -19,7 +19,7 @@ impl Registry {
     fn operator_keys(&self) -> impl Iterator<Item = (&str, &KeyRow)> {
         self.keys.values().filter_map(|row| match &row.owner {
             KeyOwner::Operator { name } => Some((name.as_str(), row)),
-            KeyOwner::Service | KeyOwner::Receipt | KeyOwner::Principal(_) => None,
+            KeyOwner::Service | KeyOwner::Receipt | KeyOwner::Log | KeyOwner::Principal(_) => None,
         })
     }
 

@@ -19,7 +19,7 @@ struct Meaning {
 enum Asked {
     Key(String),
     /// So many of these, which are sorted.
-    Of(usize, Vec<Asked>),
+    Of(usize, Vec<Self>),
 }
 
 impl Policy {

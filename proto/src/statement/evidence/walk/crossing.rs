@@ -106,7 +106,7 @@ impl Standing {
             }
             Err((_, sentence)) => {
                 let publish = AcceptedHead::check(&step.checkpoint, &pair.publish);
-                publish.map_err(|_| wrong(sentence.clone()))?;
+                publish.map_err(|_not_met| wrong(sentence.clone()))?;
                 Some(wrong(sentence))
             }
         };
