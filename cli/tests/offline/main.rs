@@ -11,6 +11,7 @@ mod aims;
 mod controls;
 mod forms;
 mod import;
+mod import_golden;
 mod import_refused;
 mod keys;
 mod world;
