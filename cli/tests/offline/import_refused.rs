@@ -213,3 +213,29 @@ fn rows_are_not_logged_again() {
     assert_eq!(answer.status.code(), Some(2), "{said}");
     assert!(said.contains("--changed amend"), "{said}");
 }
+
+/// What a person does not see in the sheet, or did not write, is told before it is signed.
+#[test]
+fn what_is_hidden_and_what_stands_for_controls_is_told_in_the_preview() {
+    let data = xlsx::data(&[&HEADER, &SECOND]);
+    let data = data.replace("<row r=\"2\">", "<row r=\"2\" hidden=\"1\">");
+    let mut parts = xlsx::parts(&[("Register", data)]);
+    let columns = "<cols><col min=\"5\" max=\"6\" hidden=\"1\"/></cols><sheetData>";
+    for (_, content) in &mut parts {
+        *content = content.replace("<sheetData>", columns);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("nc.xlsx"), xlsx::zipped(&parts)).unwrap();
+    let control = "meta.controls[0]=guide/9.1";
+    let answer = import(folder.path(), &["nc.xlsx", "--preview", "--set", control]);
+    let said = text(&answer.stdout);
+    assert_eq!(answer.status.code(), Some(0), "{said}");
+    for line in [
+        "columns that the sheet hides, read as the others: Root Cause, Correction",
+        "rows that the sheet hides, imported as the others: 2",
+        "  alias    Register!2   guide/9.1 (",
+        ") is logged as iso42001-2023/",
+    ] {
+        assert!(said.contains(line), "{line} in {said}");
+    }
+}
