@@ -4,6 +4,12 @@
 //! Method: the built program against a cluster of real processes, with CSV files of few or many rows, a
 //! run that is killed, and a terminal at which somebody is asked.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of a test end it where something they need is missing"
+)]
+
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -40,8 +46,13 @@ fn register(rows: &[String]) -> Vec<u8> {
 fn import(desk: &Desk, file: &str, more: &[&str]) -> (Option<i32>, Value, String) {
     let arguments = [&["import", file, "--yes", "--json"], more].concat();
     let ran = desk.run(&arguments);
-    let data = serde_json::from_slice(&ran.stdout).unwrap_or_default();
     let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    let data = match ran.stdout.as_slice() {
+        // A run that cannot be begun says why, and has no data.
+        [] => Value::Null,
+        data => serde_json::from_slice(data)
+            .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {ran:?}")),
+    };
     (ran.status.code(), data, said)
 }
 
@@ -56,8 +67,9 @@ fn listed(desk: &Desk, kind: &str) -> usize {
 /// The files with this name below a folder.
 fn found(folder: &Path, name: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    let entries = fs::read_dir(folder).into_iter().flatten();
-    for path in entries.flatten().map(|entry| entry.path()) {
+    let entries =
+        fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    for path in entries.map(|entry| entry.unwrap().path()) {
         if path.is_dir() {
             files.extend(found(&path, name));
         } else if path.file_name().is_some_and(|file| file == name) {
@@ -121,7 +133,7 @@ fn documented(language: &str) -> Vec<String> {
     let start = format!("```{language}\n");
     let parts = page.split(&start).skip(1);
     parts
-        .map(|part| part.split("```").next().unwrap_or_default().to_owned())
+        .map(|part| part.split_once("\n```").unwrap().0.to_owned() + "\n")
         .collect()
 }
 
