@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 
-use aimslog_client::{ClientError, Ledger, Outcome, Wait, clock, verifier};
+use aimslog_client::{ClientError, FinishedStatement, Ledger, Outcome, Wait, clock, verifier};
 use aimslog_proto::reason::Reason;
 use aimslog_proto::statement::evidence::{EvidenceFile, Report};
 use aimslog_proto::statement::key::SigningKey as StatementKey;
@@ -230,9 +230,23 @@ async fn switch(cluster: &Cluster, proof: &Path) -> Option<Reason> {
     let operator = StatementKey::parse_seed_file(&seed).unwrap();
     let statement = system_record(&change, &operator);
     let leader = cluster.leader().await;
+    // The way of evidence takes records of the ledger as well, and is no way around.
+    let beside = FinishedStatement {
+        statement: system_record(&change, &operator),
+        disclosures: Vec::new(),
+        digest_only: Vec::new(),
+    };
+    let outcomes = cluster.ledger().submit(&[beside], Wait::Committed).await;
+    let beside = match outcomes.unwrap().as_slice() {
+        [Outcome::Refused { violations, .. }] => violations[0].reason,
+        other => panic!("{other:?}"),
+    };
     match cluster.admin_of(leader).submit_system(&statement).await {
         Ok(index) => panic!("the policy was logged at {index}"),
-        Err(ClientError::Refused(refusal)) => refusal.reason,
+        Err(ClientError::Refused(refusal)) => {
+            assert_eq!(refusal.reason, Some(beside));
+            refusal.reason
+        }
         Err(error) => panic!("{error}"),
     }
 }

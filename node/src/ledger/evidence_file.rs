@@ -12,7 +12,7 @@ use aimslog_proto::{
         key::{Signature, Thumbprint},
         receipt::HeadReceipt,
     },
-    system::registry::Registry,
+    system::registry::{KeyOwner, Registry},
     time::{UnixMillis, UnixSeconds},
     tlog::{Hash, LeafHash, LeafIndex, TreeSize},
 };
@@ -370,7 +370,13 @@ impl<'a, R: Rows + ?Sized> Chain<'a, R> {
     fn lead_to_operators(&mut self) {
         let behind = self.indices.iter();
         let behind = behind.flat_map(|index| self.registry.signers_of(*index).iter().copied());
-        let leading = self.registry.leading_to(behind.collect::<Vec<_>>());
+        // Of a principal nothing is told but what leads to its records.
+        let is_operator = |kid: &Thumbprint| {
+            let row = self.registry.key(kid);
+            row.is_some_and(|row| matches!(row.owner, KeyOwner::Operator { .. }))
+        };
+        let behind: Vec<Thumbprint> = behind.filter(is_operator).collect();
+        let leading = self.registry.leading_to(behind);
         let size = self.size;
         self.indices
             .extend(leading.into_iter().filter(|index| size.contains(*index)));

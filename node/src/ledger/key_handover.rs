@@ -278,6 +278,16 @@ impl Seeker {
             read_next_seed(sort.file(&files), passphrase.as_ref())
         });
         let Some(next) = next.await?? else {
+            // Somebody took away the file of a key that nothing names: it goes from memory too, or it would
+            // be written down again with what another voter hands over.
+            let without = held.as_ref().clone().with_next(sort, None);
+            let kept = without.publics(sort);
+            let publics = held.publics(sort);
+            let mut gone = publics.iter().filter(|key| !kept.contains(key));
+            if gone.any(|key| !named.named(sort).contains(key)) {
+                self.ring.put(without);
+                tracing::info!("the next {sort} key was taken away before the operators named it");
+            }
             return Ok(());
         };
         let is_named = named

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use aimslog_proto::reason::Reason;
+use aimslog_proto::reason::{Reason, Violation};
 use aimslog_proto::statement::UnverifiedStatement;
 use aimslog_proto::statement::key::PublicKey;
 use aimslog_proto::system::registry::Registry;
@@ -26,6 +26,10 @@ const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Refuses a change of policy to a log key that no majority of the voters holds; any other statement
 /// passes.
 pub(super) fn check(backend: &Backend, statement: &[u8]) -> Result<(), Failure> {
+    // Asked of every record: those of another kind are not parsed for it.
+    if !is_about(statement, SystemKind::Policy) {
+        return Ok(());
+    }
     let registry = backend.ledger.registry();
     let next = LeafIndex(backend.ledger.progress().borrow().tree.size.0);
     let new = new_log_keys(&registry, next, statement);
@@ -52,8 +56,30 @@ pub(super) fn check(backend: &Backend, statement: &[u8]) -> Result<(), Failure> 
             let found = Failure::new(Reason::FailedPrecondition, words);
             found.with("log_key", key.thumbprint().to_string())
         })?;
+        if !own {
+            let words = format!(
+                "node {}, which leads, does not have the new log key and could sign no head: move the lead \
+                 to a node that has it",
+                backend.facts.node_id
+            );
+            let found = Failure::new(Reason::FailedPrecondition, words);
+            return Err(found.with("log_key", key.thumbprint().to_string()));
+        }
     }
     Ok(())
+}
+
+/// Whether the name of the kind stands somewhere in the statement, as it does in the header of each
+/// record of the kind.
+fn is_about(statement: &[u8], kind: SystemKind) -> bool {
+    let name = format!("ledger.{kind}");
+    let mut windows = statement.windows(name.len());
+    windows.any(|window| window == name.as_bytes())
+}
+
+/// The refusal of one record among others.
+pub(super) fn refusal(failure: &Failure) -> Violation {
+    Violation::new(failure.reason(), "payload.publish", failure.to_string())
 }
 
 /// The log keys that a change of policy brings along, as far as the registry has them in force: any other

@@ -222,6 +222,9 @@ pub(super) async fn here(
                     ..
                 }) => Ok(result(&item.statement, ItemOutcome::AlreadyLogged(logged))),
                 Ok(Passed { item, .. }) => {
+                    if let Err(failure) = log_key_switch::check(backend, &item.statement) {
+                        return Ok(refused(&[log_key_switch::refusal(&failure)]));
+                    }
                     let statement = item.statement.clone();
                     let proposed = backend.sequencer.submit_within(part, item);
                     let outcome = in_time(proposed, until).await?;

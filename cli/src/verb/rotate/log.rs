@@ -12,7 +12,7 @@ use aimslog_client::admin::Cluster;
 use aimslog_proto::pb::admin::v1::StatusResponse;
 use aimslog_proto::reason::Reason;
 use aimslog_proto::system::{Keys, LogKey, PolicyTexts};
-use aimslog_proto::tlog::VerifierKey;
+use aimslog_proto::tlog::{Policy, VerifierKey};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
@@ -208,7 +208,10 @@ impl Change<'_> {
     /// it stands in both.
     async fn policies(&self) -> Result<(PolicyTexts, Option<PolicyTexts>)> {
         let before = in_force(self.agreed.context).await?;
-        let has = |text: &String| text.contains(&self.vkey);
+        let has = |text: &String| {
+            Policy::parse(text.as_bytes())
+                .is_ok_and(|policy| policy.logs().iter().any(|log| log.key == self.new))
+        };
         if has(&before.publish) && has(&before.trust) {
             return Ok((before, None));
         }

@@ -8,7 +8,7 @@ use crate::ledger::testing::{Change, Engine, START_MS, World, signed_over};
 use aimslog_proto::aims::bundle::RuleBundle;
 use aimslog_proto::statement::Commitment;
 use aimslog_proto::statement::evidence::{EvidenceFile, Options, Report, verify};
-use aimslog_proto::system::{Role, RoleChange};
+use aimslog_proto::system::{OrganizationChange, Role, RoleChange};
 use aimslog_proto::time::UnixSeconds;
 use aimslog_proto::tlog::{LeafHash, Policy};
 use tokio::sync::Semaphore;
@@ -130,6 +130,9 @@ fn a_file_that_ends_with_its_record_verifies_and_tells_nothing_of_the_signer_sin
     log(&mut engine, record(&world, 1));
     let revoke = Change::Revoke { name: "worker" };
     log(&mut engine, world.principal("acme", revoke, 10));
+    let approvals = Vec::new();
+    let suspend = OrganizationChange::Suspend { approvals };
+    log(&mut engine, world.standing(suspend, (71, 2)));
     let published = publish(&world, &mut engine, &[0, 1]);
     assert!(matches!(published, Outcome::Published { .. }));
     let chain = |signers| {
@@ -146,7 +149,7 @@ fn a_file_that_ends_with_its_record_verifies_and_tells_nothing_of_the_signer_sin
         "with the role of that time"
     );
     let now = chain(Signers::UntilHead);
-    assert_eq!(now, [then, vec![index + 1]].concat());
+    assert_eq!(now, [then, vec![index + 1, index + 2]].concat());
 }
 
 #[test]

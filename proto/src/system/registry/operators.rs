@@ -42,7 +42,7 @@ impl Registry {
                     found
                         .push(refuse(Reason::IdConflict, "payload.name", rule).found(&record.name));
                 }
-                if count >= OPERATORS_MAX {
+                if self.extent == Extent::Whole && count >= OPERATORS_MAX {
                     let rule = format!("a ledger has at most {OPERATORS_MAX} operators");
                     found.push(refuse(Reason::InvalidField, "payload.name", rule).found(count));
                 }
