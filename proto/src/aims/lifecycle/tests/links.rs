@@ -197,3 +197,52 @@ fn a_retraction_is_not_asked_where_it_links() {
     assert_eq!((found, reached.linking.len()), (vec![], 0));
     assert!(reached.after.links.is_empty() && reached.after.grounds.is_empty());
 }
+
+/// Another rating needs another acceptance: neither the one from before nor a new link to it lets the risk
+/// be accepted again. Treatments stay in place.
+#[test]
+fn a_risk_that_was_assessed_again_is_accepted_again() {
+    let bundle = RuleBundle::v1();
+    let mut world = World::default();
+    let step = |world: &mut World, kind, own, state: &str, risk: Option<EntryId>| {
+        let mut attempt = Attempt::of((kind, 1), own, state);
+        attempt.links = risk.map(|id| ("risk".to_owned(), id)).into_iter().collect();
+        attempt.holder = format!("holder-{state}");
+        let (found, reached) = attempt.judge(bundle, world);
+        if !found.is_empty() {
+            return Err(rules(&found).join(" "));
+        }
+        let id = reached.id;
+        world.take(reached);
+        Ok(id)
+    };
+    let risk = world.add(entity("risk", "identified"));
+    let on_risk = |world: &mut World, state| step(world, "risk", Some(risk), state, None);
+    let accept = |world: &mut World| {
+        let asked = step(world, "risk_acceptance", None, "submitted", Some(risk));
+        let asked = Some(asked.expect("the risk is assessed"));
+        step(world, "risk_acceptance", asked, "accepted", Some(risk)).expect("by another")
+    };
+    on_risk(&mut world, "assessed").expect("assessed");
+    let treatment = step(&mut world, "risk_treatment", None, "planned", Some(risk));
+    let treatment = Some(treatment.expect("planned"));
+    step(&mut world, "risk_treatment", treatment, "done", Some(risk)).expect("done");
+    let first = accept(&mut world);
+    on_risk(&mut world, "accepted").expect("accepted");
+
+    on_risk(&mut world, "assessed").expect("assessed again");
+    let refused = Err("RISK-ACCEPTED-BY-ACCEPTANCE".to_owned());
+    assert_eq!(on_risk(&mut world, "accepted"), refused);
+    step(
+        &mut world,
+        "risk_acceptance",
+        Some(first),
+        "accepted",
+        Some(risk),
+    )
+    .expect("amended");
+    assert_eq!(on_risk(&mut world, "accepted"), refused);
+    on_risk(&mut world, "treated").expect("the treatment is still there");
+    accept(&mut world);
+    on_risk(&mut world, "accepted").expect("accepted since");
+}
