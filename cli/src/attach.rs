@@ -225,7 +225,7 @@ fn complete(named: &mut Json, index: usize, given: &Given) -> Vec<Violation> {
             Json::Null => *member = value,
             // The media type is a matter of taste, the others are the file's.
             said if *said != value && name != "media_type" => {
-                let rule = "the file given with --attach is the one that the record names";
+                let rule = "the file that is attached is the one that the record names";
                 let field = format!("record.attachments[{index}].{name}");
                 let violation = Violation::new(Reason::BlobMismatch, field, rule);
                 found.push(violation.found(said.to_string()).nearest(value.to_string()));
